@@ -1,0 +1,164 @@
+"""Every error that a caller may meet, as one tree. The class docstring is its title; fields carry the facts.
+
+TensorFleetError
+├── Invalid                the request cannot be accepted as it is (422)
+│   └── BadDataset         a data set reference that cannot be resolved or leaves the data root
+├── NotFound               unknown id (404)
+├── Conflict               the object is in the wrong state (409)
+│   ├── InvalidTransition  the state machine has no such edge
+│   ├── StaleJob           lost the race three times
+│   ├── HistoryFull        more than 1,000 user-driven transitions
+│   └── AlreadyExists      the id is taken
+├── PreconditionFailed     If-Match names another version (412)
+├── TooLarge               a body above its cap (413)
+└── Unavailable            a store is away; try again (503)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with a request: `path` like `parameters.algorithm`, a message with the remedy, the nearest
+    name."""
+
+    path: str
+    message: str
+    nearest: str | None = None
+
+
+class TensorFleetError(Exception):
+    """Root of the tree. `code` is stable and part of the HTTP contract."""
+
+    code = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Invalid(TensorFleetError):
+    """The request is not valid."""
+
+    code = "invalid"
+
+    def __init__(self, errors: Iterable[FieldError], code: str | None = None) -> None:
+        self.errors: tuple[FieldError, ...] = tuple(errors)
+        super().__init__("; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in self.errors))
+        if code is not None:
+            self.code = code
+
+    @classmethod
+    def one(cls, path: str, message: str, *, code: str | None = None, nearest: str | None = None) -> Invalid:
+        return cls([FieldError(path, message, nearest)], code)
+
+
+class BadDataset(Invalid):
+    """The data set cannot be used."""
+
+    code = "bad_dataset"
+
+    def __init__(self, message: str, path: str = "parameters.dataset_name", nearest: str | None = None) -> None:
+        super().__init__([FieldError(path, message, nearest)])
+
+
+class NotFound(TensorFleetError):
+    """No object has this id."""
+
+    code = "not_found"
+
+    def __init__(self, kind: str, key: str, nearest: str | None = None) -> None:
+        hint = f" Did you mean {nearest}?" if nearest else ""
+        super().__init__(f"There is no {kind} {key}.{hint}")
+        self.kind, self.key, self.nearest = kind, key, nearest
+
+
+class Conflict(TensorFleetError):
+    """The object is in another state."""
+
+    code = "conflict"
+
+    def __init__(self, message: str, *, current: str | None = None, allowed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.current = current
+        self.allowed = tuple(allowed)
+
+
+class InvalidTransition(Conflict):
+    """The job cannot go from its state to the wanted one."""
+
+    code = "invalid_transition"
+
+    def __init__(self, job_id: str, current: str, wanted: str, allowed: Sequence[str]) -> None:
+        ways = ", ".join(allowed) or "nothing: it is terminal"
+        super().__init__(
+            f"Job {job_id} is {current} and cannot become {wanted}; from here it can become {ways}.",
+            current=current,
+            allowed=allowed,
+        )
+        self.job_id, self.wanted = job_id, wanted
+
+
+class StaleJob(Conflict):
+    """The job changed while it was being changed."""
+
+    code = "stale_job"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} changed three times while this change was tried; try again.")
+        self.job_id = job_id
+
+
+class HistoryFull(Conflict):
+    """The job has had as many user-driven transitions as it may have."""
+
+    code = "history_full"
+
+    def __init__(self, job_id: str, limit: int) -> None:
+        super().__init__(
+            f"Job {job_id} has {limit} transitions; submit a new job instead of changing this one further."
+        )
+
+
+class AlreadyExists(Conflict):
+    """The id is taken."""
+
+    code = "already_exists"
+
+    def __init__(self, kind: str, key: str, remedy: str, code: str | None = None) -> None:
+        super().__init__(f"{kind.capitalize()} {key} exists already; {remedy}.")
+        if code is not None:
+            self.code = code
+
+
+class PreconditionFailed(TensorFleetError):
+    """The object was changed since you read it."""
+
+    code = "stale_version"
+
+    def __init__(self, current: str, given: str) -> None:
+        super().__init__(f"If-Match names version {given}, the object is at {current}; read it again and decide anew.")
+        self.current = current
+
+
+class TooLarge(TensorFleetError):
+    """The body is larger than allowed."""
+
+    code = "too_large"
+
+    def __init__(self, limit_bytes: int, setting: str = "MAX_BODY_MB") -> None:
+        super().__init__(f"The body is larger than {limit_bytes >> 20} MiB, the cap set by {setting}.")
+        self.limit_bytes = limit_bytes
+
+
+class Unavailable(TensorFleetError):
+    """A store is away for the moment."""
+
+    code = "unavailable"
+
+    def __init__(self, store: str, retry_after: int = 2) -> None:
+        super().__init__(f"{store} does not answer at the moment; nothing was accepted, try again in {retry_after} s.")
+        self.store, self.retry_after = store, retry_after

@@ -1,0 +1,44 @@
+"""The JSON value type, deep merge and the bounds that every free-form object from outside must keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.domain.errors import FieldError
+
+Json = Any
+"""None, bool, int, float, str, or lists and string-keyed mappings of them. `Any`, since mypy has no recursive JSON."""
+
+MAX_DEPTH = 32
+
+
+def deep_merge(base: Mapping[str, Json], over: Mapping[str, Json]) -> dict[str, Json]:
+    """`base` overlaid by `over`: objects merge key by key, everything else (lists too) is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = deep_merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def unsafe_places(value: Json, path: str) -> Iterator[FieldError]:
+    """What no stored object may hold: keys with `$`, `.` or NUL, NaN, integers beyond 64 bits, more than 32 levels."""
+    todo: list[tuple[Json, str, int]] = [(value, path, 1)]
+    while todo:
+        here, at, depth = todo.pop()
+        if depth > MAX_DEPTH:
+            yield FieldError(at, f"nested deeper than {MAX_DEPTH} levels; flatten it")
+        elif isinstance(here, Mapping):
+            for key, inner in here.items():
+                if key == "" or key.startswith("$") or "." in key or "\0" in key:
+                    yield FieldError(
+                        f"{at}.{key}", "a key must not be empty, start with `$`, or hold `.` or NUL; rename it"
+                    )
+                todo.append((inner, f"{at}.{key}", depth + 1))
+        elif isinstance(here, list):
+            todo.extend((inner, f"{at}[{n}]", depth + 1) for n, inner in enumerate(here))
+        elif isinstance(here, float) and (here != here or here in (float("inf"), float("-inf"))):
+            yield FieldError(at, "NaN and infinity are not JSON; leave the value out or send null")
+        elif isinstance(here, int) and not -(2**63) <= here < 2**63:
+            yield FieldError(at, "integers must fit in 64 bits; send a string or a number with a fraction")

@@ -1,0 +1,268 @@
+"""From a request and a template to a job: everything resolved, checked and planned before anything is stored.
+
+Pure: ids, the time, the name's suffix and what nodes exist are arguments. All errors of a request come at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from app.domain.environment import forbidden_env
+from app.domain.errors import FieldError, Invalid
+from app.domain.ids import is_object_id
+from app.domain.job import EXECUTORS, INLINE_STEPS, DependencyType, Job
+from app.domain.json import Json, unsafe_places
+from app.domain.naming import semantic_name
+from app.domain.nearest import unknown_name
+from app.domain.priority import Priority, order_key
+from app.domain.resources import Vector, largest_misfit, request_errors
+from app.domain.retry import RETRYABLE, RetryPolicy
+from app.domain.states import JobStatus
+from app.domain.step_catalog import STEP_PARAMETERS
+from app.domain.templates import Step, Template, canonical_parameters, resolve_parameters
+from app.domain.transitions import Stamp, first_entry
+
+MAX_NAME = 200
+MAX_TAGS = 50
+MAX_DEPENDENCIES = 1_000
+LONGEST = 365 * 86_400
+"""No duration in a request may be longer than a year, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A submit as it was asked. Durations in seconds; None and empty mean: not said."""
+
+    template: str
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    name: str | None = None
+    priority: Priority = Priority.NORMAL
+    resources: Mapping[str, float] | None = None
+    dependencies: tuple[str, ...] = ()
+    dependency_type: DependencyType = DependencyType.ALL_COMPLETE
+    retry_policy: Mapping[str, Json] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    timeout: float | None = None
+    start_after: datetime | None = None
+    queue_deadline: float | None = None
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    preemptible: bool = False
+    executor: str | None = None
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitPolicy:
+    """What the service's settings and its nodes add. `capacities`: of every node that ever registered."""
+
+    job_timeout: timedelta
+    retry_attempts: int
+    capacities: tuple[Vector, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """A request with its template resolved; lacks only id, name suffix and the state that its dependencies give."""
+
+    request: JobRequest
+    template: Template
+    parameters: Mapping[str, Json]
+    resources: Vector
+    executor: str
+    steps: tuple[Step, ...]
+    retry_policy: RetryPolicy
+    timeout: float
+    base_name: str
+    named_by_user: bool
+
+
+def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Specification:
+    """Resolve and check a request. Raises Invalid with every error and its path."""
+    errors = list(_request_errors(request))
+    parameters: dict[str, Json] = {}
+    try:
+        parameters = resolve_parameters(template, request.parameters)
+    except Invalid as invalid:
+        errors.extend(invalid.errors)
+    resources, resource_errors = _resources(request, template, policy)
+    errors.extend(resource_errors)
+    executor = request.executor or template.executor
+    errors.extend(_executor_errors(executor, template))
+    errors.extend(_command_errors(template, parameters))
+    if errors:
+        raise Invalid(errors)
+    return Specification(
+        request=request,
+        template=template,
+        parameters=parameters,
+        resources=resources,
+        executor=executor,
+        steps=_steps(template, parameters, policy),
+        retry_policy=_retry_policy(request, template, policy),
+        timeout=_timeout(request, template, policy),
+        base_name=request.name or _name(request, template, parameters),
+        named_by_user=request.name is not None,
+    )
+
+
+def _name(request: JobRequest, template: Template, parameters: Mapping[str, Json]) -> str:
+    return semantic_name(template.id, parameters, canonical_parameters(template, request.parameters))
+
+
+def _request_errors(request: JobRequest) -> Iterator[FieldError]:
+    if request.name is not None and not _is_name(request.name):
+        yield FieldError("name", f"must be 1 to {MAX_NAME} characters without control characters")
+    yield from unsafe_places(request.parameters, "parameters")
+    yield from unsafe_places(request.metadata, "metadata")
+    yield from _duration_errors(request)
+    if request.dependency_type is not DependencyType.ALL_COMPLETE:
+        yield FieldError("dependency_type", "not_yet: only all_complete is offered by this version")
+    if len(request.dependencies) > MAX_DEPENDENCIES:
+        yield FieldError("dependencies", f"at most {MAX_DEPENDENCIES:,}")
+    for n, parent in enumerate(request.dependencies):
+        if not is_object_id(parent):
+            yield FieldError(f"dependencies[{n}]", "not a job id: ids hold only a-z, 0-9 and _")
+    if len(request.tags) > MAX_TAGS or any(not _is_name(t) for t in request.tags):
+        yield FieldError("tags", f"at most {MAX_TAGS}, each 1 to {MAX_NAME} characters without control characters")
+    for key in request.node_selector:
+        if not key or "." in key or key.startswith("$"):
+            yield FieldError(f"node_selector.{key}", "a label must not be empty, hold a dot or start with `$`")
+    if request.limits:
+        message, near = unknown_name("limit", request.limits[0], ())
+        yield FieldError("limits[0]", message, near)
+    yield from retry_errors(request.retry_policy)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_NAME and text.isprintable() and not text.isspace()
+
+
+def _duration_errors(request: JobRequest) -> Iterator[FieldError]:
+    for name in ("timeout", "queue_deadline"):
+        seconds = getattr(request, name)
+        if seconds is not None and not 0 < seconds <= LONGEST:
+            yield FieldError(name, f"must be more than 0 and at most {LONGEST:,} seconds, got {seconds:g}")
+    if request.start_after is not None and request.start_after.tzinfo is None:
+        yield FieldError("start_after", "must carry a time zone, such as 2026-01-01T12:00:00Z")
+
+
+def retry_errors(policy: Mapping[str, Json], path: str = "retry_policy") -> Iterator[FieldError]:
+    """What is wrong with a (partial) retry policy."""
+    bounds = {"max_attempts": (1, 100), "retry_delay": (0, 86_400), "max_delay": (0, 86_400), "jitter": (0, 1)}
+    for name, (low, high) in bounds.items():
+        value = policy.get(name)
+        if value is not None and not low <= value <= high:
+            yield FieldError(f"{path}.{name}", f"must be between {low:,} and {high:,}, got {value:g}")
+    for n, reason in enumerate(policy.get("retry_on") or ()):
+        if reason not in RETRYABLE:
+            message, near = unknown_name("reason", str(reason), RETRYABLE)
+            yield FieldError(f"{path}.retry_on[{n}]", message, near)
+
+
+def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) -> tuple[Vector, list[FieldError]]:
+    """The exact vector: the request over the template; more than the largest node has is refused."""
+    asked = {**template.resource_requirements, **(request.resources or {})}
+    errors = request_errors(asked)
+    if errors:
+        return Vector(), errors
+    vector = Vector.from_units(asked)
+    misfit = largest_misfit(vector, list(policy.capacities)) or {}
+    for dimension, limit in misfit.items():
+        message = f"{asked[dimension]:g} is more than the largest node has ({limit:g}); ask for at most that"
+        errors.append(FieldError(f"resources.{dimension}", message))
+    return vector, errors
+
+
+def _executor_errors(executor: str, template: Template) -> Iterator[FieldError]:
+    if executor not in EXECUTORS:
+        message, near = unknown_name("executor", executor, EXECUTORS)
+        yield FieldError("executor", message, near)
+    if executor == "inline":
+        heavy = [s.step for s in template.execution_steps if s.step in STEP_PARAMETERS and s.step not in INLINE_STEPS]
+        commands = [s.step for s in template.execution_steps if s.command is not None]
+        for step in heavy + commands:
+            yield FieldError("executor", f"inline takes only light steps, not {step}; use process")
+
+
+def _command_errors(template: Template, parameters: Mapping[str, Json]) -> Iterator[FieldError]:
+    """Environment names that a command must not set, from the template's steps and from the `env` parameter."""
+    for n, step in enumerate(template.execution_steps):
+        for name in forbidden_env(step.env):
+            yield FieldError(f"execution_steps[{n}].env.{name}", "this variable may not be set for a command")
+    env = parameters.get("env")
+    if isinstance(env, Mapping):
+        for name in forbidden_env(env):
+            yield FieldError(f"parameters.env.{name}", "this variable may not be set for a command")
+    command = parameters.get("command")
+    if isinstance(command, list) and (not command or not all(isinstance(a, str) for a in command)):
+        yield FieldError(
+            "parameters.command", 'must be a list of strings such as ["python", "train.py"], never a shell line'
+        )
+
+
+def _steps(template: Template, parameters: Mapping[str, Json], policy: SubmitPolicy) -> tuple[Step, ...]:
+    """The steps to run, every timeout filled in; the `command` template takes its command from its parameters."""
+    fallback = policy.job_timeout.total_seconds()
+    out = []
+    for step in template.execution_steps:
+        command, env = step.command, dict(step.env)
+        if step.step == "command" and command is None:
+            command = tuple(parameters.get("command") or ())
+            env = {str(k): str(v) for k, v in (parameters.get("env") or {}).items()}
+        out.append(Step(step.step, step.timeout or fallback, command, env))
+    return tuple(out)
+
+
+def _retry_policy(request: JobRequest, template: Template, policy: SubmitPolicy) -> RetryPolicy:
+    """The request over the template over the settings. A delay without a backoff keeps the default backoff."""
+    said = {**template.retry_policy, **{k: v for k, v in request.retry_policy.items() if v is not None}}
+    if "retry_on" in said:
+        said["retry_on"] = tuple(said["retry_on"])
+    return RetryPolicy(**{"max_attempts": policy.retry_attempts, **said})
+
+
+def _timeout(request: JobRequest, template: Template, policy: SubmitPolicy) -> float:
+    """Over all steps, in seconds: the request's, else the template's, else JOB_TIMEOUT."""
+    return request.timeout or template.timeout or policy.job_timeout.total_seconds()
+
+
+def build_job(
+    specification: Specification, *, job_id: str, name: str, eligible: bool, stamp: Stamp, tie: int = 0
+) -> Job:
+    """The job as it is inserted: QUEUED when eligible, else SUBMITTED."""
+    request = specification.request
+    status = JobStatus.QUEUED if eligible else JobStatus.SUBMITTED
+    return Job(
+        id=job_id,
+        name=name,
+        tenant="default",
+        status=status,
+        seq=1,
+        template=specification.template.id,
+        template_version=specification.template.version,
+        executor=specification.executor,
+        steps=specification.steps,
+        parameters=specification.parameters,
+        resources=specification.resources,
+        priority=request.priority,
+        effective_priority=request.priority,
+        order_key=order_key(stamp.at, tie),
+        retry_policy=specification.retry_policy,
+        timeout=specification.timeout,
+        submitted_at=stamp.at,
+        history=(first_entry(status, stamp),),
+        dependencies=request.dependencies,
+        dependency_type=request.dependency_type,
+        tags=request.tags,
+        metadata=request.metadata,
+        node_selector=request.node_selector,
+        limits=request.limits,
+        preemptible=request.preemptible,
+        resume=specification.template.resume,
+        start_after=request.start_after,
+        queue_deadline=request.queue_deadline,
+        queued_at=stamp.at if eligible else None,
+    )

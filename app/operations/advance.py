@@ -1,0 +1,39 @@
+"""Move waiting jobs on when what they wait for has happened: parents ended, a start time came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from app.domain.dependencies import Hopeless, Met, Verdict, judge
+from app.domain.job import Job
+from app.domain.states import JobStatus
+from app.domain.transitions import Change, become_eligible, fail_dependency
+from app.services import Services
+
+
+async def decide_dependants(services: Services, ended: Iterable[str]) -> list[tuple[Job, Change]]:
+    """The changes of the jobs that wait for these ended ones."""
+    return await decide_waiting(services, await services.jobs.waiting_on(ended))
+
+
+async def decide_waiting(services: Services, jobs: Sequence[Job]) -> list[tuple[Job, Change]]:
+    """The changes of these SUBMITTED jobs: QUEUED when nothing holds them, FAILED when hopeless; others are left
+    out."""
+    verdicts = await verdicts_on(services, jobs)
+    now = services.clock.now()
+    decided = []
+    for job, verdict in zip(jobs, verdicts, strict=True):
+        if job.status is not JobStatus.SUBMITTED:
+            continue
+        if isinstance(verdict, Hopeless):
+            decided.append((job, fail_dependency(job, verdict.cause, services.stamp())))
+        elif isinstance(verdict, Met) and (job.start_after is None or job.start_after <= now):
+            decided.append((job, become_eligible(job, services.stamp())))
+    return decided
+
+
+async def verdicts_on(services: Services, jobs: Sequence[Job]) -> list[Verdict]:
+    """What the parents of each job say, with one look-up for all."""
+    wanted = {parent for job in jobs for parent in job.dependencies}
+    parents = await services.jobs.get_many(wanted) if wanted else {}
+    return [judge(job, parents) for job in jobs]

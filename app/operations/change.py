@@ -1,0 +1,59 @@
+"""Change jobs: decide on a loaded job, commit by compare-and-set, then the effects, then the dependants.
+
+A lost race is decided again on fresh state, up to three times, so that a cancel does not fail because a progress won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from app.domain.errors import NotFound, StaleJob
+from app.domain.job import Job
+from app.domain.transitions import SYSTEM, Change, Stamp, apply
+from app.operations.advance import decide_dependants
+from app.operations.effects import Moved, carry_out
+from app.services import Services
+
+TRIES = 3
+Decide = Callable[[Job, Stamp], Change | None]
+
+
+async def transition(services: Services, job_id: str, decide: Decide, actor: str = SYSTEM) -> Job:
+    """The job after the change that `decide` wants; None from it means that nothing is to change.
+
+    Raises NotFound, StaleJob after three lost races, and whatever `decide` raises.
+    """
+    for _ in range(TRIES):
+        job = await services.jobs.get(job_id)
+        if job is None:
+            raise NotFound("job", job_id)
+        change = decide(job, services.stamp(actor))
+        if change is None:
+            return job
+        [after] = await commit_all(services, [(job, change)])
+        if after is not None:
+            return after
+    raise StaleJob(job_id)
+
+
+async def commit_all(services: Services, pairs: Sequence[tuple[Job, Change]]) -> list[Job | None]:
+    """Commit changes decided on loaded jobs; per pair the job after it, or None where the race was lost.
+
+    The effects are done when this returns, and every dependant down the graph has been moved.
+    """
+    results, moved = await _commit(services, pairs)
+    while moved:
+        ended = [m.after.id for m in moved if m.after.terminal]
+        following = await decide_dependants(services, ended) if ended else []
+        _, moved = await _commit(services, following)
+    return results
+
+
+async def _commit(services: Services, pairs: Sequence[tuple[Job, Change]]) -> tuple[list[Job | None], list[Moved]]:
+    if not pairs:
+        return [], []
+    won = await services.jobs.commit([change for _, change in pairs])
+    results = [apply(job, change) if ok else None for (job, change), ok in zip(pairs, won, strict=True)]
+    moved = [Moved(job, after) for (job, _), after in zip(pairs, results, strict=True) if after is not None]
+    await carry_out(services, moved)
+    return results, moved

@@ -1,0 +1,109 @@
+"""What follows from a won change. Each effect is a hint or idempotent, so a crash before it is repaired by the
+reconciler.
+
+Therefore none of them may fail the change that is already durable: a store that is away is logged, and that is all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from app.domain.errors import Unavailable
+from app.domain.job import Job
+from app.domain.ports import SCHEDULER_BELL
+from app.domain.queueing import ticket_of
+from app.domain.records import RunSummary
+from app.domain.states import ON_NODE, JobStatus
+from app.services import Services
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A job before and after a change that was won."""
+
+    before: Job
+    after: Job
+
+    @property
+    def entered_queue(self) -> bool:
+        return self.after.status is JobStatus.QUEUED and self.before.status is not JobStatus.QUEUED
+
+    @property
+    def left_queue(self) -> bool:
+        return self.before.status is JobStatus.QUEUED and self.after.status is not JobStatus.QUEUED
+
+    @property
+    def left_node(self) -> bool:
+        return self.before.status in ON_NODE and self.after.status not in {*ON_NODE, JobStatus.PAUSED}
+
+    @property
+    def ended_run(self) -> bool:
+        return len(self.after.attempts) > len(self.before.attempts)
+
+
+async def carry_out(services: Services, moved: Sequence[Moved]) -> None:
+    """Index, ledger, run summaries and the scheduler's bell, for all of them together."""
+    freed = [m for m in moved if m.left_node and m.before.node_id is not None]
+    ended = [m for m in moved if m.ended_run]
+    entered = [ticket_of(m.after) for m in moved if m.entered_queue]
+    left = [m.after.id for m in moved if m.left_queue]
+    work: list[Awaitable[object]] = []
+    if freed:
+        work.append(_attempt("release", _release(services, freed)))
+    if ended:
+        work += [_attempt("run_summary", services.runs.insert(_summary(m))) for m in ended]
+    if entered:
+        work.append(_attempt("enqueue", services.queue.enqueue(entered)))
+    if left:
+        work.append(_attempt("dequeue", services.queue.dequeue(left)))
+    await asyncio.gather(*work)
+    if freed:
+        await services.bells.ring(SCHEDULER_BELL)
+
+
+async def _attempt(name: str, effect: Awaitable[object]) -> None:
+    try:
+        await effect
+    except Unavailable as error:
+        log.warning("effect.postponed", effect=name, store=error.store)
+
+
+async def _release(services: Services, freed: Sequence[Moved]) -> None:
+    by_node: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for m in freed:
+        by_node[m.before.node_id or ""].append((m.before.id, m.before.run_no))
+    await asyncio.gather(*(services.nodes.release(node, runs) for node, runs in by_node.items()))
+
+
+def _summary(moved: Moved) -> RunSummary:
+    """The run that just ended, as analytics will read it."""
+    job, attempt = moved.after, moved.after.attempts[-1]
+    started = attempt.started_at or attempt.finished_at
+    queued = moved.before.queued_at or job.submitted_at
+    return RunSummary(
+        job_id=job.id,
+        run_no=attempt.run_no,
+        attempt=attempt.attempt,
+        tenant=job.tenant,
+        template=job.template,
+        template_version=job.template_version,
+        algorithm=job.algorithm,
+        dataset=job.dataset,
+        priority=job.priority,
+        node_id=attempt.node_id,
+        asked=job.resources,
+        peak_memory_mib=attempt.peak_memory_mib,
+        cpu_seconds=attempt.cpu_seconds,
+        wait_seconds=max(0.0, (started - queued).total_seconds()),
+        run_seconds=(attempt.finished_at - started).total_seconds(),
+        outcome=attempt.outcome,
+        fingerprint=job.error.fingerprint if job.error else None,
+        finished_at=attempt.finished_at,
+    )

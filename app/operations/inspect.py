@@ -1,0 +1,70 @@
+"""What is to be said of jobs beyond what is stored: place in the queue, estimated start, and all reasons why they
+wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from app.domain.dependencies import Waits
+from app.domain.errors import Unavailable
+from app.domain.estimates import Estimate, start_estimate
+from app.domain.explain import Reason, wait_reasons
+from app.domain.job import Job
+from app.domain.records import Board, Place
+from app.domain.states import JobStatus
+from app.operations.advance import verdicts_on
+from app.services import Services
+
+log = structlog.get_logger()
+BOARD_MAX_AGE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job with what is true of it right now. `place` and `estimate` are None where it is not in the queue."""
+
+    job: Job
+    place: Place | None
+    estimate: Estimate | None
+    reasons: tuple[Reason, ...]
+
+
+async def inspect(services: Services, jobs: Sequence[Job]) -> list[JobView]:
+    """The views of these jobs, in their order. With the index away, places and estimates are None."""
+    places, board = await _places(services, [j.id for j in jobs if j.status is JobStatus.QUEUED])
+    with_parents = [j for j in jobs if j.status is JobStatus.SUBMITTED and j.dependencies]
+    verdicts = await verdicts_on(services, with_parents)
+    waits = {j.id: v for j, v in zip(with_parents, verdicts, strict=True) if isinstance(v, Waits)}
+    return [_view(services, job, places.get(job.id), board, waits.get(job.id)) for job in jobs]
+
+
+async def recent_board(services: Services) -> Board | None:
+    """What the scheduler last published, at most a quarter of a second old; None when there is none."""
+    try:
+        return await services.recent.get("board", services.queue.board, BOARD_MAX_AGE)
+    except Unavailable:
+        return None
+
+
+async def _places(services: Services, queued: list[str]) -> tuple[dict[str, Place], Board | None]:
+    if not queued:
+        return {}, None
+    try:
+        return await services.queue.locate(queued), await recent_board(services)
+    except Unavailable as error:
+        log.warning("inspect.without_places", store=error.store)
+        return {}, None
+
+
+def _view(services: Services, job: Job, place: Place | None, board: Board | None, waits: Waits | None) -> JobView:
+    now = services.clock.now()
+    estimate: Estimate | None = None
+    verdict: tuple[Reason, ...] = ()
+    if place is not None and board is not None:
+        estimate = start_estimate(board.forecast, place.bucket_id, place.place, place.position, now)
+        verdict = board.verdicts.get(place.bucket_id, ())
+    ahead = None if place is None else place.position - 1
+    return JobView(job, place, estimate, wait_reasons(job, now, waits, verdict, ahead))

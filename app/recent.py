@@ -1,0 +1,34 @@
+"""Reads that may be a moment old, shared by all who want them at the same time.
+
+One load answers every caller that arrives while it runs and until its result is `max_age` seconds old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Recent:
+    """A small cache by name. A failed load is not remembered."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[float, asyncio.Future[Any]]] = {}
+
+    async def get(self, name: str, load: Callable[[], Awaitable[T]], max_age: float) -> T:
+        """The value under `name`, loaded anew when it is older than `max_age` seconds."""
+        known = self._values.get(name)
+        if known is not None and (not known[1].done() or time.monotonic() - known[0] < max_age):
+            return await asyncio.shield(known[1])  # type: ignore[no-any-return]
+        future = asyncio.ensure_future(load())
+        self._values[name] = (time.monotonic(), future)
+        try:
+            return await asyncio.shield(future)
+        except Exception:
+            if self._values.get(name, (0, None))[1] is future:
+                del self._values[name]
+            raise

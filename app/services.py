@@ -1,0 +1,62 @@
+"""Everything that the use-cases work with, as one value of ports. `app.bootstrap` makes it; tests make it of memory
+adapters."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from itertools import count
+
+from app.clock import Clock
+from app.config import Settings
+from app.domain.ports import (
+    AnswerStore,
+    ArtifactStore,
+    Bells,
+    ChangeFeed,
+    DatasetStore,
+    Dispatcher,
+    Health,
+    JobStore,
+    LeaseStore,
+    LogStore,
+    MetricStore,
+    NameRegister,
+    NodeStore,
+    QueueIndex,
+    RunStore,
+    TemplateStore,
+)
+from app.domain.transitions import SYSTEM, Stamp
+from app.recent import Recent
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The ports of one process."""
+
+    settings: Settings
+    clock: Clock
+    jobs: JobStore
+    nodes: NodeStore
+    leases: LeaseStore
+    templates: TemplateStore
+    datasets: DatasetStore
+    names: NameRegister
+    answers: AnswerStore
+    runs: RunStore
+    logs: LogStore
+    metrics: MetricStore
+    artifacts: ArtifactStore
+    queue: QueueIndex
+    dispatcher: Dispatcher
+    bells: Bells
+    feed: ChangeFeed
+    health: Health
+    recent: Recent = field(default_factory=Recent)
+    _process: str = field(default_factory=lambda: os.urandom(6).hex())
+    _numbers: count[int] = field(default_factory=count)
+
+    def stamp(self, actor: str = SYSTEM) -> Stamp:
+        """A stamp for one change: the time now, the actor, and an identity that no other change has."""
+        return Stamp(self.clock.now(), actor, f"{self._process}{next(self._numbers):x}")
