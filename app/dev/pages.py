@@ -1,0 +1,20 @@
+"""Pages that are made from the code: `python -m app.dev.pages` writes them below `docs/`. Tests hold them equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from app.domain import states
+
+PAGES: Mapping[str, Callable[[], str]] = {"state_machine.md": states.as_markdown}
+
+
+def main() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    for name, render in PAGES.items():
+        (docs / name).write_text(render())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""How a group of settings is read from an environment: value types, the declaration of a variable, and the reading.
+
+The environment is a mapping that is handed over, never a place to look, so that tests need not touch the process's own.
+Durations are plain seconds in the environment and `timedelta` inside. An empty variable counts as unset.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError("must be a number of seconds, like 90 or 0.5") from None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return timedelta(seconds=value)
+        except (ValueError, OverflowError):
+            raise ValueError("must be a finite number of seconds, like 90 or 0.5") from None
+    return value
+
+
+def _labels(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(sign and key.strip() for key, sign, _ in pairs):
+        raise ValueError("must be pairs like zone=a,disk=ssd")
+    return {key.strip(): text.strip() for key, _, text in pairs}
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0), le=timedelta(days=366))]
+"""A duration: a positive number of seconds in the environment, `timedelta` inside, at most a year."""
+
+Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(_labels)]
+"""`zone=a,disk=ssd` in the environment, a dictionary inside."""
+
+Upper = BeforeValidator(_upper)
+"""Takes a word in any case."""
+
+
+def variable(name: str, meaning: str, default: Any, *, unit: str = "", **limits: Any) -> Any:
+    """A field read from the environment variable `name`; `meaning` and `unit` become its line in `.env.example`."""
+    return Field(default, validation_alias=name, description=meaning, json_schema_extra={"unit": unit}, **limits)
+
+
+class Group(BaseSettings):
+    """Settings of one subject."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `read` hands over."""
+        return (init_settings,)
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """The environment variables of this group → their fields."""
+        return {str(field.validation_alias): name for name, field in cls.model_fields.items()}
+
+
+G = TypeVar("G", bound=Group)
+
+
+def read(kind: type[G], environ: Mapping[str, str], overrides: Mapping[str, object]) -> G:
+    """A `kind` from `environ`, with `overrides` by variable name on top. Raises as pydantic does; see `explain`."""
+    source = EnvSettingsSource(kind)
+    source.env_vars = {key.lower(): text for key, text in environ.items() if text.strip()}
+    ours = {name: value for name, value in overrides.items() if name in kind.variables()}
+    return kind(**{**source(), **ours})
+
+
+def explain(kind: type[Group], error: ValidationError | SettingsError) -> list[str]:
+    """What is wrong, a line for each variable: name, fault, meaning. Values are left out, some are secret."""
+    if isinstance(error, SettingsError):
+        return [
+            f"{name} is not valid JSON. {_meaning(kind, field)}"
+            for name, field in kind.variables().items()
+            if f'"{field}"' in str(error)
+        ]
+    return [_line(kind, detail) for detail in error.errors(include_url=False, include_input=False)]
+
+
+def _line(kind: type[Group], detail: ErrorDetails) -> str:
+    fault = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return fault
+    name, *inside = (str(part) for part in detail["loc"])
+    where = "".join(f"[{part}]" for part in inside)
+    return f"{name}{where}: {fault}. {_meaning(kind, kind.variables()[name])}"
+
+
+def _meaning(kind: type[Group], field: str) -> str:
+    return f"It means: {kind.model_fields[field].description}"

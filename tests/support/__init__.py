@@ -1,0 +1,1 @@
+"""What the tests share: builders, waiting, clocks, real servers."""
