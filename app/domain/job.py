@@ -82,12 +82,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """Where a step of the present run is: PENDING, RUNNING, COMPLETED, FAILED or SKIPPED."""
+    """Where a step of the present run is: PENDING, RUNNING, COMPLETED, FAILED or SKIPPED. `text`: what it last said."""
 
     step: str
     status: str
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

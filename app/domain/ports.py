@@ -120,6 +120,11 @@ class Lease:
     until: datetime
 
 
+def node_lease(node_id: str) -> str:
+    """The name of a node's lease; `NodeStore.all` reads `lease_until` from it."""
+    return f"node:{node_id}"
+
+
 class LeaseStore(Protocol):
     """Leases by the store's own clock."""
 
@@ -237,7 +242,8 @@ class QueueIndex(Protocol):
     async def missing(self, job_ids: Sequence[str]) -> list[str]:
         """Those of the ids that the index does not hold."""
 
-    async def all_ids(self) -> AsyncIterator[list[str]]: ...
+    def all_ids(self) -> AsyncIterator[list[str]]:
+        """Every id that the index holds, in batches; one that moves meanwhile may come twice or not at all."""
 
     async def epoch(self) -> str | None:
         """A mark that is lost when the index loses its data."""
@@ -282,12 +288,26 @@ def node_bell(node_id: str) -> str:
 
 
 class ChangeFeed(Protocol):
-    """Every transition, progress and log line, as it becomes durable."""
+    """Every transition, progress and log line, as it becomes durable.
+
+    Of the events that one write gives only the last has a token: resuming after it misses none and repeats none.
+    """
+
+    @property
+    def mode(self) -> str:
+        """`watch`: pushed by the store as it happens; `poll`: the store refuses to push, so it is asked each second."""
 
     def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """From now on, or after that token. A lost history gives one `resync` event, never a silent gap."""
 
-    async def valid_token(self, token: str) -> bool: ...
+    async def opened(self) -> None:
+        """Returns when an iterator of `events` is open: what becomes durable from here on is told by it."""
+
+    async def token_now(self) -> str:
+        """A token to resume from: everything that becomes durable after this call comes after it."""
+
+    async def valid_token(self, token: str) -> bool:
+        """Whether the text can be a token of this feed. False for whatever else was sent."""
 
 
 class Health(Protocol):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from app.domain.datasets import check_reference, check_target
 from app.domain.environment import forbidden_env
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_object_id
@@ -85,6 +86,7 @@ def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Sp
     parameters: dict[str, Json] = {}
     try:
         parameters = resolve_parameters(template, request.parameters)
+        _check_dataset(parameters)
     except Invalid as invalid:
         errors.extend(invalid.errors)
     resources, resource_errors = _resources(request, template, policy)
@@ -110,6 +112,14 @@ def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Sp
 
 def _name(request: JobRequest, template: Template, parameters: Mapping[str, Json]) -> str:
     return semantic_name(template.id, parameters, canonical_parameters(template, request.parameters))
+
+
+def _check_dataset(parameters: Mapping[str, Json]) -> None:
+    """What can be known of the data set without reading it. Raises BadDataset."""
+    name, target = parameters.get("dataset_name"), parameters.get("target_column")
+    if isinstance(name, str):
+        check_reference(name)
+        check_target(name, target if isinstance(target, str) else None)
 
 
 def _request_errors(request: JobRequest) -> Iterator[FieldError]:

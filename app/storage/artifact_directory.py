@@ -1,0 +1,103 @@
+"""Artifacts in a directory that all nodes share (NFS, a mounted volume).
+
+    {root}/{job_id}/{kind}/{sha256}                               the bytes
+    {root}/{job_id}/{kind}/{run_no}-{digest of the name}.json     the ArtifactInfo
+
+Names are opaque, so they never become part of a path. Both files are written beside their place and renamed, the bytes
+first: only what has a description is visible, and a description always names bytes that are whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from app.domain.errors import NotFound
+from app.domain.ids import is_object_id
+from app.domain.records import ArtifactInfo
+from app.storage.files import BLOCK, checked_blocks, newest_by_name
+
+
+class DirectoryArtifactStore:
+    """`ArtifactStore` over a folder. Raises OSError where the folder fails."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def put(self, info: ArtifactInfo, source: Path) -> None:
+        """See the port. Raises Invalid when the file is not what `info` says."""
+        folder = self._folder(info.job_id, info.kind)
+        if folder is None:
+            raise NotFound("job", info.job_id)
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        part = folder / f".{os.urandom(8).hex()}.part"
+        try:
+            await _copy(checked_blocks(info, source), part)
+            await asyncio.to_thread(part.replace, folder / info.sha256)
+            await asyncio.to_thread(_describe, info, part, folder / _description(info))
+        finally:
+            await asyncio.to_thread(part.unlink, missing_ok=True)
+
+    async def list(self, job_id: str, kind: str = "artifact") -> list[ArtifactInfo]:
+        """By name."""
+        folder = self._folder(job_id, kind)
+        return [] if folder is None else newest_by_name(await asyncio.to_thread(_described, folder))
+
+    async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None:
+        return next((info for info in await self.list(job_id, kind) if info.name == name), None)
+
+    async def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]:
+        """The bytes in blocks. Raises NotFound when it is gone."""
+        folder = self._folder(info.job_id, info.kind)
+        try:
+            file = await asyncio.to_thread(_opened, folder and folder / info.sha256)
+        except FileNotFoundError:
+            raise NotFound("artifact", info.name) from None
+        try:
+            while block := await asyncio.to_thread(file.read, BLOCK):
+                yield block
+        finally:
+            file.close()
+
+    def _folder(self, job_id: str, kind: str) -> Path | None:
+        """None for what can be no id, and so must not become part of a path."""
+        return self._root / job_id / kind if is_object_id(job_id) and is_object_id(kind) else None
+
+
+def _description(info: ArtifactInfo) -> str:
+    return f"{info.run_no}-{hashlib.sha256(info.name.encode()).hexdigest()}.json"
+
+
+def _opened(path: Path | None) -> BinaryIO:
+    if path is None:
+        raise FileNotFoundError
+    return path.open("rb")
+
+
+async def _copy(blocks: AsyncIterator[bytes], target: Path) -> None:
+    file = await asyncio.to_thread(target.open, "wb")
+    try:
+        async for block in blocks:
+            await asyncio.to_thread(file.write, block)
+        file.flush()
+        await asyncio.to_thread(os.fsync, file.fileno())
+    finally:
+        file.close()
+
+
+def _describe(info: ArtifactInfo, part: Path, place: Path) -> None:
+    part.write_bytes(orjson.dumps(asdict(info)))
+    part.replace(place)
+
+
+def _described(folder: Path) -> list[ArtifactInfo]:
+    infos = (orjson.loads(path.read_bytes()) for path in sorted(folder.glob("*.json")))
+    return [ArtifactInfo(**{**d, "stored_at": datetime.fromisoformat(d["stored_at"])}) for d in infos]

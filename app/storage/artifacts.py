@@ -1,0 +1,96 @@
+"""Artifacts in GridFS: any node can read them, and no further service is needed.
+
+GridFS writes the chunks of a file first and its entry last: a file is visible only when it is whole. The entry carries
+what an `ArtifactInfo` says as `metadata`; names are opaque. A file that was sent twice (the answer was lost) is there
+twice for a moment: the newest counts, and the older one is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from app.domain.errors import NotFound
+from app.domain.records import ArtifactInfo
+from app.storage.failures import PATIENCE, answered, until_answered
+from app.storage.files import checked_blocks, newest_by_name
+from app.storage.mongo import Database, Document
+
+BUCKET = "artifacts"
+BLOCK = 1 << 20
+
+
+class GridFsArtifactStore:
+    """`ArtifactStore` over the bucket `artifacts`."""
+
+    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+        self._files = database[f"{BUCKET}.files"]
+        self._bucket = database.bucket(BUCKET)
+        self._patience = patience
+
+    async def put(self, info: ArtifactInfo, source: Path) -> None:
+        """See the port. Raises Invalid when the file is not what `info` says, Unavailable."""
+        stored = await until_answered(lambda: self._upload(info, source), self._patience)
+        with answered():
+            same = await self._files.find({**_run_file(info), "_id": {"$ne": stored}}, {"_id": 1}).to_list(None)
+            for earlier in same:
+                await self._bucket.delete(earlier["_id"])
+
+    async def _upload(self, info: ArtifactInfo, source: Path) -> Any:
+        """Send the whole file; the id of its entry."""
+        file = self._bucket.open_upload_stream(info.name, metadata=_metadata(info))
+        try:
+            async for block in checked_blocks(info, source):
+                await file.write(block)
+            await file.close()
+        except BaseException:
+            # Chunks that cannot be deleted now belong to no entry: nobody sees them.
+            with suppress(PyMongoError):
+                await file.abort()
+            raise
+        return file._id
+
+    async def list(self, job_id: str, kind: str = "artifact") -> list[ArtifactInfo]:
+        """By name."""
+        wanted = {"metadata.job_id": job_id, "metadata.kind": kind}
+        with answered():
+            found = await self._files.find(wanted).sort([("uploadDate", 1), ("_id", 1)]).to_list(None)
+        return newest_by_name(_info(d) for d in found)
+
+    async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None:
+        return next((info for info in await self.list(job_id, kind) if info.name == name), None)
+
+    async def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]:
+        """The bytes in blocks. Raises NotFound when it is gone."""
+        with answered():
+            found = await self._files.find(_run_file(info), {"_id": 1}).sort([("_id", -1)]).limit(1).to_list(None)
+            if not found:
+                raise NotFound("artifact", info.name)
+            file = await self._bucket.open_download_stream(found[0]["_id"])
+            while block := await file.read(BLOCK):
+                yield block
+
+
+def _metadata(info: ArtifactInfo) -> Document:
+    return {
+        "job_id": info.job_id,
+        "run_no": info.run_no,
+        "name": info.name,
+        "kind": info.kind,
+        "sha256": info.sha256,
+        "content_type": info.content_type,
+        "stored_at": info.stored_at,
+    }
+
+
+def _run_file(info: ArtifactInfo) -> Document:
+    """What finds this file of this run."""
+    return {f"metadata.{name}": getattr(info, name) for name in ("job_id", "kind", "name", "run_no")}
+
+
+def _info(d: Mapping[str, Any]) -> ArtifactInfo:
+    return ArtifactInfo(size=d["length"], **d["metadata"])

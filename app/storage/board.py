@@ -1,0 +1,60 @@
+"""The board as bytes: JSON, so that processes of different versions can share a Redis.
+
+A board of another shape is worth nothing, and a new one follows within a second: it reads as none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+import structlog
+
+from app.domain.estimates import Forecast
+from app.domain.explain import Reason
+from app.domain.records import Board
+
+log = structlog.get_logger()
+
+
+def encode_board(board: Board) -> bytes:
+    """The board as JSON; times keep their microseconds."""
+    return orjson.dumps(
+        {
+            "at": board.at,
+            "forecast": {
+                "at": board.forecast.at,
+                "pace": board.forecast.pace,
+                "buckets": dict(board.forecast.buckets),
+            },
+            "verdicts": {
+                bucket: [[r.code, r.summary, dict(r.facts)] for r in reasons]
+                for bucket, reasons in board.verdicts.items()
+            },
+        }
+    )
+
+
+def decode_board(data: bytes) -> Board | None:
+    """The board; None when it has another shape."""
+    try:
+        return _board(orjson.loads(data))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        log.warning("board.unreadable", error=repr(error))
+        return None
+
+
+def _board(parts: Mapping[str, Any]) -> Board:
+    forecast = parts["forecast"]
+    buckets = {bucket: tuple((int(n), float(s)) for n, s in points) for bucket, points in forecast["buckets"].items()}
+    verdicts = {
+        bucket: tuple(Reason(code, summary, facts) for code, summary, facts in reasons)
+        for bucket, reasons in parts["verdicts"].items()
+    }
+    return Board(
+        datetime.fromisoformat(parts["at"]),
+        Forecast(datetime.fromisoformat(forecast["at"]), buckets, float(forecast["pace"])),
+        verdicts,
+    )

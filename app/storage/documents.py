@@ -1,0 +1,251 @@
+"""A job as a document and back. Written by hand: it runs for every submit and every transition.
+
+Names are the attributes of `Job`; `_id` is the id. Beside them a document carries what only the store needs:
+- `last`: the newest history entry with what a subscriber wants to know of the job (`SUBJECT`), so that the feed looks
+  nothing up;
+- `search`: the lower-case texts by whose beginnings a job is found;
+- `deadline`: when it stops waiting.
+Times are BSON dates (UTC, milliseconds), vectors objects of integers, enumerations strings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.domain.job import Attempt, Control, DependencyType, Entry, Job, JobError, Progress, StepState
+from app.domain.priority import Priority
+from app.domain.resources import Vector
+from app.domain.retry import RetryPolicy
+from app.domain.states import JobStatus
+from app.domain.templates import Step
+from app.domain.transitions import Change
+
+Document = dict[str, Any]
+
+SUBJECT = ("name", "tags", "batch_id", "workflow_id", "tenant", "priority", "effective_priority")
+"""What `last` tells of the job beside the entry."""
+PLAIN = (
+    "name", "tenant", "seq", "template", "template_version", "executor", "parameters", "order_key", "timeout",
+    "submitted_at", "metadata", "node_selector", "preemptible", "resume", "start_after", "queue_deadline", "queued_at",
+    "scheduled_at", "started_at", "finished_at", "retry_at", "node_id", "attempt", "run_no", "infra_losses", "result",
+    "checkpoint", "batch_id", "workflow_id", "step_id",
+)  # fmt: skip
+"""Attributes stored as they are."""
+MAX_TERMS, MAX_TERM = 50, 64
+_PLAIN = frozenset(PLAIN)
+_WORD = re.compile(r"[^\W_]+")
+
+
+def vector_document(vector: Vector) -> Document:
+    cpu, memory, gpu, storage = vector.parts()
+    return {"cpu_millicores": cpu, "memory_mib": memory, "gpu": gpu, "storage_gib": storage}
+
+
+def vector_from(document: Mapping[str, Any]) -> Vector:
+    return Vector(document["cpu_millicores"], document["memory_mib"], document["gpu"], document["storage_gib"])
+
+
+def entry_document(entry: Entry) -> Document:
+    """The entry as history holds it."""
+    return {
+        "seq": entry.seq,
+        "from": None if entry.source is None else entry.source.value,
+        "to": entry.to.value,
+        "reason": entry.reason,
+        "at": entry.at,
+        "actor": entry.actor,
+        "attempt": entry.attempt,
+        "run_no": entry.run_no,
+        "detail": entry.detail,
+        "op": entry.op,
+    }
+
+
+def _entry_from(d: Mapping[str, Any]) -> Entry:
+    source = None if d["from"] is None else JobStatus(d["from"])
+    return Entry(
+        d["seq"], source, JobStatus(d["to"]), d["reason"], d["at"], d["actor"], d["attempt"], d["run_no"], d["detail"],
+        d["op"],
+    )  # fmt: skip
+
+
+def _step_document(step: Step) -> Document:
+    document: Document = {"step": step.step}
+    if step.timeout is not None:
+        document["timeout"] = step.timeout
+    if step.command is not None:
+        document["command"] = list(step.command)
+    if step.env:
+        document["env"] = dict(step.env)
+    return document
+
+
+def _step_from(d: Mapping[str, Any]) -> Step:
+    command = d.get("command")
+    return Step(d["step"], d.get("timeout"), None if command is None else tuple(command), d.get("env") or {})
+
+
+def _retry_document(policy: RetryPolicy) -> Document:
+    return {
+        "max_attempts": policy.max_attempts,
+        "retry_delay": policy.retry_delay,
+        "backoff": policy.backoff,
+        "max_delay": policy.max_delay,
+        "jitter": policy.jitter,
+        "retry_on": list(policy.retry_on),
+    }
+
+
+def _retry_from(d: Mapping[str, Any]) -> RetryPolicy:
+    return RetryPolicy(
+        d["max_attempts"], d["retry_delay"], d["backoff"], d["max_delay"], d["jitter"], tuple(d["retry_on"])
+    )
+
+
+def _attempt_document(a: Attempt) -> Document:
+    return {
+        "attempt": a.attempt,
+        "run_no": a.run_no,
+        "node_id": a.node_id,
+        "started_at": a.started_at,
+        "finished_at": a.finished_at,
+        "outcome": a.outcome,
+        "peak_memory_mib": a.peak_memory_mib,
+        "cpu_seconds": a.cpu_seconds,
+    }
+
+
+def _error_document(e: JobError) -> Document:
+    return {
+        "code": e.code,
+        "message": e.message,
+        "step": e.step,
+        "exit_code": e.exit_code,
+        "signal": e.signal,
+        "fingerprint": e.fingerprint,
+        "log_tail": list(e.log_tail),
+    }
+
+
+def _control_document(c: Control) -> Document:
+    return {"action": c.action, "actor": c.actor, "reason": c.reason, "at": c.at}
+
+
+def progress_document(p: Progress) -> Document:
+    """What a live run last said; the feed reads it as it is."""
+    return {
+        "run_no": p.run_no,
+        "at": p.at,
+        "fraction": p.fraction,
+        "step": p.step,
+        "text": p.text,
+        "steps": [
+            {
+                "step": s.step,
+                "status": s.status,
+                "started_at": s.started_at,
+                "finished_at": s.finished_at,
+                "text": s.text,
+            }
+            for s in p.steps
+        ],
+        "metrics": dict(p.metrics),
+    }
+
+
+def _progress_from(d: Mapping[str, Any]) -> Progress:
+    return Progress(**{**d, "steps": tuple(StepState(**s) for s in d["steps"])})
+
+
+def _maybe(encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else encode(value)
+
+
+_ENCODERS: dict[str, Callable[[Any], Any]] = {
+    "resources": vector_document,
+    "priority": lambda p: p.value,
+    "effective_priority": lambda p: p.value,
+    "dependency_type": lambda t: t.value,
+    "paused_from": _maybe(lambda s: s.value),
+    "steps": lambda steps: [_step_document(s) for s in steps],
+    "attempts": lambda attempts: [_attempt_document(a) for a in attempts],
+    "retry_policy": _retry_document,
+    "control": _maybe(_control_document),
+    "error": _maybe(_error_document),
+    "progress": _maybe(progress_document),
+    "dependencies": list,
+    "tags": list,
+    "limits": list,
+    "gpu_indices": list,
+}
+"""How each attribute that is not stored as it is becomes part of a document."""
+
+
+def field_document(name: str, value: Any) -> Any:
+    """The stored form of one attribute of Job. Raises KeyError for what is none."""
+    return value if name in _PLAIN else _ENCODERS[name](value)
+
+
+def job_document(job: Job) -> Document:
+    """The whole document of a job."""
+    document: Document = {"_id": job.id, "status": job.status.value}
+    for name in PLAIN:
+        document[name] = getattr(job, name)
+    for name, encode in _ENCODERS.items():
+        document[name] = encode(getattr(job, name))
+    document["history"] = [entry_document(e) for e in job.history]
+    document["last"] = document["history"][-1] | {name: document[name] for name in SUBJECT}
+    document["search"] = search_terms(job)
+    document["deadline"] = job.deadline
+    return document
+
+
+def job_from(d: Mapping[str, Any]) -> Job:
+    """The job of a document."""
+    return Job(
+        id=d["_id"],
+        status=JobStatus(d["status"]),
+        steps=tuple(_step_from(s) for s in d["steps"]),
+        resources=vector_from(d["resources"]),
+        priority=Priority(d["priority"]),
+        effective_priority=Priority(d["effective_priority"]),
+        retry_policy=_retry_from(d["retry_policy"]),
+        history=tuple(_entry_from(e) for e in d["history"]),
+        dependencies=tuple(d["dependencies"]),
+        dependency_type=DependencyType(d["dependency_type"]),
+        tags=tuple(d["tags"]),
+        limits=tuple(d["limits"]),
+        gpu_indices=tuple(d["gpu_indices"]),
+        paused_from=None if d["paused_from"] is None else JobStatus(d["paused_from"]),
+        control=None if d["control"] is None else Control(**d["control"]),
+        error=None if d["error"] is None else JobError(**(d["error"] | {"log_tail": tuple(d["error"]["log_tail"])})),
+        attempts=tuple(Attempt(**a) for a in d["attempts"]),
+        progress=None if d["progress"] is None else _progress_from(d["progress"]),
+        **{name: d[name] for name in PLAIN},
+    )
+
+
+def change_update(change: Change, subject: Mapping[str, Any]) -> Document:
+    """The update of a change: `subject` is that of the job it was decided on."""
+    fields = {name: field_document(name, value) for name, value in change.fields.items()}
+    entry = entry_document(change.entry)
+    last = {**entry, **subject, **{name: fields[name] for name in SUBJECT if name in fields}}
+    fields |= {"status": change.entry.to.value, "seq": change.entry.seq, "last": last}
+    return {"$set": fields, "$push": {"history": entry}}
+
+
+def search_terms(job: Job) -> list[str]:
+    """Lower-case texts: the name from each of its words on, tags, and parameters that are short texts."""
+    name = job.name.lower()
+    names = [name[word.start() :] for word in _WORD.finditer(name)]
+    texts = [v.lower() for v in job.parameters.values() if isinstance(v, str)]
+    terms = (*names, *(t.lower() for t in job.tags), *texts)
+    return list(dict.fromkeys(t[:MAX_TERM] for t in terms if t))[:MAX_TERMS]
+
+
+def search_words(text: str) -> list[str]:
+    """What a search text asks for: each word must begin one of a job's terms. Bounded to 200 characters, ten words."""
+    words = text[:200].replace("\0", " ").lower().split()
+    return [w[:MAX_TERM] for w in words[:10]]

@@ -1,0 +1,105 @@
+"""Stored changes as events. Pure: documents in, events out; nothing is looked up.
+
+A job document carries `last`, its newest history entry together with name, tags, batch and workflow, so that a change
+tells everything a subscriber needs. Progress and log lines carry only the job's id: whose they are is the `subject`
+that the job's last transition told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.domain.events import Event
+from app.domain.timestamps import rfc3339
+
+Document = Mapping[str, Any]
+
+QUEUE_REASONS = frozenset({"priority_changed", "reordered"})
+"""Reasons of entries that move a job within the queue."""
+
+
+def subject_of(job_id: str, last: Document) -> dict[str, Any]:
+    """What subscribers filter by."""
+    return {
+        "job_id": job_id,
+        "workflow_id": last.get("workflow_id"),
+        "batch_id": last.get("batch_id"),
+        "tags": last.get("tags") or [],
+    }
+
+
+def entry_events(job_id: str, entry: Document, last: Document) -> Iterator[Event]:
+    """`job.state` for a history entry, `job.queue` too when it moved the job. `last` tells name and subject."""
+    subject = subject_of(job_id, last)
+    state = {
+        "type": "job.state",
+        "job_id": job_id,
+        "name": last.get("name"),
+        "seq": entry["seq"],
+        "from": entry["from"],
+        "to": entry["to"],
+        "reason": entry["reason"],
+        "at": rfc3339(entry["at"]),
+        "actor": entry["actor"],
+        "attempt": entry["attempt"],
+        "run_no": entry["run_no"],
+        "detail": entry["detail"],
+    }
+    yield Event("job.state", state, subject=subject)
+    if entry["reason"] in QUEUE_REASONS:
+        moved = {
+            "type": "job.queue",
+            "job_id": job_id,
+            "class": last.get("effective_priority"),
+            "position": None,
+            "actor": entry["actor"],
+            "reason": entry["detail"],
+        }
+        yield Event("job.queue", moved, subject=subject)
+
+
+def progress_event(job_id: str, progress: Document, subject: Mapping[str, Any]) -> Event:
+    """What a live run last said."""
+    data = {
+        "type": "job.progress",
+        "job_id": job_id,
+        "step": progress.get("step"),
+        "progress": progress["fraction"],
+        "metrics": progress.get("metrics") or {},
+        "text": progress.get("text"),
+    }
+    return Event("job.progress", data, subject=subject)
+
+
+def log_events(chunk: Document, subject: Mapping[str, Any]) -> Iterator[Event]:
+    """One event a line of a stored chunk."""
+    for line in chunk["lines"]:
+        data = {
+            "type": "log.line",
+            "job_id": chunk["job_id"],
+            "run_no": chunk["run_no"],
+            "step": line["step"],
+            "n": line["n"],
+            "at": rfc3339(line["at"]),
+            "stream": line["stream"],
+            "text": line["text"],
+        }
+        yield Event("log.line", data, subject=subject)
+
+
+def node_event(node_id: str, last: Document) -> Event:
+    """A node joined, drains, or was lost."""
+    data = {
+        "type": "node.state",
+        "node_id": node_id,
+        "state": last["state"],
+        "at": rfc3339(last["at"]),
+        "reason": last.get("reason"),
+    }
+    return Event("node.state", data)
+
+
+def resync_event(reason: str, token: str | None) -> Event:
+    """Something was missed: whoever keeps a picture reads it anew."""
+    return Event("resync", {"type": "resync", "reason": reason}, token)

@@ -1,0 +1,156 @@
+"""Reading the change stream: one stream over the collections that events come from, filtered and cut by the server.
+
+Without the filter each chunk of every stored file would be delivered; without the projection, whole jobs. A `Watch` is
+a place in the stream that outlives the cursors it is read through: a cursor ends by an error, or quietly when the
+database was dropped, and the next one goes on from the place. When the place is lost, reading starts at the present and
+tells a `resync` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+import structlog
+
+from app.domain.events import Event
+from app.storage.feed.events import entry_events, log_events, node_event, progress_event, resync_event
+from app.storage.feed.subjects import EventSubjects
+from app.storage.feed.token import WatchPoint
+from app.storage.mongo import Database, Document
+
+log = structlog.get_logger()
+
+WAIT_MS = 500
+"""How long the server holds an empty answer back; a change is delivered at once."""
+BATCH = 500
+_WRITES = ["insert", "update", "replace"]
+_GONE = ["drop", "rename", "dropDatabase", "invalidate"]
+_CHANGED_NAMES = {
+    "$map": {"input": {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}, "in": "$$this.k"}
+}
+_OF_LAST = {"$eq": [{"$indexOfBytes": ["$$this", "last."]}, 0]}
+# An update by a pipeline may tell a changed sub-document by its changed parts only (`last.at`), as a node's is.
+_LAST_IN_PARTS = {
+    "$and": [{"$eq": ["$ns.coll", "nodes"]}, {"$anyElementTrue": [{"$map": {"input": _CHANGED_NAMES, "in": _OF_LAST}}]}]
+}
+_OURS = {
+    "$or": [
+        {"ns.coll": {"$in": ["jobs", "nodes"]}, "operationType": {"$in": _WRITES}},
+        {"ns.coll": "logs", "operationType": "insert"},
+        {"ns.coll": {"$in": ["jobs", "nodes", "logs"]}, "operationType": {"$in": ["drop", "rename"]}},
+        {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
+    ]
+}
+_WANTED = {
+    "operationType": 1,
+    "ns.coll": 1,
+    "documentKey": 1,
+    "fullDocument.last": 1,
+    "fullDocument.job_id": 1,
+    "fullDocument.run_no": 1,
+    "fullDocument.lines": 1,
+    "updateDescription.updatedFields.last": 1,
+    "updateDescription.updatedFields.progress": 1,
+    "last_in_parts": _LAST_IN_PARTS,
+}
+_TELLING = {
+    "$or": [
+        {"operationType": {"$in": _GONE}},
+        {"fullDocument.last": {"$exists": True}},
+        {"fullDocument.lines": {"$exists": True}},
+        {"updateDescription.updatedFields.last": {"$exists": True}},
+        {"updateDescription.updatedFields.progress": {"$exists": True}},
+        {"last_in_parts": True},
+    ]
+}
+PIPELINE: list[Document] = [{"$match": _OURS}, {"$project": _WANTED}, {"$match": _TELLING}]
+
+
+class ChangeStream(Protocol):
+    """What both drivers' change streams have in common and the feed uses."""
+
+    alive: bool
+    resume_token: Mapping[str, Any] | None
+
+    async def try_next(self) -> Document | None: ...
+
+
+class Watch:
+    """A place in the change stream; `position` is None until it is opened at the present. `lost`: a resync is owed."""
+
+    def __init__(self, database: Database, subjects: EventSubjects, position: WatchPoint | None = None) -> None:
+        self.position = position
+        self.lost: str | None = None
+        self._database = database
+        self._nodes = database["nodes"]
+        self._subjects = subjects
+
+    def lose(self, reason: str) -> None:
+        """The place is gone: go on from the present, and say so."""
+        self.position = None
+        self.lost = reason
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[ChangeStream]:
+        """A cursor at the place, else at the present, which then is the place. Raises the driver's errors."""
+        after = None if self.position is None else self.position.document
+        async with self._database.watch(
+            PIPELINE, resume_after=after, max_await_time_ms=WAIT_MS, batch_size=BATCH
+        ) as stream:
+            if self.position is None:
+                self.position = WatchPoint.of(stream.resume_token)
+            yield stream
+
+    async def events(self, stream: ChangeStream) -> AsyncIterator[Event]:
+        """What the cursor delivers, until it ends. Raises the driver's errors."""
+        while stream.alive:
+            change = await stream.try_next()
+            if change is not None and change["operationType"] in _GONE:
+                self.lost = "stored data was dropped"
+            elif self.lost is not None and self.position is not None:
+                yield resync_event(self.lost, self.position.text)
+                self.lost = None
+            if change is not None:
+                for event in await self._told(change):
+                    yield event
+            self.position = WatchPoint.of(stream.resume_token)
+
+    async def _told(self, change: Mapping[str, Any]) -> list[Event]:
+        """The events of a change, the last of them with its token. One unreadable document never stops the feed."""
+        try:
+            events = await self._events(change)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            log.exception("feed.change_unreadable", key=change.get("documentKey"))
+            return []
+        return [*events[:-1], *(replace(e, token=WatchPoint.of(change["_id"]).text) for e in events[-1:])]
+
+    async def _events(self, change: Mapping[str, Any]) -> list[Event]:
+        if change["operationType"] in _GONE:
+            return []
+        key, collection = change["documentKey"]["_id"], change["ns"]["coll"]
+        stored = change.get("fullDocument") or {}
+        written = stored or change["updateDescription"].get("updatedFields", {})
+        if collection == "logs":
+            return list(log_events(stored, await self._subjects.of(stored["job_id"])))
+        if collection == "nodes":
+            return await self._node_events(key, written)
+        return await self._job_events(key, written)
+
+    async def _node_events(self, node_id: str, written: Mapping[str, Any]) -> list[Event]:
+        last = written.get("last")
+        if last is None:
+            found = await self._nodes.find_one({"_id": node_id}, {"last": 1})
+            last = (found or {}).get("last")
+        return [node_event(node_id, last)] if last else []
+
+    async def _job_events(self, job_id: str, written: Mapping[str, Any]) -> list[Event]:
+        events: list[Event] = []
+        if last := written.get("last"):
+            self._subjects.remember(job_id, last)
+            events += entry_events(job_id, last, last)
+        if progress := written.get("progress"):
+            events.append(progress_event(job_id, progress, await self._subjects.of(job_id)))
+        return events

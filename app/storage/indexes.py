@@ -1,0 +1,112 @@
+"""All indexes of the database, as one list, and the call that makes the database agree with it.
+
+Creating an index that exists is no work, so any number of processes may do it at any time. An index that was changed
+here under the same name is dropped and made anew; indexes that are not ours are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from pymongo import IndexModel
+from pymongo.errors import OperationFailure
+
+from app.storage.failures import until_answered
+from app.storage.job_queries import DEADLINES, values
+from app.storage.mongo import Collection, Database
+
+log = structlog.get_logger()
+
+ANSWERS_KEPT = timedelta(hours=24)
+LOGS_KEPT = timedelta(days=7)
+UP, DOWN = 1, -1
+NEWEST = (("submitted_at", DOWN), ("_id", DOWN))
+_CHANGED = frozenset({85, 86})
+"""IndexOptionsConflict, IndexKeySpecsConflict."""
+_GONE = frozenset({26, 27})
+"""NamespaceNotFound, IndexNotFound: somebody else was faster."""
+
+
+def _index(name: str, *keys: tuple[str, int], **options: Any) -> IndexModel:
+    return IndexModel(list(keys), name=name, **options)
+
+
+def _while(name: str, status: str | Sequence[str], *keys: tuple[str, int]) -> IndexModel:
+    """An index of the jobs in a state only: small, whatever has ended."""
+    wanted = status if isinstance(status, str) else {"$in": list(status)}
+    return _index(name, *keys, partialFilterExpression={"status": wanted})
+
+
+def _present(name: str, field: str, *keys: tuple[str, int]) -> IndexModel:
+    """An index of the documents that have a text in this field."""
+    return _index(name, (field, UP), *keys, partialFilterExpression={field: {"$type": "string"}})
+
+
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "jobs": (
+        _index("newest", *NEWEST),
+        _index("by_status", ("status", UP), *NEWEST),
+        _index("by_template", ("template", UP), *NEWEST),
+        _index("by_tag", ("tags", UP), *NEWEST),
+        _index("by_search", ("search", UP)),
+        _present("by_algorithm", "parameters.algorithm", *NEWEST),
+        _present("by_batch", "batch_id", *NEWEST),
+        _present("by_workflow", "workflow_id", *NEWEST),
+        _present("on_node", "node_id", ("status", UP)),
+        _index("counted", ("status", UP), ("effective_priority", UP), ("queued_at", UP), ("submitted_at", UP)),
+        _index("last_at", ("last.at", UP)),
+        _index("started_at", ("started_at", DOWN), partialFilterExpression={"started_at": {"$type": "date"}}),
+        _while("waiting_on", "SUBMITTED", ("dependencies", UP)),
+        _while("start_after", "SUBMITTED", ("start_after", DOWN)),
+        _while("retry_at", "RETRYING", ("retry_at", UP)),
+        _while("scheduled_at", "SCHEDULED", ("scheduled_at", UP)),
+        _while("deadline", values(DEADLINES), ("deadline", UP)),
+    ),
+    "nodes": (_index("last_at", ("last.at", UP)),),
+    "answers": (_index("kept", ("at", UP), expireAfterSeconds=int(ANSWERS_KEPT.total_seconds())),),
+    "runs": (
+        _index("durations", ("template", UP), ("outcome", UP), ("finished_at", DOWN)),
+        _index("of_job", ("job_id", UP), ("run_no", UP)),
+    ),
+    "logs": (
+        _index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),
+        _index("kept", ("at", UP), expireAfterSeconds=int(LOGS_KEPT.total_seconds())),
+    ),
+    "metrics": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
+    "artifacts.files": (
+        _index("filename_1_uploadDate_1", ("filename", UP), ("uploadDate", UP)),
+        _index("of_job", ("metadata.job_id", UP), ("metadata.kind", UP)),
+    ),
+    "artifacts.chunks": (_index("files_id_1_n_1", ("files_id", UP), ("n", UP), unique=True),),
+}
+"""By collection. What is found by `_id` alone (leases, templates, datasets, names) needs none."""
+
+
+async def ensure_indexes(database: Database) -> None:
+    """Make every index exist as it stands here. Raises Unavailable."""
+    for name, models in INDEXES.items():
+        for model in models:
+            await _ensure(database[name], model)
+
+
+async def _ensure(collection: Collection, model: IndexModel) -> None:
+    try:
+        await until_answered(lambda: collection.create_indexes([model]))
+    except OperationFailure as error:
+        if error.code not in _CHANGED:
+            raise
+        name = model.document["name"]
+        log.warning("index.changed", collection=collection.name, index=name)
+        await _drop(collection, name)
+        await until_answered(lambda: collection.create_indexes([model]))
+
+
+async def _drop(collection: Collection, name: str) -> None:
+    try:
+        await collection.drop_index(name)
+    except OperationFailure as error:
+        if error.code not in _GONE:
+            raise

@@ -1,0 +1,104 @@
+"""What is asked of the collection `jobs`, as filters, orders and pipelines. Pure; the indexes stand in `indexes.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from app.domain.errors import Invalid
+from app.domain.records import JobQuery
+from app.domain.states import TERMINAL, JobStatus
+from app.storage.documents import search_words
+
+Filter = dict[str, Any]
+
+DEADLINES = frozenset({JobStatus.SUBMITTED, JobStatus.QUEUED, JobStatus.RETRYING})
+"""States in which a passed `queue_deadline` ends a job."""
+OPEN = tuple(s.value for s in JobStatus if s not in TERMINAL)
+TICKET = dict.fromkeys(("order_key", "effective_priority", "tenant", "resources", "node_selector"), 1)
+"""The projection that a queue ticket is made of."""
+
+
+def values(statuses: Iterable[JobStatus]) -> list[str]:
+    return sorted(s.value for s in statuses)
+
+
+def matching(query: JobQuery) -> Filter:
+    """The filter of a listing, without its place in the pages."""
+    equal = {
+        "template": query.template,
+        "parameters.algorithm": query.algorithm,
+        "tags": query.tag,
+        "priority": None if query.priority is None else query.priority.value,
+        "batch_id": query.batch_id,
+        "workflow_id": query.workflow_id,
+    }
+    found: Filter = {name: value for name, value in equal.items() if value is not None}
+    if query.status:
+        found["status"] = {"$in": values(query.status)}
+    if query.text is not None and (words := search_words(query.text)):
+        found["search"] = {"$all": [re.compile(f"^{re.escape(word)}") for word in words]}
+    if query.submitted_after or query.submitted_before:
+        bounds = {"$gte": query.submitted_after, "$lt": query.submitted_before}
+        found["submitted_at"] = {name: moment for name, moment in bounds.items() if moment is not None}
+    return found
+
+
+def order(query: JobQuery) -> list[tuple[str, int]]:
+    """By submission; jobs of one instant by id."""
+    direction = 1 if query.oldest_first else -1
+    return [("submitted_at", direction), ("_id", direction)]
+
+
+def beyond(query: JobQuery, submitted_at: datetime, job_id: str) -> Filter:
+    """What comes after this job in the listing's order."""
+    further = "$gt" if query.oldest_first else "$lt"
+    return {
+        "$or": [
+            {"submitted_at": {further: submitted_at}},
+            {"submitted_at": submitted_at, "_id": {further: job_id}},
+        ]
+    }
+
+
+def place_is_gone() -> Invalid:
+    """The job that a page ended with was deleted meanwhile."""
+    return Invalid.one("cursor", "the job at this place of the list is gone; list from the start", code="bad_cursor")
+
+
+def due(now: datetime) -> list[tuple[Filter, list[tuple[str, int]]]]:
+    """The three ways in which a time may have come, each with its order.
+
+    A passed start time does not move a job whose parents are open, so those are asked newest first: what has just come
+    due is never hidden behind what keeps waiting. The other two always end the wait.
+    """
+    return [
+        ({"status": "RETRYING", "retry_at": {"$lte": now}}, [("retry_at", 1)]),
+        ({"status": {"$in": values(DEADLINES)}, "deadline": {"$lte": now}}, [("deadline", 1)]),
+        ({"status": "SUBMITTED", "start_after": {"$lte": now}}, [("start_after", -1)]),
+    ]
+
+
+STATE_COUNTS: list[Filter] = [
+    {"$match": {"status": {"$in": list(OPEN)}}},
+    {
+        "$group": {
+            "_id": {"status": "$status", "class": "$effective_priority"},
+            "jobs": {"$sum": 1},
+            "oldest": {"$min": "$submitted_at"},
+            "wait": {"$avg": {"$subtract": ["$$NOW", {"$ifNull": ["$queued_at", "$submitted_at"]}]}},
+        }
+    },
+    {"$sort": {"_id": 1}},
+]
+"""Jobs a state and class; `wait` in milliseconds since they were queued, else submitted."""
+
+
+def mean_waits(since: datetime) -> list[Filter]:
+    """Mean milliseconds from queued to started by class, over jobs whose last start is not older."""
+    return [
+        {"$match": {"started_at": {"$gte": since}, "$expr": {"$gte": ["$started_at", "$queued_at"]}}},
+        {"$group": {"_id": "$effective_priority", "wait": {"$avg": {"$subtract": ["$started_at", "$queued_at"]}}}},
+    ]

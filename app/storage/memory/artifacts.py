@@ -1,0 +1,34 @@
+"""Artifacts in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from app.domain.errors import NotFound
+from app.domain.records import ArtifactInfo
+from app.storage.files import BLOCK, checked_blocks, newest_by_name
+
+
+class MemoryArtifactStore:
+    """`ArtifactStore`."""
+
+    def __init__(self) -> None:
+        self._stored: dict[tuple[str, str, str, int], tuple[ArtifactInfo, bytes]] = {}
+
+    async def put(self, info: ArtifactInfo, source: Path) -> None:
+        content = b"".join([block async for block in checked_blocks(info, source)])
+        self._stored[info.job_id, info.kind, info.name, info.run_no] = info, content
+
+    async def list(self, job_id: str, kind: str = "artifact") -> list[ArtifactInfo]:
+        return newest_by_name(i for i, _ in self._stored.values() if (i.job_id, i.kind) == (job_id, kind))
+
+    async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None:
+        return next((info for info in await self.list(job_id, kind) if info.name == name), None)
+
+    async def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]:
+        found = self._stored.get((info.job_id, info.kind, info.name, info.run_no))
+        if found is None:
+            raise NotFound("artifact", info.name)
+        for start in range(0, len(found[1]), BLOCK):
+            yield found[1][start : start + BLOCK]

@@ -1,0 +1,162 @@
+"""Jobs in memory: the same promises as the MongoDB store, for tests and for looking at the use-cases alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from app.clock import Clock
+from app.domain.job import Job, Progress
+from app.domain.ports import AnswerStore
+from app.domain.priority import Priority
+from app.domain.queueing import Ticket, ticket_of
+from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
+from app.domain.states import JobStatus
+from app.domain.transitions import Change, apply
+from app.storage.documents import search_terms, search_words
+from app.storage.job_queries import DEADLINES, place_is_gone
+
+
+class MemoryJobStore:
+    """`JobStore` over a dictionary. Values are frozen, so what was handed out never changes."""
+
+    def __init__(self, clock: Clock, answers: AnswerStore) -> None:
+        self._clock, self._answers = clock, answers
+        self._jobs: dict[str, Job] = {}
+
+    async def insert(self, job: Job) -> None:
+        self._jobs.setdefault(job.id, job)
+
+    async def insert_with_answer(self, job: Job, answer: StoredAnswer) -> StoredAnswer | None:
+        if job.id in self._jobs:
+            return None
+        taken = await self._answers.put(answer)
+        if taken is None:
+            self._jobs[job.id] = job
+        return taken
+
+    async def get(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    async def get_many(self, job_ids: Iterable[str]) -> dict[str, Job]:
+        return {job_id: self._jobs[job_id] for job_id in job_ids if job_id in self._jobs}
+
+    async def commit(self, changes: Sequence[Change]) -> list[bool]:
+        return [self._commit(change) for change in changes]
+
+    def _commit(self, change: Change) -> bool:
+        job = self._jobs.get(change.job_id)
+        if job is None:
+            return False
+        if job.seq != change.seq:
+            return any(entry.op == change.entry.op for entry in job.history)
+        self._jobs[job.id] = apply(job, change)
+        return True
+
+    async def save_progress(self, job_id: str, progress: Progress) -> bool:
+        job = self._jobs.get(job_id)
+        if job is None or job.status is not JobStatus.RUNNING or job.run_no != progress.run_no:
+            return False
+        self._jobs[job_id] = replace(job, progress=progress)
+        return True
+
+    async def find(self, query: JobQuery) -> JobPage:
+        found = [job for job in self._by_age(newest_first=not query.oldest_first) if _matches(job, query)]
+        if query.after is not None:
+            found = self._beyond(found, query)
+        page = tuple(found[: query.limit])
+        return JobPage(page, page[-1].id if len(found) > query.limit else None)
+
+    def _beyond(self, found: list[Job], query: JobQuery) -> list[Job]:
+        last = self._jobs.get(query.after or "")
+        if last is None:
+            raise place_is_gone()
+        place = _age(last)
+        return [job for job in found if (_age(job) > place if query.oldest_first else _age(job) < place)]
+
+    async def count(self, query: JobQuery) -> int:
+        return sum(_matches(job, query) for job in self._jobs.values())
+
+    async def waiting_on(self, parent_ids: Iterable[str]) -> list[Job]:
+        parents = set(parent_ids)
+        return [job for job in self._in(JobStatus.SUBMITTED) if parents.intersection(job.dependencies)]
+
+    async def due(self, now: datetime, limit: int) -> list[Job]:
+        retries = [(j.retry_at, j) for j in self._in(JobStatus.RETRYING) if j.retry_at and j.retry_at <= now]
+        ends = [(j.deadline, j) for j in self._in(*DEADLINES) if j.deadline and j.deadline <= now]
+        starts = [(j.start_after, j) for j in self._in(JobStatus.SUBMITTED) if j.start_after and j.start_after <= now]
+        groups = (_by_time(retries), _by_time(ends), _by_time(starts)[::-1])
+        return list({job.id: job for group in groups for job in group[:limit]}.values())[:limit]
+
+    async def unsettled(self, limit: int) -> list[Job]:
+        return [job for job in self._by_age() if job.status is JobStatus.SUBMITTED and job.dependencies][:limit]
+
+    async def scheduled_before(self, moment: datetime, limit: int) -> list[Job]:
+        scheduled = [(job.scheduled_at, job) for job in self._in(JobStatus.SCHEDULED) if job.scheduled_at]
+        return _by_time([(at, job) for at, job in scheduled if at < moment])[:limit]
+
+    async def on_node(self, node_id: str, status: Iterable[JobStatus]) -> list[Job]:
+        return [job for job in self._in(*status) if job.node_id == node_id]
+
+    async def in_state(self, status: Iterable[JobStatus]) -> dict[str, tuple[str | None, int]]:
+        return {job.id: (job.node_id, job.run_no) for job in self._in(*status)}
+
+    async def queued_tickets(self, batch: int = 1_000) -> AsyncIterator[list[Ticket]]:
+        tickets = [ticket_of(job) for job in self._in(JobStatus.QUEUED)]
+        for start in range(0, len(tickets), batch):
+            yield tickets[start : start + batch]
+
+    async def state_counts(self) -> list[StateCount]:
+        groups: dict[tuple[JobStatus, Priority], list[Job]] = defaultdict(list)
+        for job in self._jobs.values():
+            if not job.terminal:
+                groups[job.status, job.effective_priority].append(job)
+        return [self._count(*key, jobs) for key, jobs in sorted(groups.items())]
+
+    def _count(self, status: JobStatus, priority: Priority, jobs: list[Job]) -> StateCount:
+        now = self._clock.now()
+        waits = [(now - (job.queued_at or job.submitted_at)).total_seconds() for job in jobs]
+        oldest = min(job.submitted_at for job in jobs)
+        return StateCount(status, priority, len(jobs), oldest, max(0.0, sum(waits) / len(waits)))
+
+    async def mean_waits(self, since: datetime) -> dict[Priority, float]:
+        waits: dict[Priority, list[float]] = defaultdict(list)
+        for job in self._jobs.values():
+            if job.started_at and job.queued_at and job.started_at >= max(since, job.queued_at):
+                waits[job.effective_priority].append((job.started_at - job.queued_at).total_seconds())
+        return {priority: sum(found) / len(found) for priority, found in waits.items()}
+
+    def _in(self, *status: JobStatus) -> list[Job]:
+        return [job for job in self._jobs.values() if job.status in status]
+
+    def _by_age(self, *, newest_first: bool = False) -> list[Job]:
+        return sorted(self._jobs.values(), key=_age, reverse=newest_first)
+
+
+def _age(job: Job) -> tuple[datetime, str]:
+    return job.submitted_at, job.id
+
+
+def _by_time(pairs: list[tuple[datetime, Job]]) -> list[Job]:
+    return [job for _, job in sorted(pairs, key=lambda pair: pair[0])]
+
+
+def _matches(job: Job, query: JobQuery) -> bool:
+    asked = (
+        (query.template, job.template),
+        (query.algorithm, job.algorithm),
+        (query.priority, job.priority),
+        (query.batch_id, job.batch_id),
+        (query.workflow_id, job.workflow_id),
+    )
+    terms = search_terms(job) if query.text else []
+    return (
+        all(want is None or want == have for want, have in asked)
+        and (not query.status or job.status in query.status)
+        and (query.tag is None or query.tag in job.tags)
+        and all(any(t.startswith(w) for t in terms) for w in search_words(query.text or ""))
+        and (query.submitted_after is None or job.submitted_at >= query.submitted_after)
+        and (query.submitted_before is None or job.submitted_at < query.submitted_before)
+    )

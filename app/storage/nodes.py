@@ -1,0 +1,206 @@
+"""Nodes in MongoDB: the node document is the ledger of what is allocated on it.
+
+`free` and `gpu_free` are always the capacity less the allocations, since each update moves both sides. A reservation is
+one guarded update for all its allocations, a release one for all that were gathered; both may be sent again.
+
+    {_id, state, epoch, labels, logical, facts, registered_at, capacity: {…}, free: {…}, gpu_free: [1, 2],
+     allocations: {"job_…-3": {job_id, run_no, vector: {…}, gpus: [0]}}, last: {state, reason, at}}
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from app.domain.ids import is_object_id, run_key
+from app.domain.nodes import Allocation, Node, NodeState
+from app.domain.ports import node_lease
+from app.domain.resources import total
+from app.storage.documents import Document, vector_document, vector_from
+from app.storage.failures import PATIENCE, answered, until_answered
+from app.storage.gatherer import Gatherer
+from app.storage.mongo import Database
+
+DIMENSIONS = ("cpu_millicores", "memory_mib", "gpu", "storage_gib")
+FLUSH = 1_000
+Release = tuple[str, str]
+"""A node's id and the key of a run on it."""
+
+
+class MongoNodeStore:
+    """`NodeStore` over the collections `nodes` and `leases`."""
+
+    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+        self._nodes, self._leases = database["nodes"], database["leases"]
+        self._patience = patience
+        self._releases = Gatherer[Release, bool](self._release, FLUSH)
+
+    async def register(self, node: Node) -> None:
+        stages = registration(node)
+
+        async def upsert() -> None:
+            try:
+                await self._nodes.update_one({"_id": node.id}, stages, upsert=True)
+            except DuplicateKeyError:  # two upserts of one node met: it exists now
+                await self._nodes.update_one({"_id": node.id}, stages)
+
+        await until_answered(upsert, self._patience)
+
+    async def get(self, node_id: str) -> Node | None:
+        with answered():
+            document, lease = await asyncio.gather(
+                self._nodes.find_one({"_id": node_id}), self._leases.find_one({"_id": node_lease(node_id)})
+            )
+        return None if document is None else node_from(document, (lease or {}).get("until"))
+
+    async def all(self) -> list[Node]:
+        with answered():
+            documents, leases = await asyncio.gather(
+                self._nodes.find({}).sort([("_id", 1)]).to_list(None), self._leases.find({}).to_list(None)
+            )
+        until = {lease["_id"]: lease.get("until") for lease in leases}
+        return [node_from(d, until.get(node_lease(d["_id"]))) for d in documents]
+
+    async def reserve(self, node_id: str, allocations: Sequence[Allocation]) -> bool:
+        """See the port. What is already held exactly like this counts as reserved."""
+        indices = [n for a in allocations for n in a.gpu_indices]
+        if len(indices) != len(set(indices)):
+            return False
+        guard, update = reservation(node_id, allocations)
+        result = await until_answered(lambda: self._nodes.update_one(guard, update), self._patience)
+        return bool(result.matched_count) or await self._holds(node_id, allocations)
+
+    async def _holds(self, node_id: str, allocations: Sequence[Allocation]) -> bool:
+        node = await self.get(node_id)
+        return node is not None and set(allocations) <= set(node.allocations)
+
+    async def release(self, node_id: str, runs: Sequence[tuple[str, int]]) -> int:
+        """See the port. After an answer that was lost, what it released is not counted."""
+        keys = dict.fromkeys(run_key(job_id, run_no) for job_id, run_no in runs if is_object_id(job_id))
+        return sum(await self._releases.add([(node_id, key) for key in keys]))
+
+    async def _release(self, releases: list[Release]) -> list[bool]:
+        keys: dict[str, list[str]] = defaultdict(list)
+        for node_id, key in dict.fromkeys(releases):
+            keys[node_id].append(key)
+        held = await asyncio.gather(*(self._give_back(node_id, of_node) for node_id, of_node in keys.items()))
+        were_held = {release for found in held for release in found}
+        answers = []
+        for release in releases:
+            answers.append(release in were_held)
+            were_held.discard(release)
+        return answers
+
+    async def _give_back(self, node_id: str, keys: Sequence[str]) -> list[Release]:
+        """Those of the runs that were held by the node until now."""
+        wanted = {f"allocations.{key}.run_no": 1 for key in keys}
+        before = await until_answered(
+            lambda: self._nodes.find_one_and_update(
+                {"_id": node_id}, release_stages(keys), projection=wanted, return_document=ReturnDocument.BEFORE
+            ),
+            self._patience,
+        )
+        return [(node_id, key) for key in (before or {}).get("allocations", {})]
+
+    async def set_state(self, node_id: str, state: NodeState, reason: str, at: datetime) -> bool:
+        """Whether the node exists. One that is in this state already stays as it is, and nothing is told."""
+        update = {"$set": {"state": state.value, "last": _last(state, reason, at)}}
+        other = {"_id": node_id, "state": {"$ne": state.value}}
+        result = await until_answered(lambda: self._nodes.update_one(other, update), self._patience)
+        if result.matched_count:
+            return True
+        with answered():
+            return await self._nodes.find_one({"_id": node_id}, {"_id": 1}) is not None
+
+
+def _last(state: NodeState, reason: str, at: Any) -> Document:
+    return {"state": state.value, "reason": reason, "at": at}
+
+
+def registration(node: Node) -> list[Document]:
+    """The stages that write what a node is: its allocations stay, and `free` is counted anew from them."""
+    capacity = vector_document(node.capacity)
+    held = {"$objectToArray": "$allocations"}
+    free = {
+        d: {"$subtract": [capacity[d], {"$sum": {"$map": {"input": held, "in": f"$$this.v.vector.{d}"}}}]}
+        for d in DIMENSIONS
+    }
+    taken = {
+        "$reduce": {"input": held, "initialValue": [], "in": {"$concatArrays": ["$$value", "$$this.v.gpus"]}},
+    }
+    what = {
+        "state": node.state.value,
+        "epoch": node.epoch,
+        "labels": {"$literal": dict(node.labels)},
+        "logical": node.logical,
+        "facts": {"$literal": dict(node.facts)},
+        "registered_at": node.registered_at or "$$NOW",
+        "capacity": capacity,
+        "allocations": {"$ifNull": ["$allocations", {"$literal": {}}]},
+        "last": _last(node.state, "registered", node.registered_at or "$$NOW"),
+    }
+    counted = {"free": free, "gpu_free": {"$setDifference": [list(range(node.capacity.gpu)), taken]}}
+    return [{"$set": what}, {"$set": counted}]
+
+
+def reservation(node_id: str, allocations: Sequence[Allocation]) -> tuple[Document, Document]:
+    """Guard and update: the node takes work, holds none of these, and has room for all."""
+    need = vector_document(total([a.vector for a in allocations]))
+    indices = [n for a in allocations for n in a.gpu_indices]
+    keys = {f"allocations.{_key(a)}": _allocation_document(a) for a in allocations}
+    guard: Document = {"_id": node_id, "state": NodeState.READY.value}
+    guard |= {key: {"$exists": False} for key in keys}
+    guard |= {f"free.{d}": {"$gte": need[d]} for d in DIMENSIONS if need[d]}
+    update: Document = {"$set": keys, "$inc": {f"free.{d}": -need[d] for d in DIMENSIONS}}
+    if indices:
+        guard["gpu_free"] = {"$all": indices}
+        update["$pull"] = {"gpu_free": {"$in": indices}}
+    return guard, update
+
+
+def release_stages(keys: Sequence[str]) -> list[Document]:
+    """The stages that give back these runs; those that are not held add nothing."""
+    free = {
+        f"free.{d}": {"$add": [f"$free.{d}", *({"$ifNull": [f"$allocations.{k}.vector.{d}", 0]} for k in keys)]}
+        for d in DIMENSIONS
+    }
+    gpus = {"$setUnion": ["$gpu_free", *({"$ifNull": [f"$allocations.{k}.gpus", []]} for k in keys)]}
+    return [{"$set": free | {"gpu_free": gpus}}, {"$unset": [f"allocations.{k}" for k in keys]}]
+
+
+def node_from(d: Mapping[str, Any], lease_until: datetime | None = None) -> Node:
+    """The node of a document."""
+    allocations = tuple(
+        Allocation(a["job_id"], a["run_no"], vector_from(a["vector"]), tuple(a["gpus"]))
+        for _, a in sorted(d["allocations"].items())
+    )
+    return Node(
+        id=d["_id"],
+        state=NodeState(d["state"]),
+        epoch=d["epoch"],
+        labels=d["labels"],
+        capacity=vector_from(d["capacity"]),
+        free=vector_from(d["free"]),
+        logical=d["logical"],
+        allocations=allocations,
+        facts=d["facts"],
+        registered_at=d["registered_at"],
+        lease_until=lease_until,
+    )
+
+
+def _allocation_document(a: Allocation) -> Document:
+    return {"job_id": a.job_id, "run_no": a.run_no, "vector": vector_document(a.vector), "gpus": list(a.gpu_indices)}
+
+
+def _key(allocation: Allocation) -> str:
+    """The run's key. A job id with a dot would nest silently, so it is refused here too."""
+    if not is_object_id(allocation.job_id):
+        raise ValueError(f"{allocation.job_id!r} is no job id")
+    return run_key(allocation.job_id, allocation.run_no)

@@ -1,0 +1,54 @@
+"""Summaries of finished runs in MongoDB: one small document a run, `_id` "{job}-{run}", so a second write is none."""
+
+from __future__ import annotations
+
+from app.domain.ids import run_key
+from app.domain.records import RunSummary
+from app.storage.documents import vector_document
+from app.storage.failures import PATIENCE, answered
+from app.storage.group_commit import GroupedInserts
+from app.storage.mongo import Database, Document
+
+COMPLETED = "completed"
+"""The outcome of a run that ended well."""
+
+
+def _document(run: RunSummary) -> Document:
+    return {
+        "_id": run_key(run.job_id, run.run_no),
+        "job_id": run.job_id,
+        "run_no": run.run_no,
+        "attempt": run.attempt,
+        "tenant": run.tenant,
+        "template": run.template,
+        "template_version": run.template_version,
+        "algorithm": run.algorithm,
+        "dataset": run.dataset,
+        "priority": run.priority.value,
+        "node_id": run.node_id,
+        "asked": vector_document(run.asked),
+        "peak_memory_mib": run.peak_memory_mib,
+        "cpu_seconds": run.cpu_seconds,
+        "wait_seconds": run.wait_seconds,
+        "run_seconds": run.run_seconds,
+        "outcome": run.outcome,
+        "fingerprint": run.fingerprint,
+        "finished_at": run.finished_at,
+    }
+
+
+class MongoRunStore:
+    """`RunStore` over the collection `runs`."""
+
+    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+        self._runs = database["runs"]
+        self._inserts = GroupedInserts(self._runs, patience)
+
+    async def insert(self, summary: RunSummary) -> None:
+        await self._inserts.insert([_document(summary)])
+
+    async def durations(self, template: str, limit: int = 100) -> list[float]:
+        wanted = {"template": template, "outcome": COMPLETED}
+        newest = self._runs.find(wanted, {"run_seconds": 1}).sort([("finished_at", -1)]).limit(limit)
+        with answered():
+            return [float(d["run_seconds"]) async for d in newest]

@@ -1,0 +1,61 @@
+"""The stores over both drivers and in memory: a test that takes `stores` runs over all three, with `mongo` over two."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import get_args
+
+import pytest
+
+from app.clock import SystemClock
+from app.domain.ports import AnswerStore, JobStore, LeaseStore, NodeStore
+from app.storage.answers import MongoAnswerStore
+from app.storage.jobs import MongoJobStore
+from app.storage.leases import MongoLeaseStore
+from app.storage.memory.answers import MemoryAnswerStore
+from app.storage.memory.jobs import MemoryJobStore
+from app.storage.memory.leases import MemoryLeaseStore
+from app.storage.memory.nodes import MemoryNodeStore
+from app.storage.mongo import Database, Driver, connect
+from app.storage.nodes import MongoNodeStore
+
+DRIVERS: tuple[Driver, ...] = get_args(Driver)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The stores of one kind. `mongo` is None in memory."""
+
+    jobs: JobStore
+    nodes: NodeStore
+    leases: LeaseStore
+    answers: AnswerStore
+    mongo: Database | None
+
+
+@pytest.fixture(params=DRIVERS)
+async def mongo(request: pytest.FixtureRequest, mongo_uri: str, database: str) -> AsyncIterator[Database]:
+    """An empty database over either driver."""
+    handle = connect(mongo_uri, database, driver=request.param)
+    yield handle
+    await handle.close()
+
+
+@pytest.fixture(params=(*DRIVERS, "memory"))
+async def stores(request: pytest.FixtureRequest, mongo_uri: str, database: str) -> AsyncIterator[Stores]:
+    """Empty stores."""
+    if request.param == "memory":
+        yield memory_stores()
+        return
+    handle = connect(mongo_uri, database, driver=request.param)
+    yield Stores(
+        MongoJobStore(handle), MongoNodeStore(handle), MongoLeaseStore(handle), MongoAnswerStore(handle), handle
+    )
+    await handle.close()
+
+
+def memory_stores() -> Stores:
+    clock, answers = SystemClock(), MemoryAnswerStore()
+    leases = MemoryLeaseStore(clock)
+    return Stores(MemoryJobStore(clock, answers), MemoryNodeStore(leases), leases, answers, None)

@@ -1,0 +1,133 @@
+"""Artifacts: whole or not at all, hidden by those of a later run, under any name."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import Invalid, NotFound
+from app.domain.ports import ArtifactStore
+from app.domain.records import ArtifactInfo
+from app.storage.artifact_directory import DirectoryArtifactStore
+from app.storage.artifacts import GridFsArtifactStore
+from app.storage.memory.artifacts import MemoryArtifactStore
+from app.storage.mongo import Database, connect
+from tests.contract.conftest import DRIVERS
+from tests.support.clock import NOON
+
+NAMES = ("model.skops", "../../etc/passwd", "report ü/1.html", "$where", "a" * 300, ".json")
+
+
+@pytest.fixture(params=(*DRIVERS, "directory", "memory"))
+async def artifacts(
+    request: pytest.FixtureRequest, mongo_uri: str, database: str, tmp_path: Path
+) -> AsyncIterator[ArtifactStore]:
+    if request.param in DRIVERS:
+        handle = connect(mongo_uri, database, driver=request.param)
+        yield GridFsArtifactStore(handle)
+        await handle.close()
+    else:
+        yield MemoryArtifactStore() if request.param == "memory" else DirectoryArtifactStore(tmp_path / "shared")
+
+
+def stored(content: bytes, name: str = "model.skops", *, run_no: int = 1, kind: str = "artifact") -> ArtifactInfo:
+    digest = hashlib.sha256(content).hexdigest()
+    return ArtifactInfo("job_a", run_no, name, kind, len(content), digest, "application/octet-stream", NOON)
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tmp_path / "source"
+
+
+async def put(store: ArtifactStore, source: Path, content: bytes, info: ArtifactInfo) -> ArtifactInfo:
+    await asyncio.to_thread(source.write_bytes, content)
+    await store.put(info, source)
+    return info
+
+
+async def content_of(store: ArtifactStore, info: ArtifactInfo) -> bytes:
+    return b"".join([block async for block in store.read(info)])
+
+
+@pytest.mark.parametrize("size", [0, 1, 255 * 1024, 3_000_001])
+async def test_bytes_come_back_equal(artifacts: ArtifactStore, source: Path, size: int) -> None:
+    content = os.urandom(size)
+    info = await put(artifacts, source, content, stored(content))
+    assert await artifacts.get("job_a", info.name) == info
+    assert await content_of(artifacts, info) == content
+
+
+async def test_names_are_opaque(artifacts: ArtifactStore, source: Path, tmp_path: Path) -> None:
+    for n, name in enumerate(NAMES):
+        content = f"content {n}".encode()
+        await put(artifacts, source, content, stored(content, name))
+    assert [i.name for i in await artifacts.list("job_a")] == sorted(NAMES)
+    for n, name in enumerate(NAMES):
+        info = await artifacts.get("job_a", name)
+        assert info is not None
+        assert await content_of(artifacts, info) == f"content {n}".encode()
+    shared = tmp_path / "shared"
+    assert all(path == source or shared in path.parents for path in files_below(tmp_path))
+
+
+async def test_a_file_of_a_later_run_hides_the_earlier_one(artifacts: ArtifactStore, source: Path) -> None:
+    tenth = await put(artifacts, source, b"ten", stored(b"ten", run_no=10))
+    ninth = await put(artifacts, source, b"nine", stored(b"nine", run_no=9))
+    other = await put(artifacts, source, b"other", stored(b"other", "report.html", run_no=9))
+    assert await artifacts.list("job_a") == [tenth, other]
+    assert await artifacts.get("job_a", tenth.name) == tenth
+    assert await content_of(artifacts, tenth) == b"ten"
+    assert await content_of(artifacts, ninth) == b"nine"
+
+
+async def test_kinds_and_jobs_are_kept_apart(artifacts: ArtifactStore, source: Path) -> None:
+    checkpoint = await put(artifacts, source, b"c", stored(b"c", kind="checkpoint"))
+    assert await artifacts.list("job_a") == []
+    assert await artifacts.list("job_a", "checkpoint") == [checkpoint]
+    assert await artifacts.list("job_b", "checkpoint") == []
+    assert await artifacts.list("../job_a", "checkpoint") == []
+
+
+async def test_the_same_file_put_again_is_one_file(artifacts: ArtifactStore, source: Path) -> None:
+    await put(artifacts, source, b"first", stored(b"first"))
+    again = await put(artifacts, source, b"second", stored(b"second"))
+    assert await artifacts.list("job_a") == [again]
+    assert await content_of(artifacts, again) == b"second"
+
+
+@pytest.mark.parametrize(
+    "described", [replace(stored(b"content"), sha256="0" * 64), replace(stored(b"content"), size=6)]
+)
+async def test_a_file_that_is_not_what_was_described_leaves_nothing(
+    artifacts: ArtifactStore, source: Path, tmp_path: Path, described: ArtifactInfo
+) -> None:
+    with pytest.raises(Invalid, match=r"artifacts\.model\.skops"):
+        await put(artifacts, source, b"content", described)
+    assert await artifacts.list("job_a") == []
+    assert files_below(tmp_path) == [source]
+
+
+async def test_a_file_that_is_gone_is_said_to_be(artifacts: ArtifactStore) -> None:
+    with pytest.raises(NotFound, match=r"model\.skops"):
+        await content_of(artifacts, stored(b"never stored"))
+
+
+async def test_a_refused_or_replaced_file_leaves_no_chunks(mongo: Database, source: Path) -> None:
+    store = GridFsArtifactStore(mongo)
+    with pytest.raises(Invalid):
+        await put(store, source, b"x" * 600_000, replace(stored(b"content"), sha256="0" * 64))
+    assert await mongo["artifacts.chunks"].count_documents({}) == 0
+    await put(store, source, b"x" * 600_000, stored(b"x" * 600_000))
+    await put(store, source, b"small", stored(b"small"))
+    assert await mongo["artifacts.chunks"].count_documents({}) == 1

@@ -1,0 +1,67 @@
+"""Run summaries: once a run, and the durations of those that ended well."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from app.domain.priority import Priority
+from app.domain.records import RunSummary
+from app.domain.resources import Vector
+from tests.contract.stores.conftest import SmallStores
+from tests.support.clock import NOON
+
+RUN = RunSummary(
+    job_id="job_a",
+    run_no=1,
+    attempt=1,
+    tenant="default",
+    template="noop",
+    template_version=1,
+    algorithm=None,
+    dataset="iris",
+    priority=Priority.HIGH,
+    node_id="n1",
+    asked=Vector(1000, 512, 1, 2),
+    peak_memory_mib=12.5,
+    cpu_seconds=None,
+    wait_seconds=0.25,
+    run_seconds=1.5,
+    outcome="completed",
+    fingerprint=None,
+    finished_at=NOON,
+)
+
+
+def later(n: int, **changes: object) -> RunSummary:
+    run = replace(RUN, job_id=f"job_{n}", run_seconds=float(n), finished_at=NOON + timedelta(seconds=n))
+    return replace(run, **changes)  # type: ignore[arg-type]
+
+
+async def test_durations_are_those_of_the_newest_completed_runs_of_the_template(small: SmallStores) -> None:
+    runs = [later(n) for n in (3, 1, 4, 2)]
+    runs += [later(7, outcome="error"), later(8, template="sleep"), later(9, outcome="out_of_memory")]
+    await asyncio.gather(*(small.runs.insert(run) for run in runs))
+    assert await small.runs.durations("noop") == [4.0, 3.0, 2.0, 1.0]
+    assert await small.runs.durations("noop", limit=2) == [4.0, 3.0]
+    assert await small.runs.durations("command") == []
+
+
+async def test_a_run_is_summarised_once(small: SmallStores) -> None:
+    await asyncio.gather(*(small.runs.insert(RUN) for _ in range(5)))
+    await small.runs.insert(replace(RUN, run_seconds=99.0))
+    await small.runs.insert(replace(RUN, run_no=2, run_seconds=2.5, finished_at=NOON + timedelta(seconds=1)))
+    assert await small.runs.durations("noop") == [2.5, 1.5]
+
+
+async def test_a_summary_is_stored_whole(small: SmallStores) -> None:
+    if small.mongo is None:
+        return
+    await small.runs.insert(RUN)
+    stored = await small.mongo["runs"].find_one({"_id": "job_a-1"})
+    assert stored is not None
+    assert stored["asked"] == {"cpu_millicores": 1000, "memory_mib": 512, "gpu": 1, "storage_gib": 2}
+    assert stored["priority"] == "high"
+    assert stored["finished_at"] == NOON
+    assert set(stored) == {"_id", *RunSummary.__dataclass_fields__}

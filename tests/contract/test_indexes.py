@@ -1,0 +1,91 @@
+"""Indexes are made by whoever starts first, and used by the questions they are made for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.domain.records import JobQuery
+from app.domain.states import JobStatus
+from app.storage import job_queries
+from app.storage.documents import job_document
+from app.storage.indexes import INDEXES, ensure_indexes
+from app.storage.mongo import Database
+from tests.unit.domain.builders import NOW, a_job
+
+
+async def names(mongo: Database, collection: str) -> set[str]:
+    cursor = await mongo.command("listIndexes", value=collection)
+    return {index["name"] for index in cursor["cursor"]["firstBatch"]}
+
+
+async def test_several_processes_at_once_and_again(mongo: Database) -> None:
+    await asyncio.gather(*(ensure_indexes(mongo) for _ in range(4)))
+    await ensure_indexes(mongo)
+    for collection, models in INDEXES.items():
+        assert await names(mongo, collection) == {"_id_", *(m.document["name"] for m in models)}
+
+
+async def test_one_that_was_changed_is_made_anew_and_others_are_left_alone(mongo: Database) -> None:
+    await mongo.command("createIndexes", value="answers", indexes=[{"name": "kept", "key": {"status": 1}}])
+    await mongo.command("createIndexes", value="answers", indexes=[{"name": "theirs", "key": {"body_digest": 1}}])
+    await asyncio.gather(*(ensure_indexes(mongo) for _ in range(3)))
+    answer = await mongo.command("listIndexes", value="answers")
+    found = {index["name"]: index for index in answer["cursor"]["firstBatch"]}
+    assert found["kept"]["key"] == {"at": 1}
+    assert found["kept"]["expireAfterSeconds"] == 86_400
+    assert "theirs" in found
+
+
+def stages(plan: Any) -> set[str]:
+    """The names of all stages of a winning plan."""
+    if not isinstance(plan, dict):
+        return set()
+    below = [plan.get("inputStage"), *plan.get("inputStages", ())]
+    return {plan["stage"], *(name for inner in below for name in stages(inner))}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "order"),
+    [
+        pytest.param(job_queries.matching(query), job_queries.order(query), id=name)
+        for name, query in {
+            "all": JobQuery(),
+            "state": JobQuery(status=frozenset({JobStatus.QUEUED})),
+            "template": JobQuery(template="noop"),
+            "algorithm": JobQuery(algorithm="svm"),
+            "tag": JobQuery(tag="t"),
+            "batch": JobQuery(batch_id="batch_1"),
+            "workflow": JobQuery(workflow_id="workflow_1"),
+            "oldest first": JobQuery(template="noop", oldest_first=True),
+        }.items()
+    ]
+    + [
+        pytest.param({"status": "SUBMITTED", "dependencies": {"$in": ["job_a"]}}, [], id="waiting on"),
+        pytest.param(
+            {"status": "SCHEDULED", "scheduled_at": {"$lt": NOW}}, [("scheduled_at", 1)], id="scheduled before"
+        ),
+        pytest.param({"node_id": "n", "status": {"$in": ["RUNNING"]}}, [], id="on node"),
+        pytest.param({"last.at": {"$gt": NOW}}, [("last.at", 1)], id="poll"),
+        *(pytest.param(wanted, order, id=f"due by {order[0][0]}") for wanted, order in job_queries.due(NOW)),
+    ],
+)
+async def test_no_question_reads_or_sorts_the_whole_collection(
+    mongo: Database, wanted: dict[str, Any], order: list[tuple[str, int]]
+) -> None:
+    await ensure_indexes(mongo)
+    await mongo["jobs"].insert_many([job_document(a_job().job) for _ in range(50)])
+    query = {"find": "jobs", "filter": wanted, "sort": dict(order)}
+    explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
+    used = stages(explained["queryPlanner"]["winningPlan"])
+    assert "COLLSCAN" not in used
+    assert "SORT" not in used
+
+
+async def test_text_is_found_by_its_index(mongo: Database) -> None:
+    await ensure_indexes(mongo)
+    wanted = job_queries.matching(JobQuery(text="iris forest"))
+    explained = await mongo.raw.command({"explain": {"find": "jobs", "filter": wanted}, "verbosity": "queryPlanner"})
+    assert "COLLSCAN" not in stages(explained["queryPlanner"]["winningPlan"])
