@@ -1,0 +1,134 @@
+"""Tell everybody why jobs wait and when they should start: the board, and the gauges of the cluster.
+
+A board is made when something changed, and every few seconds so that a lost one comes back. Making it may be costly
+with many waiting, so it takes at most a twentieth of the leader's time, and with a long queue it is made beside the
+cycles, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from app.domain.errors import Unavailable
+from app.domain.nodes import NodeState
+from app.domain.priority import Priority
+from app.domain.records import Board
+from app.metrics import Metrics
+from app.scheduler.expectations import Expectations
+from app.scheduler.forecast import forecast
+from app.scheduler.snapshot import Snapshot
+from app.scheduler.verdicts import Verdicts, reason_counts, verdicts
+from app.services import Services
+
+log = structlog.get_logger()
+LEAST_GAP = 0.25
+"""Seconds between two boards while things change."""
+REFRESH = 5.0
+"""Seconds after which a board is published again although nothing changed."""
+COST_FACTOR = 20.0
+"""A board that took a second is followed by the next no sooner than this many seconds later."""
+LONG_QUEUE = 200
+"""With more waiting jobs than this the cycles do not wait for the board."""
+BASE_UNITS = {"cpu_cores": 0.001, "memory_bytes": 1 << 20, "gpus": 1, "storage_bytes": 1 << 30}
+"""Label of each dimension, and how many base units one of a vector's is."""
+
+
+class Publisher:
+    """The leader's last board, and when the next is due."""
+
+    def __init__(self, services: Services, metrics: Metrics, expectations: Expectations) -> None:
+        self._services = services
+        self._metrics = metrics
+        self._expectations = expectations
+        self._next = 0.0
+        self._refresh = 0.0
+        self._pace = 0.0
+        self._seen: tuple[object, ...] = ()
+        self._making: asyncio.Task[None] | None = None
+
+    async def tell(self, snapshot: Snapshot, *, changed: bool) -> float | None:
+        """Publish what holds after this cycle, if due. Seconds until an untold change is due; None when all is told."""
+        if self._making is not None and not self._making.done():
+            return LEAST_GAP
+        moment = time.monotonic()
+        changed = changed or _fingerprint(snapshot) != self._seen
+        if moment < (self._next if changed else self._refresh):
+            return self._next - moment if changed else None
+        if snapshot.waiting > LONG_QUEUE:
+            self._making = asyncio.create_task(self._in_background(snapshot), name="scheduler.board")
+        else:
+            await self._publish(snapshot)
+        return None
+
+    async def _in_background(self, snapshot: Snapshot) -> None:
+        """A pass over a long queue holds up no cycle; what goes wrong with it is told, and the next one comes."""
+        try:
+            await self._publish(snapshot)
+        except Unavailable as error:
+            log.warning("board.store_away", store=error.store)
+        except Exception:
+            log.exception("board.failed")
+            self._metrics.cycle_failures.labels("board").inc()
+
+    async def _publish(self, snapshot: Snapshot) -> None:
+        began = time.monotonic()
+        now = self._services.clock.now()
+        expected = await self._expectations.expected(snapshot, now)
+
+        def make() -> Board:
+            predicted = forecast(snapshot, expected, now, self._pace)
+            return Board(now, predicted, verdicts(snapshot))
+
+        board = await asyncio.to_thread(make) if snapshot.waiting > LONG_QUEUE else make()
+        self._pace = board.forecast.pace
+        await self._services.queue.publish(board)
+        self._seen = _fingerprint(snapshot)
+        self._show(snapshot, board.verdicts)
+        ended = time.monotonic()
+        self._next = ended + max(LEAST_GAP, COST_FACTOR * (ended - began))
+        self._refresh = max(self._next, ended + REFRESH)
+
+    def _show(self, snapshot: Snapshot, known: Verdicts) -> None:
+        metrics = self._metrics
+        lengths = dict.fromkeys(Priority, 0)
+        for head in snapshot.heads:
+            lengths[head.bucket.priority] += head.count
+        for priority, count in lengths.items():
+            metrics.queue_jobs.labels(priority.value).set(count)
+        metrics.waiting_jobs.clear()
+        for code, count in reason_counts(snapshot, known).items():
+            metrics.waiting_jobs.labels(code).set(count)
+        for state in NodeState:
+            metrics.nodes.labels(state.value).set(sum(n.state is state for n in snapshot.nodes))
+        self._show_resources(snapshot)
+
+    def _show_resources(self, snapshot: Snapshot) -> None:
+        metrics = self._metrics
+        metrics.resource_capacity.clear()
+        metrics.resource_allocated.clear()
+        for node in snapshot.nodes:
+            whole, taken = node.capacity.parts(), (node.capacity - node.free).parts()
+            for n, (resource, unit) in enumerate(BASE_UNITS.items()):
+                metrics.resource_capacity.labels(node.id, resource).set(whole[n] * unit)
+                metrics.resource_allocated.labels(node.id, resource).set(taken[n] * unit)
+
+    def withdraw(self) -> None:
+        """No more boards from here, and no gauges: another process leads, or this one stops."""
+        if self._making is not None:
+            self._making.cancel()
+        metrics = self._metrics
+        for gauge in (metrics.queue_jobs, metrics.waiting_jobs, metrics.nodes):
+            gauge.clear()
+        metrics.resource_capacity.clear()
+        metrics.resource_allocated.clear()
+        metrics.leaked_allocations.set(0)
+        self._seen, self._refresh, self._next = (), 0.0, 0.0
+
+
+def _fingerprint(snapshot: Snapshot) -> tuple[object, ...]:
+    """What, when it changes, makes the last board out of date."""
+    heads = tuple((h.bucket_id, h.count) for h in snapshot.heads)
+    return heads, tuple((n.id, n.state, n.free) for n in snapshot.nodes), snapshot.slots_used

@@ -1,0 +1,177 @@
+"""The scheduler as a service of a process: leader, cycles, timers and reconciler, each a loop under supervision.
+
+Every process may run one; the leader works and the others stand by. A cycle runs on a ring of the scheduler's bell, at
+the latest after the interval: rings are hints, looking is the truth. Rings that come close together share a cycle. A
+store that is away, or a cycle that fails, costs time and never ends the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from app.domain.errors import Unavailable
+from app.domain.ports import SCHEDULER_BELL, Waker
+from app.lifecycle import Loop, ServiceGroup
+from app.metrics import Metrics
+from app.scheduler.commit import Checkpoint, no_checkpoint
+from app.scheduler.cycle import Cycle, Outcome
+from app.scheduler.leader import Leader
+from app.scheduler.reconciler import Reconciler
+from app.scheduler.timers import Timers
+from app.services import Services
+
+log = structlog.get_logger()
+LEAST_GAP = 0.008
+"""Seconds between two cycles while rings keep coming."""
+STANDBY = 1.0
+BACKOFF = (0.25, 0.5, 1.0, 2.0)
+"""Seconds until the next try after one, two, three and more failures in a row."""
+FUTILE = 3
+"""Cycles in a row that ask for another at once but place nothing, before the interval is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStatus:
+    """What `/readyz` tells of the scheduler. `cycle_age`: seconds since the last whole cycle of this process."""
+
+    leading: bool
+    term: int | None
+    cycle_age: float | None
+    trouble: str | None
+
+
+class CycleLoop(Loop):
+    """Runs cycles while this process leads."""
+
+    grace = 5.0
+
+    def __init__(self, services: Services, metrics: Metrics, leader: Leader, checkpoint: Checkpoint) -> None:
+        super().__init__("scheduler.cycle")
+        self._services = services
+        self._metrics = metrics
+        self._leader = leader
+        self._cycle = Cycle(services, metrics, checkpoint)
+        self._failures = 0
+        self._futile = 0
+        self.ended_at: float | None = None
+        self.trouble: str | None = None
+
+    async def run(self) -> None:
+        async with self._services.bells.listen(SCHEDULER_BELL) as waker:
+            while not self.stopping.is_set():
+                await self._stand_by()
+                await self._lead(waker)
+
+    async def _stand_by(self) -> None:
+        while not self._leader.leading and await self.pause(STANDBY):
+            pass
+
+    async def _lead(self, waker: Waker) -> None:
+        try:
+            while self._leader.leading and not self.stopping.is_set():
+                await self._idle(waker, await self._turn())
+        finally:
+            self._cycle.publisher.withdraw()
+
+    async def _turn(self) -> float:
+        """One cycle; answers how long to wait for a ring before the next."""
+        try:
+            outcome = await self._cycle.run_once()
+        except Unavailable as error:
+            return self._failed("store_away", error)
+        except Exception as error:
+            log.exception("cycle.failed")
+            return self._failed("error", error)
+        self._failures, self.trouble, self.ended_at = 0, None, time.monotonic()
+        return self._rest(outcome)
+
+    def _rest(self, outcome: Outcome) -> float:
+        interval = self._services.settings.scheduler.interval.total_seconds()
+        self._futile = self._futile + 1 if outcome.again and not outcome.placed else 0
+        if outcome.again and self._futile < FUTILE:
+            return 0.0
+        return interval if outcome.untold is None else min(interval, outcome.untold)
+
+    def _failed(self, cause: str, error: Exception) -> float:
+        delay = BACKOFF[min(self._failures, len(BACKOFF) - 1)]
+        self._failures += 1
+        self.trouble = f"{type(error).__name__}: {error}"
+        self._metrics.cycle_failures.labels(cause).inc()
+        log.warning("cycle.given_up", cause=cause, failures=self._failures, trouble=self.trouble, retry_in=delay)
+        return delay
+
+    async def _idle(self, waker: Waker, seconds: float) -> None:
+        """Until a ring, the time, or the stop; never shorter than the least gap, in which further rings gather."""
+        if self._failures or not seconds:
+            await self.pause(seconds)
+            return
+        began = time.monotonic()
+        ring = asyncio.ensure_future(waker.wait(seconds))
+        stop = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait({ring, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ring.cancel()
+            stop.cancel()
+        left = LEAST_GAP - (time.monotonic() - began)
+        if left > 0:
+            await self.pause(left)
+
+
+class Periodic(Loop):
+    """Does one thing every so often while this process leads; a failure is logged and the next time comes."""
+
+    grace = 5.0
+
+    def __init__(self, name: str, leader: Leader, every: float, do: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(name)
+        self._leader, self._every, self._do = leader, every, do
+
+    async def run(self) -> None:
+        while not self.stopping.is_set():
+            if self._leader.leading:
+                await self._once()
+            await self.pause(self._every)
+
+    async def _once(self) -> None:
+        try:
+            await self._do()
+        except Unavailable as error:
+            log.warning("periodic.store_away", loop=self.name, store=error.store)
+        except Exception:
+            log.exception("periodic.failed", loop=self.name)
+
+
+class SchedulerService(ServiceGroup):
+    """The scheduler of one process."""
+
+    def __init__(self, services: Services, metrics: Metrics, *, checkpoint: Checkpoint = no_checkpoint) -> None:
+        scheduler = services.settings.scheduler
+        self._leader = Leader(services, metrics, holder_name())
+        self._cycles = CycleLoop(services, metrics, self._leader, checkpoint)
+        reconciler, timers = Reconciler(services, metrics), Timers(services)
+        members = (
+            self._leader,
+            Periodic("scheduler.reconciler", self._leader, scheduler.reconcile.total_seconds(), reconciler.run_once),
+            Periodic("scheduler.timers", self._leader, scheduler.interval.total_seconds(), timers.fire),
+            self._cycles,
+        )
+        super().__init__("scheduler", members)
+
+    def status(self) -> SchedulerStatus:
+        """What is so now."""
+        ended = self._cycles.ended_at
+        age = None if ended is None else time.monotonic() - ended
+        return SchedulerStatus(self._leader.leading, self._leader.term_number, age, self._cycles.trouble)
+
+
+def holder_name() -> str:
+    """A name that no other process has, that people can read."""
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"

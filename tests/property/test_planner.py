@@ -1,0 +1,161 @@
+"""Invariants of plans over random states."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.nodes import Allocation, Node, NodeState, matches
+from app.domain.priority import Priority
+from app.domain.queueing import Bucket, main_order
+from app.domain.records import BucketHead, Member
+from app.domain.resources import Vector, total
+from app.scheduler.ordering import Candidates
+from app.scheduler.planner import Plan, plan
+from app.scheduler.snapshot import Snapshot, members_wanted, with_members
+from app.scheduler.verdicts import verdicts
+
+ZONES = ({}, {"zone": "a"}, {"zone": "b"})
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> list[Node]:
+    made = []
+    for n in range(draw(st.integers(0, 5))):
+        capacity = Vector(
+            draw(st.integers(1, 8)) * 1000, draw(st.integers(1, 16)) * 1024, draw(st.sampled_from([0, 0, 2, 4, 8]))
+        )
+        cpu = draw(st.integers(0, capacity.cpu_millicores // 1000)) * 1000
+        taken = tuple(sorted(draw(st.sets(st.integers(0, 7), max_size=capacity.gpu)) & set(range(capacity.gpu))))
+        held = (Allocation(f"held{n}", 1, Vector(cpu, 0, len(taken)), taken),) if cpu or taken else ()
+        state = draw(st.sampled_from([NodeState.READY, NodeState.READY, NodeState.DRAINING]))
+        free = capacity - total([a.vector for a in held])
+        made.append(Node(f"n{n}", state, 1, draw(st.sampled_from(ZONES)), capacity, free, False, held))
+    return made
+
+
+@st.composite
+def waiting(draw: st.DrawFn) -> dict[Bucket, list[Member]]:
+    """All waiting jobs by bucket, in order."""
+    buckets: dict[Bucket, list[Member]] = {}
+    for n in range(draw(st.integers(0, 25))):
+        vector = Vector(
+            draw(st.integers(0, 4)) * 1000, draw(st.integers(0, 8)) * 1024, draw(st.sampled_from([0, 0, 1, 2, 3]))
+        )
+        selector = tuple(sorted(draw(st.sampled_from(ZONES)).items()))
+        bucket = Bucket(draw(st.sampled_from(list(Priority))), "default", vector, selector)
+        buckets.setdefault(bucket, []).append(Member(f"j{n:02}", float(draw(st.integers(0, 9)))))
+    return {b: sorted(ms, key=lambda m: (m.key, m.job_id)) for b, ms in buckets.items()}
+
+
+def whole_snapshot(found: list[Node], jobs: dict[Bucket, list[Member]], limit: int) -> Snapshot:
+    heads = tuple(BucketHead(b.id, b, len(ms), tuple(ms)) for b, ms in jobs.items())
+    return Snapshot(tuple(found), heads, limit)
+
+
+def made(snapshot: Snapshot, most: int = 500) -> Plan:
+    return plan(snapshot, Candidates(snapshot.heads), most)
+
+
+SITUATION = (nodes(), waiting(), st.integers(0, 6))
+
+
+@settings(max_examples=300, deadline=None)
+@given(*SITUATION)
+def test_no_node_holds_more_than_it_has(found: list[Node], jobs: dict[Bucket, list[Member]], limit: int) -> None:
+    snapshot = whole_snapshot(found, jobs, limit)
+    placements = made(snapshot).placements
+
+    by_id = {n.id: n for n in found}
+    assert len({p.job_id for p in placements}) == len(placements)
+    for node in found:
+        mine = [p for p in placements if p.node_id == node.id]
+        assert total([p.vector for p in mine]).fits(node.free)
+        gpus = [i for p in mine for i in p.gpu_indices]
+        assert len(gpus) == len(set(gpus))
+        assert set(gpus) <= set(node.free_gpus)
+    assert all(len(p.gpu_indices) == p.vector.gpu for p in placements)
+    assert all(by_id[p.node_id].state is NodeState.READY for p in placements)
+    if limit:
+        assert snapshot.slots_used + len(placements) <= max(limit, snapshot.slots_used)
+
+
+def full_scan(found: list[Node], jobs: dict[Bucket, list[Member]], limit: int) -> list[str]:
+    """Every waiting job in order, each placed by a plan of its own: what heads alone must agree with."""
+    snapshot = whole_snapshot(found, {}, limit)
+    placed: list[str] = []
+    order = sorted((main_order(b, m.key, m.job_id), b, m) for b, ms in jobs.items() for m in ms)
+    for _, bucket, member in order:
+        head = BucketHead(bucket.id, bucket, 1, (member,))
+        for p in made(replace(snapshot, heads=(head,))).placements:
+            placed.append(p.job_id)
+            snapshot = replace(snapshot, nodes=tuple(_with(n, p) if n.id == p.node_id else n for n in snapshot.nodes))
+    return placed
+
+
+def _with(node: Node, placement: object) -> Node:
+    p = placement
+    held = Allocation(p.job_id, 1, p.vector, p.gpu_indices)  # type: ignore[attr-defined]
+    return replace(node, free=node.free - held.vector, allocations=(*node.allocations, held))
+
+
+@settings(max_examples=200, deadline=None)
+@given(*SITUATION)
+def test_heads_alone_give_the_plan_of_a_full_scan(
+    found: list[Node], jobs: dict[Bucket, list[Member]], limit: int
+) -> None:
+    whole = whole_snapshot(found, jobs, limit)
+    only_heads = replace(whole, heads=tuple(replace(h, members=h.members[:1]) for h in whole.heads))
+    wanted = members_wanted(only_heads, 500)
+    read = with_members(only_heads, {b.id: ms[: wanted[b.id]] for b, ms in jobs.items() if b.id in wanted})
+
+    assert [p.job_id for p in made(read).placements] == full_scan(found, jobs, limit)
+
+
+@settings(max_examples=200, deadline=None)
+@given(*SITUATION, st.randoms())
+def test_the_order_of_the_input_changes_nothing(
+    found: list[Node], jobs: dict[Bucket, list[Member]], limit: int, chance: object
+) -> None:
+    shuffled = list(jobs.items())
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    assert (
+        made(whole_snapshot(found, jobs, limit)).placements
+        == made(whole_snapshot(found, dict(shuffled), limit)).placements
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(*SITUATION)
+def test_after_a_plan_no_waiting_job_fits_anywhere_and_each_bucket_has_a_reason(
+    found: list[Node], jobs: dict[Bucket, list[Member]], limit: int
+) -> None:
+    snapshot = whole_snapshot(found, jobs, limit)
+    placements = made(snapshot).placements
+    placed = {p.job_id for p in placements}
+    nodes_after = snapshot.nodes
+    for p in placements:
+        nodes_after = tuple(_with(n, p) if n.id == p.node_id else n for n in nodes_after)
+    left = {b: [m for m in ms if m.job_id not in placed] for b, ms in jobs.items()}
+    after = whole_snapshot(list(nodes_after), {b: ms for b, ms in left.items() if ms}, limit)
+    slots_left = not limit or after.slots_used < limit
+
+    for bucket in (h.bucket for h in after.heads):
+        room = [n for n in after.ready if matches(n.labels, dict(bucket.selector)) and bucket.vector.fits(n.free)]
+        assert not (room and slots_left)
+    assert all(reasons for reasons in verdicts(after).values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(*SITUATION, st.integers(1, 5))
+def test_a_capped_plan_is_the_beginning_of_the_whole_one(
+    found: list[Node], jobs: dict[Bucket, list[Member]], limit: int, most: int
+) -> None:
+    snapshot = whole_snapshot(found, jobs, limit)
+    whole, capped = made(snapshot).placements, made(snapshot, most)
+
+    assert capped.placements == whole[:most]
+    assert capped.capped or len(whole) <= most

@@ -1,0 +1,124 @@
+"""A whole scheduler over memory adapters, with a clock that is moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, cast
+
+from app.config import load_settings
+from app.domain import transitions
+from app.domain.job import Job
+from app.domain.nodes import Node, NodeState
+from app.domain.ports import node_lease
+from app.domain.queueing import ticket_of
+from app.domain.records import RunSummary
+from app.domain.resources import Vector
+from app.domain.states import JobStatus
+from app.domain.transitions import RunEnd
+from app.metrics import Metrics
+from app.operations.change import transition
+from app.scheduler.commit import Checkpoint, no_checkpoint
+from app.scheduler.cycle import Cycle
+from app.services import Services
+from app.storage.memory.bells import MemoryBells
+from app.storage.memory.dispatcher import MemoryDispatcher
+from app.storage.memory.jobs import MemoryJobStore
+from app.storage.memory.leases import MemoryLeaseStore
+from app.storage.memory.nodes import MemoryNodeStore
+from app.storage.memory.queue_index import MemoryQueueIndex
+from tests.support.clock import FixedClock
+from tests.unit.domain.builders import NOW, JobBuilder, a_job
+
+ABSENT = cast("Any", None)
+"""For the ports that a scheduler does not use."""
+
+
+class Runs:
+    """Run summaries in a list."""
+
+    def __init__(self) -> None:
+        self.summaries: list[RunSummary] = []
+
+    async def insert(self, summary: RunSummary) -> None:
+        self.summaries.append(summary)
+
+    async def durations(self, template: str, limit: int = 100) -> list[float]:
+        done = [s.run_seconds for s in self.summaries if s.template == template and s.outcome == "completed"]
+        return done[::-1][:limit]
+
+
+class Cluster:
+    """Stores, a cycle, and what tests do to them. Settings by variable name."""
+
+    def __init__(self, *, checkpoint: Checkpoint = no_checkpoint, **settings: object) -> None:
+        self.clock = FixedClock(NOW)
+        self.leases = MemoryLeaseStore(self.clock)
+        self.nodes = MemoryNodeStore(self.leases)
+        self.jobs = MemoryJobStore(self.clock, ABSENT)
+        self.bells = MemoryBells()
+        self.queue = MemoryQueueIndex(self.bells)
+        self.dispatcher = MemoryDispatcher(self.bells)
+        self.runs = Runs()
+        self.metrics = Metrics()
+        self.services = Services(
+            settings=load_settings({}, **{"MAX_CONCURRENT_JOBS": 0, **settings}),
+            clock=self.clock,
+            jobs=self.jobs,
+            nodes=self.nodes,
+            leases=self.leases,
+            templates=ABSENT,
+            datasets=ABSENT,
+            names=ABSENT,
+            answers=ABSENT,
+            runs=self.runs,
+            logs=ABSENT,
+            metrics=ABSENT,
+            artifacts=ABSENT,
+            queue=self.queue,
+            dispatcher=self.dispatcher,
+            bells=self.bells,
+            feed=ABSENT,
+            health=ABSENT,
+        )
+        self.cycle = Cycle(self.services, self.metrics, checkpoint)
+
+    async def add_node(self, name: str = "n1", cores: float = 8, memory_gb: float = 32, gpus: int = 0) -> Node:
+        """A READY node whose lease lasts an hour."""
+        capacity = Vector.from_units({"cpu_cores": cores, "memory_gb": memory_gb, "gpu_count": gpus, "storage_gb": 100})
+        node = Node(name, NodeState.READY, 1, {}, capacity, capacity)
+        await self.leases.take_over(node_lease(name), name, timedelta(hours=1))
+        await self.nodes.register(node)
+        return node
+
+    async def add(self, job: Job | JobBuilder, *, indexed: bool = True) -> Job:
+        """Store a job, and index it when it is queued, unless a crash came between."""
+        found = job.job if isinstance(job, JobBuilder) else job
+        await self.jobs.insert(found)
+        if indexed and found.status is JobStatus.QUEUED:
+            await self.queue.enqueue([ticket_of(found)])
+        return found
+
+    async def add_many(self, count: int, **request: Any) -> list[Job]:
+        return [await self.add(a_job(name=f"j{n}", **request)) for n in range(count)]
+
+    async def job(self, job_id: str) -> Job:
+        found = await self.jobs.get(job_id)
+        assert found is not None
+        return found
+
+    async def states(self, jobs: Sequence[Job]) -> list[str]:
+        return [(await self.job(j.id)).status.value for j in jobs]
+
+    async def run_to_end(self, job_id: str, seconds: float = 0) -> Job:
+        """Start and complete a scheduled job, as its node would."""
+        await transition(self.services, job_id, transitions.start)
+        self.clock.advance(seconds)
+        return await transition(self.services, job_id, lambda j, s: transitions.complete(j, RunEnd(result={}), s))
+
+    async def held(self) -> dict[str, list[tuple[str, int]]]:
+        """The runs that hold allocations, by node."""
+        return {n.id: [(a.job_id, a.run_no) for a in n.allocations] for n in await self.nodes.all()}
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"tensorfleet_{name}", labels) or 0.0
