@@ -1,0 +1,115 @@
+"""Ends of runs: gathered, decided again after a lost race, and one bad result that holds up no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.domain.errors import Unavailable
+from app.domain.job import Job
+from app.domain.transitions import Change, apply, request_cancel
+from tests.support.wait import until
+from tests.unit.domain.builders import a_job
+from workers import ends
+from workers.ends import REFUSED, Ends
+from workers.outcome import Ending
+from workers.run import RunEnding, RunKey, RunReport
+
+
+class Store:
+    """The store's part: jobs by id, changes by compare-and-set, batches remembered."""
+
+    def __init__(self, *jobs: Job) -> None:
+        self.jobs = {job.id: job for job in jobs}
+        self.batches: list[int] = []
+        self.refuse: str | None = None
+        self.away = 0
+        self.slow = asyncio.Event()
+        self.slow.set()
+
+    async def commit_all(self, _: object, pairs: Sequence[tuple[Job, Change]]) -> list[Job | None]:
+        self.batches.append(len(pairs))
+        await self.slow.wait()
+        if self.away:
+            self.away -= 1
+            raise Unavailable("MongoDB")
+        if any(job.id == self.refuse and change.fields.get("result") for job, change in pairs):
+            raise ValueError("document too large")
+        return [self._commit(change) for _, change in pairs]
+
+    def _commit(self, change: Change) -> Job | None:
+        job = self.jobs[change.job_id]
+        if job.seq != change.seq:
+            return None
+        self.jobs[job.id] = apply(job, change)
+        return self.jobs[job.id]
+
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Job]:
+        return {job_id: self.jobs[job_id] for job_id in ids if job_id in self.jobs}
+
+    def services(self) -> Any:
+        return SimpleNamespace(jobs=self, stamp=lambda: a_job().stamp())
+
+
+def finished(job: Job) -> Ending:
+    return Ending(RunKey(job.id, job.run_no), RunReport(RunEnding.FINISHED), result={"metrics": {}, "steps": {}})
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    found = Store(*(a_job().running().job for _ in range(5)))
+    monkeypatch.setattr(ends, "commit_all", found.commit_all)
+    monkeypatch.setattr("workers.patience.FIRST_PAUSE", 0.001)
+    return found
+
+
+async def test_what_ends_during_a_commit_goes_with_the_next(store: Store) -> None:
+    store.slow.clear()
+    async with Ends(store.services(), 1.0) as all_ends:
+        commits = [asyncio.create_task(all_ends.commit(job, finished(job))) for job in list(store.jobs.values())[:1]]
+        await until(lambda: store.batches)
+        commits += [asyncio.create_task(all_ends.commit(job, finished(job))) for job in list(store.jobs.values())[1:]]
+        await asyncio.sleep(0)
+        store.slow.set()
+        after = await asyncio.gather(*commits)
+    assert store.batches == [1, 4]
+    assert all(job is not None and job.status == "COMPLETED" for job in after)
+
+
+async def test_a_lost_race_is_decided_again_on_the_job_as_it_is(store: Store) -> None:
+    job = next(iter(store.jobs.values()))
+    store.jobs[job.id] = apply(job, request_cancel(job, a_job().stamp("ann"), "enough"))
+    async with Ends(store.services(), 1.0) as all_ends:
+        failed = Ending(RunKey(job.id, job.run_no), RunReport(RunEnding.ERROR, "broke"))
+        after = await all_ends.commit(job, failed)
+    assert after is not None and (after.status, after.seq) == ("CANCELLED", job.seq + 2)
+
+
+async def test_a_run_that_is_no_longer_the_jobs_is_left_alone(store: Store) -> None:
+    job = next(iter(store.jobs.values()))
+    store.jobs[job.id] = other = a_job().but(id=job.id).completed().job
+    async with Ends(store.services(), 1.0) as all_ends:
+        assert await all_ends.commit(job, finished(job)) is None
+    assert store.jobs[job.id] is other
+
+
+async def test_a_store_that_is_away_is_waited_for(store: Store) -> None:
+    store.away = 2
+    job = next(iter(store.jobs.values()))
+    async with Ends(store.services(), 1.0) as all_ends:
+        after = await all_ends.commit(job, finished(job))
+    assert after is not None and after.status == "COMPLETED" and store.batches == [1, 1, 1]
+
+
+async def test_a_result_that_the_store_refuses_fails_its_own_job_only(store: Store) -> None:
+    bad, *good = store.jobs.values()
+    store.refuse = bad.id
+    async with Ends(store.services(), 1.0) as all_ends:
+        after = await asyncio.gather(*(all_ends.commit(job, finished(job)) for job in (bad, *good)))
+    assert [job.status for job in after if job] == ["FAILED", *["COMPLETED"] * 4]
+    assert after[0] is not None and after[0].error is not None
+    assert after[0].error.message.startswith(REFUSED) and after[0].result is None

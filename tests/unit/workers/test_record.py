@@ -1,0 +1,86 @@
+"""What a run has said of itself: steps, fraction, metrics, files, result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.clock import NOON
+from workers.record import RunRecord
+from workers.run import RunEnding, RunReport
+
+TWO = ("prepare", "train")
+
+
+def said(*lines: dict[str, object], steps: tuple[str, ...] = TWO) -> RunRecord:
+    record = RunRecord(3, steps)
+    for line in lines:
+        record.note(line, NOON)
+    return record
+
+
+def progress(step: str, share: float, **more: object) -> dict[str, object]:
+    return {"type": "progress", "step": step, "progress": share, "metrics": {}, "n": None, "text": None, **more}
+
+
+def started(step: str) -> dict[str, object]:
+    return {"type": "step_started", "step": step}
+
+
+def finished(step: str, **outputs: object) -> dict[str, object]:
+    return {"type": "step_finished", "step": step, "outputs": outputs}
+
+
+def test_the_fraction_counts_steps_as_equal_shares() -> None:
+    record = said(started("prepare"), finished("prepare"), started("train"), progress("train", 0.5))
+    assert record.fraction() == 0.75
+    now = record.progress(NOON)
+    assert (now.run_no, now.step, [s.status for s in now.steps]) == (3, "train", ["COMPLETED", "RUNNING"])
+
+
+def test_progress_counts_as_taken_once() -> None:
+    record = said(started("prepare"))
+    assert record.changed
+    record.progress(NOON)
+    assert not record.changed
+    record.note(progress("prepare", 0.1, text="1/10 trees"), NOON)
+    assert record.changed and record.progress(NOON).text == "1/10 trees"
+
+
+def test_metrics_are_a_series_and_a_last_value() -> None:
+    record = said(
+        started("train"),
+        progress("train", 0.1, metrics={"loss": 0.9}, n=1),
+        progress("train", 0.2, metrics={"loss": 0.5}, n=2),
+        finished("train", model="m"),
+    )
+    assert [(p.name, p.value, p.n, p.step) for p in record.take_points()] == [
+        ("loss", 0.9, 1, "train"),
+        ("loss", 0.5, 2, "train"),
+    ]
+    assert not record.has_points
+    assert record.result() == {"metrics": {"loss": 0.5}, "steps": {"train": {"model": "m"}}}
+
+
+def test_points_that_were_not_stored_keep_their_order() -> None:
+    record = said(progress("train", 0.1, metrics={"loss": 0.9}, n=1))
+    points = record.take_points()
+    record.note(progress("train", 0.2, metrics={"loss": 0.5}, n=2), NOON)
+    record.give_back(points)
+    assert [p.n for p in record.take_points()] == [1, 2]
+
+
+def test_a_step_under_way_has_failed_when_the_run_has() -> None:
+    record = said(started("prepare"), finished("prepare"), started("train"))
+    last = record.final_progress(RunReport(RunEnding.ERROR, "broke"), NOON)
+    assert [s.status for s in last.steps] == ["COMPLETED", "FAILED"]
+
+
+def test_the_last_file_of_a_name_is_kept() -> None:
+    lines = [{"type": "artifact", "name": "m", "path": f"/w/{n}", "kind": "file"} for n in (1, 2)]
+    record = said(*lines, {"type": "checkpoint", "path": "/w/c"})
+    assert [(f.name, f.path) for f in record.files()] == [("m", Path("/w/2"))]
+    assert record.checkpoint == Path("/w/c")
+
+
+def test_a_kind_of_line_that_is_not_known_changes_nothing() -> None:
+    assert not said({"type": "weather", "rain": True}).changed

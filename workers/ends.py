@@ -1,0 +1,128 @@
+"""The ends of runs, committed together: whatever has ended while a commit was under way goes with the next one.
+
+Nothing is added when idle: the first end is committed at once. A change that lost its race is decided again on the job
+as it is now; a job that is no longer in that run is left alone, since somebody with the right to it has decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from app.domain.job import Job
+from app.domain.transitions import Change
+from app.lifecycle import Loop
+from app.operations.change import commit_all
+from app.services import Services
+from workers.outcome import Ending, decide
+from workers.patience import chance, until_answered
+from workers.run import RunEnding, RunReport
+
+log = structlog.get_logger()
+BATCH = 500
+
+
+REFUSED = "the result could not be stored: "
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """An end to be committed. `job` is the newest that is known of it."""
+
+    job: Job
+    ending: Ending
+    done: asyncio.Future[Job | None]
+
+
+class Ends(Loop):
+    """Commits the ends of runs. At its stop it finishes what was handed in, within `grace`."""
+
+    def __init__(self, services: Services, grace: float) -> None:
+        super().__init__("run_ends")
+        self.grace = grace
+        self._services = services
+        self._waiting: list[_Waiting] = []
+        self._wake = asyncio.Event()
+
+    async def commit(self, job: Job, ending: Ending) -> Job | None:
+        """The job after the run's end is durable; None when it was no longer this run's to end."""
+        waiting = _Waiting(job, ending, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        return await waiting.done
+
+    async def run(self) -> None:
+        while self._waiting or await self.pause(3600.0, self._wake):
+            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            if batch:
+                self._waiting += await self._commit(batch)
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
+        """Those that lost their race, with the job as it is now."""
+        decided = [(each, change) for each in batch if not each.done.done() and (change := self._decide(each))]
+        if not decided:
+            return []
+        results = await self._write(decided)
+        losers = []
+        for (each, _), after in zip(decided, results, strict=True):
+            if after is not None:
+                _settle(each, after)
+            else:
+                losers.append(each)
+        losers = [each for each in losers if not each.done.done()]
+        return await self._reload(losers) if losers else []
+
+    async def _write(self, decided: Sequence[tuple[_Waiting, Change]]) -> Sequence[Job | None]:
+        """All together; when the store refuses the whole, each by itself, so that one bad result holds up no other."""
+        pairs = [(each.job, change) for each, change in decided]
+        try:
+            return await until_answered("commit_ends", lambda: commit_all(self._services, pairs))
+        except Exception as error:
+            if len(decided) > 1:
+                return [(await self._write([one]))[0] for one in decided]
+            log.exception("run.end_refused", job_id=pairs[0][0].id, run_no=pairs[0][0].run_no)
+            [(each, _)] = decided
+            if each.ending.report.message.startswith(REFUSED):
+                _settle(each, None)
+            each.ending = without_result(each.ending, error)
+            return [None]
+
+    def _decide(self, each: _Waiting) -> Change | None:
+        change = decide(each.job, each.ending, chance(), self._services.stamp())
+        if change is None:
+            log.warning("run.superseded", job_id=each.job.id, run_no=each.ending.key.run_no, status=each.job.status)
+            _settle(each, None)
+        return change
+
+    async def _reload(self, losers: Sequence[_Waiting]) -> list[_Waiting]:
+        ids = [each.job.id for each in losers]
+        jobs = await until_answered("reload_jobs", lambda: self._services.jobs.get_many(ids))
+        left = []
+        for each in losers:
+            job = jobs.get(each.job.id)
+            if job is None:
+                _settle(each, None)
+            else:
+                each.job = job
+                left.append(each)
+        return left
+
+
+def without_result(ending: Ending, error: Exception) -> Ending:
+    """The same run as a permanent failure, with nothing of it that the store could refuse."""
+    message = f"{REFUSED}{type(error).__name__}: {error}"[:1_000]
+    report = RunReport(
+        RunEnding.PERMANENT,
+        message,
+        peak_memory_mib=ending.report.peak_memory_mib,
+        cpu_seconds=ending.report.cpu_seconds,
+    )
+    return Ending(ending.key, report, checkpoint=ending.checkpoint)
+
+
+def _settle(each: _Waiting, after: Job | None) -> None:
+    if not each.done.done():
+        each.done.set_result(after)

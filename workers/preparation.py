@@ -1,0 +1,172 @@
+"""From a claimed job to an order for its runner: the specification, and the files that it names brought to this node.
+
+What can be known to be wrong here (no such model, no such checkpoint) is a permanent failure in the words of the user.
+A job that names no model and had no earlier run costs no question to any store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from app.domain.datasets import BUILT_IN
+from app.domain.job import Job
+from app.domain.json import Json
+from app.domain.nearest import nearest_name
+from app.domain.records import ArtifactInfo
+from app.domain.step_catalog import BUILT_IN_STEPS
+from app.domain.templates import Step
+from app.services import Services
+from workers.run import RunKey, RunOrder
+
+DEFAULT_MODEL = "model.skops"
+CHECKPOINT = "checkpoint"
+"""Artifact kind of what one run leaves for the next."""
+COMPLETED_STEPS = "completed_steps.json"
+RESUME_COMPLETED = "completed_steps"
+
+
+class CannotPrepare(Exception):
+    """The run can never start like this. The message is the job's failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a run is given beside its job: paths on this node."""
+
+    datasets: Mapping[str, Json] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    checkpoint: str | None = None
+    completed_steps: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+
+
+def order_for(job: Job, folder: Path, data_root: Path, cpus: Sequence[int], inputs: Inputs) -> RunOrder:
+    """The order: everything that the run's process is told, and the limits that its runner keeps."""
+    specification: dict[str, Json] = {
+        "job_id": job.id,
+        "run_no": job.run_no,
+        "attempt": job.attempt,
+        "name": job.name,
+        "parameters": dict(job.parameters),
+        "inputs": {},
+        "steps": [_step(step) for step in job.steps],
+        "completed_steps": dict(inputs.completed_steps),
+        "work_dir": str(folder),
+        "checkpoint": inputs.checkpoint,
+        "threads": len(cpus),
+        "cpus": list(cpus),
+        "gpu_indices": list(job.gpu_indices),
+        "data_root": str(data_root),
+        "datasets": dict(inputs.datasets),
+        "models": dict(inputs.models),
+    }
+    return RunOrder(RunKey(job.id, job.run_no), specification, job.timeout, job.resources.memory_mib)
+
+
+def _step(step: Step) -> dict[str, Json]:
+    command = list(step.command) if step.command else None
+    kind = "command" if command else "builtin" if step.step in BUILT_IN_STEPS else "function"
+    return {"step": step.step, "kind": kind, "command": command, "env": dict(step.env), "timeout": step.timeout}
+
+
+async def gather_inputs(services: Services, job: Job, folder: Path) -> Inputs:
+    """Fetch what the job names. Raises CannotPrepare, or Unavailable when a store is away."""
+    kept = await _left_by_earlier_runs(services, job) if job.run_no > 1 else {}
+    return Inputs(
+        datasets=await _datasets(services, job),
+        models=await _models(services, job, folder),
+        checkpoint=await _checkpoint(services, kept, folder),
+        completed_steps=await _completed_steps(services, job, kept, folder),
+    )
+
+
+async def _datasets(services: Services, job: Job) -> dict[str, Json]:
+    name = job.parameters.get("dataset_name") or job.parameters.get("dataset")
+    if not isinstance(name, str) or name in BUILT_IN:
+        return {}
+    registered = await services.datasets.get(name)
+    if registered is None:
+        return {}
+    return {name: {"path": registered.path, "target_column": registered.target_column}}
+
+
+async def _models(services: Services, job: Job, folder: Path) -> dict[str, str]:
+    reference = job.parameters.get("model")
+    if not isinstance(reference, str) or not reference:
+        return {}
+    source, _, artifact = reference.partition("/")
+    info = await services.artifacts.get(source, artifact or DEFAULT_MODEL)
+    if info is None:
+        raise CannotPrepare(await _no_model(services, source, artifact or DEFAULT_MODEL))
+    return {reference: str(await fetch(services, info, folder / "inputs" / source))}
+
+
+async def _no_model(services: Services, source: str, artifact: str) -> str:
+    names = [each.name for each in await services.artifacts.list(source)]
+    if not names:
+        return f"parameters.model: job {source} has no artifacts; name a job that has trained a model"
+    near = nearest_name(artifact, names)
+    hint = f"; did you mean {source}/{near}?" if near else ""
+    return f"parameters.model: job {source} has no artifact {artifact}{hint} Its artifacts: {', '.join(sorted(names))}"
+
+
+async def _left_by_earlier_runs(services: Services, job: Job) -> dict[bool, ArtifactInfo]:
+    """The newest checkpoint (False) and the newest list of completed steps (True)."""
+    found = await services.artifacts.list(job.id, CHECKPOINT)
+    return {each.name == COMPLETED_STEPS: each for each in sorted(found, key=lambda each: each.run_no)}
+
+
+async def _checkpoint(services: Services, kept: Mapping[bool, ArtifactInfo], folder: Path) -> str | None:
+    info = kept.get(False)
+    if info is None:
+        return None
+    archive = await fetch(services, info, folder / "inputs")
+    return str(await asyncio.to_thread(unpack, archive))
+
+
+async def _completed_steps(
+    services: Services, job: Job, kept: Mapping[bool, ArtifactInfo], folder: Path
+) -> dict[str, Mapping[str, Json]]:
+    info = kept.get(True)
+    if info is None or job.resume != RESUME_COMPLETED:
+        return {}
+    path = await fetch(services, info, folder / "inputs")
+    outputs: dict[str, Mapping[str, Json]] = orjson.loads(await asyncio.to_thread(path.read_bytes))
+    return outputs
+
+
+async def fetch(services: Services, info: ArtifactInfo, folder: Path) -> Path:
+    """Bring a stored file to `folder`, whole, and tell its path."""
+    path = folder / info.name
+    target = await asyncio.to_thread(_new_file, path)
+    with target:
+        async for block in services.artifacts.read(info):
+            await asyncio.to_thread(target.write, block)
+    return path
+
+
+def _new_file(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb")
+
+
+def pack(source: Path, archive: Path) -> Path:
+    """A checkpoint (file or folder) as one file, under its own name inside."""
+    with tarfile.open(archive, "w") as tar:
+        tar.add(source, arcname=source.name)
+    return archive
+
+
+def unpack(archive: Path) -> Path:
+    """The packed file or folder, laid out beside the archive; `tarfile` refuses links and paths that lead out."""
+    target = archive.parent / "checkpoint"
+    with tarfile.open(archive) as tar:
+        tar.extractall(target, filter="data")
+    [inner] = target.iterdir()
+    return inner

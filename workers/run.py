@@ -1,0 +1,97 @@
+"""One run as the supervisor and its runners speak of it: what is ordered, what is heard meanwhile, how it ended.
+
+A run is over only when nothing of its process tree lives. Exactly one `RunReport` is given for it, and the reason why
+it was stopped wins over what the stopped process said of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from app.domain.json import Json
+
+
+class RunEnding(StrEnum):
+    """How a run ended. The last six are given by the supervisor's side, the others by the run itself."""
+
+    FINISHED = "finished"
+    ERROR = "error"
+    PERMANENT = "permanent"
+    CHECKPOINTED = "checkpointed"
+    CANCELLED = "cancelled"
+    DRAINED = "drained"
+    FENCED = "fenced"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    LOST = "lost"
+
+
+AT_ONCE = frozenset({RunEnding.FENCED, RunEnding.OUT_OF_MEMORY})
+"""Reasons to kill without asking first: another run may be about to start, or the node to run out of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """Which run: the job and its fencing number."""
+
+    job_id: str
+    run_no: int
+
+    def __str__(self) -> str:
+        return f"{self.job_id}-{self.run_no}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """What a runner needs: the specification for the process, and the limits that the supervisor keeps.
+
+    `timeout` in seconds over all steps; `memory_mib` 0 means no limit.
+    """
+
+    key: RunKey
+    specification: Mapping[str, Json]
+    timeout: float
+    memory_mib: int = 0
+
+    def step_timeout(self, step: str) -> float | None:
+        """The time limit of a step, in seconds."""
+        return next((s.get("timeout") for s in self.specification["steps"] if s["step"] == step), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How a run ended and what it used (MiB, seconds); what could not be measured is None."""
+
+    ending: RunEnding
+    message: str = ""
+    step: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    log_tail: tuple[str, ...] = ()
+    exception_type: str | None = None
+    frame: str | None = None
+    peak_memory_mib: float | None = None
+    cpu_seconds: float | None = None
+
+
+class Listener(Protocol):
+    """Hears a run while it lives. Called on the event loop; must not block."""
+
+    def heard(self, line: Mapping[str, Json]) -> None:
+        """A report line that is not the last one (`step_started`, `progress`, `artifact`, …)."""
+
+    def printed(self, data: bytes) -> None:
+        """What the run wrote to its standard output or error, as it came."""
+
+
+class Runner(Protocol):
+    """Runs orders. All runners pass the same tests: start, progress, log, stop, time limits, crash."""
+
+    async def run(self, order: RunOrder, listener: Listener) -> RunReport:
+        """Run to the end and tell how it ended; nothing of the run lives when this returns."""
+
+    def stop(self, key: RunKey, reason: RunEnding, message: str = "") -> None:
+        """Have a run end for that reason. The first reason stays; unknown and ended runs are ignored."""

@@ -1,0 +1,81 @@
+"""Pipes between the supervisor and its children: the reading end on the event loop, as bytes or as JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+
+import orjson
+import structlog
+
+from app.domain.json import Json
+
+log = structlog.get_logger()
+MAX_LINE = 4 << 20
+"""A report line holds at most the outputs of a step (1 MiB); what is longer did not come from our code."""
+
+
+def pipe_for_child() -> tuple[int, Connection]:
+    """A reading end for us and a writing end to be handed to a child (and closed here once it was)."""
+    reading, writing = os.pipe()
+    return reading, Connection(writing, readable=False)
+
+
+def pipe_to_child() -> tuple[Connection, int]:
+    """A reading end to be handed to a child (and closed here once it was) and a writing end for us."""
+    reading, writing = os.pipe()
+    return Connection(reading, writable=False), writing
+
+
+class Bytes(asyncio.Protocol):
+    """Hands on what arrives. `closed` is set at the end of the pipe."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        self.closed = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self._take(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.closed.set()
+
+
+class Lines(Bytes):
+    """Hands on JSON objects, one a line. What is no JSON object is logged and skipped: the process may be hostile."""
+
+    def __init__(self, take: Callable[[Mapping[str, Json]], None]) -> None:
+        super().__init__(self._split)
+        self._take_line = take
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def _split(self, data: bytes) -> None:
+        *whole, rest = data.split(b"\n")
+        for line in whole:
+            self._parts.append(line)
+            self._hand_on(b"".join(self._parts))
+            self._parts, self._size = [], 0
+        if rest and self._size <= MAX_LINE:
+            self._parts.append(rest)
+            self._size += len(rest)
+
+    def _hand_on(self, raw: bytes) -> None:
+        if not raw.strip():
+            return
+        try:
+            line = orjson.loads(raw)
+            if not isinstance(line, dict):
+                raise ValueError("not an object")
+            self._take_line(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("report.line_refused", why=str(error)[:200], size=len(raw))
+
+
+async def read_into(descriptor: int, protocol: Bytes) -> asyncio.ReadTransport:
+    """Read the descriptor on the loop; the transport owns it from now on."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(descriptor, "rb", buffering=0))
+    return transport

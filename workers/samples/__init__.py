@@ -1,0 +1,1 @@
+"""Data sets that every node has; see README.md beside this."""

@@ -1,0 +1,45 @@
+"""Putting right what a node's jobs say when no process of theirs lives: after a crash, and when the worker leaves.
+
+Only the holder of the node's lock may settle, and only when the processes of earlier runs are seen dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import structlog
+
+from app.domain.job import Job
+from app.domain.states import JobStatus
+from app.domain.transitions import Change, Stamp, lose_dispatch
+from app.operations.change import commit_all
+from app.services import Services
+from workers.outcome import Ending, decide
+from workers.patience import chance
+from workers.run import RunEnding, RunKey, RunReport
+
+log = structlog.get_logger()
+LOST = "the worker ended while the job ran; it is back, and the run is not"
+
+
+async def settle_running(services: Services, node_id: str, but: Container[RunKey] = frozenset()) -> int:
+    """End the RUNNING jobs of the node that have no run here (`but`: those that have) as `worker_lost`."""
+    jobs = await services.jobs.on_node(node_id, [JobStatus.RUNNING])
+    lost = [job for job in jobs if RunKey(job.id, job.run_no) not in but]
+    changes = [(job, change) for job in lost if (change := _lost(job, services.stamp())) is not None]
+    settled = [job for job in await commit_all(services, changes) if job is not None]
+    for job in settled:
+        log.warning("run.settled", job_id=job.id, run_no=job.run_no, status=job.status)
+    return len(settled)
+
+
+def _lost(job: Job, stamp: Stamp) -> Change | None:
+    ending = Ending(RunKey(job.id, job.run_no), RunReport(RunEnding.LOST, LOST))
+    return decide(job, ending, chance(), stamp)
+
+
+async def give_back_scheduled(services: Services, node_id: str) -> int:
+    """Jobs dispatched here that have not started go back to the queue at once."""
+    jobs = await services.jobs.on_node(node_id, [JobStatus.SCHEDULED])
+    changes = [(job, lose_dispatch(job, services.stamp())) for job in jobs]
+    return sum(job is not None for job in await commit_all(services, changes))

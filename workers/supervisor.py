@@ -1,0 +1,157 @@
+"""The supervisor of a node: everything that a worker process does, as one service.
+
+Start: lock the node, load the fork server, end what an earlier supervisor left, take the lease, register, settle, and
+listen. Stop: take no more work, give runs their grace, end the others and put them back in the queue (`drained`, no
+attempt used), say goodbye, release the lease. Redis being away, or arq ending, stops nothing here.
+
+The guard (freezing runs before the lease ends) will stand beside the heart; see `workers/heart.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+
+import structlog
+
+from app.domain.errors import Unavailable
+from app.domain.nodes import NodeState
+from app.domain.ports import Lease, node_lease
+from app.lifecycle import Service
+from app.services import Services
+from workers.claims import Claims
+from workers.controls import Controls
+from workers.doorbell import Doorbell, Drain, arq_drain
+from workers.ends import Ends
+from workers.execution import Executor
+from workers.heart import Heart
+from workers.home import NodeHome
+from workers.live import LiveRuns
+from workers.node_facts import describe, detect
+from workers.processors import Processors, own_cpus
+from workers.run import RunEnding, Runner
+from workers.runners.inline import InlineRunner
+from workers.runners.nursery import Nursery
+from workers.runners.process import ProcessRunner
+from workers.scribe import Scribe
+from workers.settling import give_back_scheduled, settle_running
+from workers.usage import TreeWatch
+
+log = structlog.get_logger()
+COMMIT_SECONDS = 5.0
+"""How long a stopping worker waits for the ends of its runs to be stored, beyond the kill grace."""
+GOODBYE_SECONDS = 3.0
+
+
+class Supervisor(Service):
+    """One node. `services` must be open as long as it lives; `drain` makes the node's door."""
+
+    def __init__(self, services: Services, node_id: str, drain: Callable[[Services, str], Drain] = arq_drain) -> None:
+        super().__init__("supervisor")
+        node = services.settings.node
+        self.node_id = node_id
+        self.runs = LiveRuns()
+        self.impatient = asyncio.Event()
+        """Set to end a stop's waiting for runs to finish by themselves."""
+        self._leaving = False
+        self._services = services
+        self._held = ExitStack()
+        self._home = NodeHome(services.settings.data.directory, node_id)
+        self._nursery = Nursery()
+        self._watch = TreeWatch()
+        self._scribe = Scribe(services, self.runs)
+        self._ends = Ends(services, COMMIT_SECONDS)
+        kill_grace = node.kill_grace.total_seconds()
+        self._inline = InlineRunner(self._nursery, kill_grace)
+        apart = ProcessRunner(self._nursery, self._watch, kill_grace)
+        runners: dict[str, Runner] = {"process": apart, "inline": self._inline}
+        self._executor = Executor(
+            services, self._home, runners, Processors(own_cpus()), self.runs, self._scribe, self._ends
+        )
+        self._claims = Claims(services, node_id, self.runs, self._executor.begin)
+        self._controls = Controls(services, self.runs)
+        self._doorbell = Doorbell(services, node_id, self._claims, self._controls, drain(services, node_id))
+        self._heart: Heart | None = None
+
+    async def _open(self) -> None:
+        self._held.enter_context(self._home)
+        await self._nursery.open()
+        await asyncio.to_thread(self._home.clear)
+        lease = await self._register()
+        await settle_running(self._services, self.node_id)
+        self._heart = Heart(self._services, lease, self._on_beat, self._on_fenced)
+        for part in (self._watch, self._ends, self._scribe, self._heart, self._doorbell):
+            part.on_failure(lambda _, error: self._fail(error))
+            await part.start()
+
+    async def _register(self) -> Lease:
+        """Take the node's lease, whoever held it, and be ready."""
+        settings = self._services.settings
+        lease = await self._services.leases.take_over(node_lease(self.node_id), self.node_id, settings.lease.duration)
+        machine = await asyncio.to_thread(detect, self._home.folder)
+        node = describe(self.node_id, machine, settings.node, lease.epoch, self._services.clock.now())
+        await self._services.nodes.register(node)
+        log.info("node.registered", node_id=node.id, epoch=node.epoch, logical=node.logical, **node.capacity.units())
+        return lease
+
+    async def _on_beat(self) -> None:
+        await self._claims.sweep()
+        await self._controls.look()
+
+    async def _on_fenced(self) -> Lease:
+        """The runs are no longer ours: none may live when the node is ready again, and none may begin before."""
+        self._claims.closed = True
+        self.runs.stop_all(RunEnding.FENCED, "the node lost its lease")
+        await self.runs.all_ended(self._services.settings.lease.duration.total_seconds())
+        lease = await self._register()
+        await settle_running(self._services, self.node_id, but=self.runs)
+        self._claims.closed = self._leaving
+        return lease
+
+    async def _close(self) -> None:
+        if self._heart is not None:
+            await self._take_no_more()
+            await self._end_runs()
+            await self._inline.close()
+            await self._say_goodbye(self._heart)
+        for part in (self._scribe, self._ends, self._watch):
+            await part.stop()
+        self._nursery.close()
+        self._held.close()
+
+    async def _take_no_more(self) -> None:
+        self._leaving = self._claims.closed = True
+        await self._doorbell.stop()
+        await self._quietly("draining", self._set_state(NodeState.DRAINING, "the worker is stopping"))
+        await self._quietly("give_back", give_back_scheduled(self._services, self.node_id))
+
+    async def _end_runs(self) -> None:
+        """Short runs may finish; the others go back to the queue."""
+        node = self._services.settings.node
+        if self.runs and not self.impatient.is_set():
+            log.info("worker.waiting", runs=len(self.runs), seconds=node.drain_grace.total_seconds())
+            ended = asyncio.ensure_future(self.runs.all_ended(node.drain_grace.total_seconds()))
+            hurry = asyncio.ensure_future(self.impatient.wait())
+            await asyncio.wait([ended, hurry], return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            hurry.cancel()
+        self.runs.stop_all(RunEnding.DRAINED, "the worker is stopping")
+        if not await self.runs.all_ended(node.kill_grace.total_seconds() + COMMIT_SECONDS):
+            log.error("worker.runs_left", runs=len(self.runs))
+
+    async def _say_goodbye(self, heart: Heart) -> None:
+        await heart.stop()
+        await self._quietly("gone", self._set_state(NodeState.LOST, "the worker stopped"))
+        await self._quietly("give_back_lease", self._services.leases.give_back(heart.lease))
+
+    async def _set_state(self, state: NodeState, reason: str) -> None:
+        await self._services.nodes.set_state(self.node_id, state, reason, self._services.clock.now())
+
+    async def _quietly(self, what: str, act: Awaitable[object]) -> None:
+        """A stop goes on without a store: whatever it could not say is found out when the lease ends."""
+        try:
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await act
+        except (Unavailable, TimeoutError) as error:
+            log.warning("worker.goodbye_unsaid", what=what, why=str(error))
