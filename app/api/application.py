@@ -1,0 +1,48 @@
+"""Puts the HTTP face together. Nothing happens at import; the lifespan brings the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from app.api import errors, openapi
+from app.api.middleware import RequestContext
+from app.api.routes import definitions, events, job_data, jobs, queue, system
+from app.config import Settings
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
+ROUTERS = (
+    jobs.router,
+    job_data.router,
+    definitions.templates_router,
+    definitions.datasets_router,
+    queue.queue_router,
+    queue.nodes_router,
+    queue.platform_router,
+    events.router,
+    system.router,
+    system.pages,
+)
+
+
+def create_app(settings: Settings, lifespan: Lifespan) -> FastAPI:
+    """The application. `lifespan` yields `{app.api.state.STATE_KEY: ApiState(...)}`."""
+    app = FastAPI(
+        title="TensorFleet Job Orchestrator",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
+    app.state.max_body_bytes = settings.http.max_body_mb << 20
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)  # `include_router` would wrap them: a look-up more for each request
+    app.mount("/static", StaticFiles(directory=system.STATIC), name="static")
+    app.add_middleware(RequestContext)
+    errors.install(app)
+    openapi.install(app)
+    return app

@@ -1,0 +1,88 @@
+"""Templates and data sets as they are answered. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.domain.datasets import BuiltInDataset
+from app.domain.json import Json
+from app.domain.records import Dataset
+from app.domain.resources import Vector
+from app.domain.templates import Parameter, Step, Template
+from app.domain.timestamps import optional_rfc3339 as moment
+
+View = dict[str, Any]
+
+
+def template_view(template: Template) -> View:
+    """A template at one version. A secret's default is never shown."""
+    secrets = {p.name for p in template.parameters if p.type == "secret"}
+    return {
+        "id": template.id,
+        "name": template.title,
+        "description": template.description,
+        "category": template.category,
+        "version": template.version,
+        "built_in": template.built_in,
+        "base_template": template.base_template,
+        "base_version": template.base_version,
+        "parameters": [_parameter(p, template.default_parameters.get(p.name)) for p in template.parameters],
+        "default_parameters": {k: None if k in secrets else v for k, v in template.default_parameters.items()},
+        "resource_requirements": Vector.from_units(template.resource_requirements).units(),
+        "execution_steps": [_step(s) for s in template.execution_steps],
+        "executor": template.executor,
+        "retry_policy": template.retry_policy,
+        "timeout": template.timeout,
+        "resume": template.resume,
+        "created_at": moment(template.created_at),
+    }
+
+
+def _parameter(parameter: Parameter, template_default: Json) -> View:
+    default = parameter.default if template_default is None else template_default
+    return {
+        "name": parameter.name,
+        "type": parameter.type,
+        "required": parameter.required,
+        "default": None if parameter.type == "secret" else default,
+        "options": parameter.options,
+        "minimum": parameter.minimum,
+        "maximum": parameter.maximum,
+        "pattern": parameter.pattern,
+        "description": parameter.description,
+        "aliases": parameter.aliases,
+    }
+
+
+def _step(step: Step) -> View:
+    return {"step": step.step, "timeout": step.timeout, "command": step.command, "env": step.env}
+
+
+def built_in_dataset_view(dataset: BuiltInDataset) -> View:
+    """A data set that needs no file."""
+    return {
+        "name": dataset.name,
+        "kind": "built_in",
+        "path": None,
+        "description": dataset.description,
+        "target_column": dataset.target,
+        "rows": dataset.rows,
+        "features": dataset.features,
+        "task": dataset.task,
+        "registered_at": None,
+    }
+
+
+def dataset_view(dataset: Dataset) -> View:
+    """A registered data set; what only the file knows comes from its facts, once somebody has read it."""
+    return {
+        "name": dataset.name,
+        "kind": "registered",
+        "path": dataset.path,
+        "description": dataset.description,
+        "target_column": dataset.target_column,
+        "rows": dataset.facts.get("rows"),
+        "features": dataset.facts.get("features"),
+        "task": dataset.facts.get("task"),
+        "registered_at": moment(dataset.registered_at),
+    }

@@ -1,0 +1,26 @@
+"""Which methods a path has. Starlette names only those of the first route that matches."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.routing import compile_path
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """All methods of this request's path, sorted; empty when the document does not know the path."""
+    path = request.url.path
+    found = {m for pattern, methods in _table(request.app) if pattern.match(path) for m in methods}
+    return sorted(found)
+
+
+@cache
+def _table(app: FastAPI) -> list[tuple[re.Pattern[str], tuple[str, ...]]]:
+    """Each path of the OpenAPI document as a pattern, with its methods."""
+    paths = app.openapi()["paths"]
+    return [
+        (compile_path(path)[0], tuple(m.upper() for m in item if m != "parameters")) for path, item in paths.items()
+    ]

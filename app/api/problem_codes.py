@@ -1,0 +1,137 @@
+"""Every `code` that a problem may carry, with its status, title and one paragraph: the pages `/docs/errors/{code}`."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class ProblemCode(NamedTuple):
+    """A stable code of the HTTP contract."""
+
+    status: int
+    title: str
+    meaning: str
+
+
+CODES = MappingProxyType(
+    {
+        "invalid": ProblemCode(
+            422,
+            "The request is not valid",
+            "Each entry of `errors` names a field by its path, what is wrong with it, and the nearest known name. "
+            "Nothing was stored; correct the fields and send the request again.",
+        ),
+        "invalid_json": ProblemCode(
+            422,
+            "The body is not JSON",
+            "The body could not be read as JSON (RFC 8259). NaN and Infinity are not; leave them out or send null.",
+        ),
+        "bad_dataset": ProblemCode(
+            422,
+            "The data set cannot be used",
+            "A data set is named by a built-in name, a registered name, or a CSV or Parquet file below the data root. "
+            "Absolute paths, `..`, URLs and unknown columns are refused.",
+        ),
+        "unknown_template": ProblemCode(
+            422,
+            "There is no such template",
+            "`template` and `base_template` name a template by its id; GET /api/v1/templates lists them.",
+        ),
+        "unknown_job": ProblemCode(
+            422,
+            "A dependency does not exist",
+            "A job may depend only on jobs that were accepted before it. The path names the entry of `dependencies`.",
+        ),
+        "dependency_failed": ProblemCode(
+            422,
+            "A dependency has already failed",
+            "The job could never start: one that it depends on ended without success. Retry that one, or leave it out.",
+        ),
+        "not_yet": ProblemCode(
+            422,
+            "Not offered by this version",
+            "The field has the right form, but this version of the service does not act on it and does not pretend to.",
+        ),
+        "idempotency_key_reused": ProblemCode(
+            422,
+            "The Idempotency-Key was used with another body",
+            "For 24 hours a key belongs to one request. Send the same body for the first answer again, or a new key.",
+        ),
+        "not_found": ProblemCode(
+            404,
+            "There is no such object",
+            "The id is unknown, malformed, or its object was removed by retention.",
+        ),
+        "method_not_allowed": ProblemCode(
+            405,
+            "The path has no such method",
+            "The `Allow` header names every method that this path has.",
+        ),
+        "conflict": ProblemCode(
+            409,
+            "The object is in another state",
+            "`current` names the state the object is in, `allowed` the states it can go to.",
+        ),
+        "invalid_transition": ProblemCode(
+            409,
+            "The job cannot go to that state",
+            "The state machine has no edge from `current` to the wanted state; `allowed` names those that exist.",
+        ),
+        "stale_job": ProblemCode(
+            409,
+            "The job kept changing",
+            "Three tries lost the race against other changes of the same job. Read it again and decide anew.",
+        ),
+        "history_full": ProblemCode(
+            409,
+            "The job's history is full",
+            "A job takes at most 1,000 changes by users. Submit a new job instead.",
+        ),
+        "already_exists": ProblemCode(
+            409,
+            "The id is taken",
+            "An object with this id exists. Choose another id, or change the existing one.",
+        ),
+        "template_exists": ProblemCode(
+            409,
+            "The template exists",
+            "Versions of templates are immutable, and their ids are unique. Choose another name.",
+        ),
+        "dataset_exists": ProblemCode(
+            409,
+            "The data set exists",
+            "The name is registered already. Delete the registration first, or choose another name.",
+        ),
+        "built_in": ProblemCode(
+            409,
+            "The name is built in",
+            "Built-in templates and data sets cannot be replaced or removed. Choose another name.",
+        ),
+        "stale_version": ProblemCode(
+            412,
+            "The object was changed since you read it",
+            "`If-Match` names a version that is past; the present one is in `current`. Read it again and decide anew.",
+        ),
+        "too_large": ProblemCode(
+            413,
+            "The body is too large",
+            "The message names the cap and the setting that holds it.",
+        ),
+        "unsupported_media_type": ProblemCode(
+            415,
+            "The body is not declared as JSON",
+            "Send `Content-Type: application/json`. Others are refused, lest pages of other sites submit jobs.",
+        ),
+        "internal_error": ProblemCode(
+            500,
+            "The service failed",
+            "A fault of the service, logged under the `request_id` of this answer. The request may be tried again.",
+        ),
+        "unavailable": ProblemCode(
+            503,
+            "A store is away for the moment",
+            "Nothing was accepted. Try again after the seconds in `Retry-After`.",
+        ),
+    }
+)

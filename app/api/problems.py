@@ -1,0 +1,27 @@
+"""Declares an operation's problems: references to shared responses, never a model (it would take the route's type)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PROBLEM_NAMES = {
+    404: "NotFound",
+    409: "Conflict",
+    412: "PreconditionFailed",
+    413: "TooLarge",
+    415: "UnsupportedMediaType",
+    422: "Invalid",
+    500: "InternalError",
+    503: "Unavailable",
+}
+BODY_PROBLEMS = (413, 415, 422)
+
+
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {}}}}}
+"""The success of an operation that may answer with an event stream."""
+
+
+def problems(*statuses: int, body: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Responses for these statuses, and for those that every operation has. `body`: the operation reads one."""
+    wanted = {*statuses, *(BODY_PROBLEMS if body else ()), 422, 500, 503}
+    return {s: {"$ref": f"#/components/responses/{PROBLEM_NAMES[s]}"} for s in sorted(wanted)}

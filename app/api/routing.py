@@ -1,0 +1,141 @@
+"""The route class of the whole API: a body is read and judged as bytes before anything is built from it.
+
+In this order, so that each refusal is cheap: media type, size (declared, then counted), JSON, depth. Unknown query
+parameters are refused like unknown fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from app.domain.errors import FieldError, Invalid, TooLarge
+from app.domain.json import MAX_DEPTH, Json, unsafe_places
+from app.domain.nearest import unknown_name
+
+PREFIX = "/api/v1"
+_NOT_A_NUMBER = re.compile(rb"[\s:,\[](-?(?:NaN|Infinity))\b")
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class BodyRequest(Request):
+    """A request whose body has been read and parsed."""
+
+    def __init__(self, request: Request, content: bytes, value: Json) -> None:
+        super().__init__(request.scope, request.receive)
+        self.content = content
+        self.value = value
+
+    async def body(self) -> bytes:
+        return self.content
+
+    async def json(self) -> Json:
+        return self.value
+
+
+class StrictRoute(APIRoute):
+    """Reads bodies under the cap and refuses what is not known."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        known = _query_names(self)
+        takes_body = self.body_field is not None
+
+        async def strict(request: Request) -> Response:
+            if request.scope["query_string"]:
+                _refuse_unknown_query(request, known)
+            return await handle(await read_body(request) if takes_body else request)
+
+        return strict
+
+
+def api_router(prefix: str, tag: str) -> APIRouter:
+    """A router for operations of one tag; each is named as its function."""
+    return APIRouter(
+        prefix=prefix, tags=[tag], route_class=StrictRoute, generate_unique_id_function=lambda route: route.name
+    )
+
+
+def _query_names(route: APIRoute) -> frozenset[str]:
+    names = {p["name"] for p in (route.openapi_extra or {}).get("parameters", ()) if p["in"] == "query"}
+    todo = [route.dependant]
+    while todo:
+        dependant = todo.pop()
+        names.update(field.alias for field in dependant.query_params)
+        todo.extend(dependant.dependencies)
+    return frozenset(names)
+
+
+def _refuse_unknown_query(request: Request, known: frozenset[str]) -> None:
+    given = {name for name, _ in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)}
+    if unknown := sorted(given - known):
+        raise Invalid(FieldError(name[:80], *unknown_name("query parameter", name, known)) for name in unknown)
+
+
+async def read_body(request: Request) -> BodyRequest:
+    """The request with its body read and parsed; the value of an empty one is None. Raises TooLarge and Invalid."""
+    cap = request.app.state.max_body_bytes
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > cap:
+        raise TooLarge(cap)
+    content = await _content(request, cap)
+    if not content:
+        return BodyRequest(request, b"", None)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise HTTPException(415, "Send the body as JSON, with the header Content-Type: application/json.")
+    return BodyRequest(request, content, parse(content))
+
+
+async def _content(request: Request, cap: int) -> bytes:
+    chunks, size = [], 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > cap:
+                raise TooLarge(cap)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise HTTPException(400, "The connection was closed before the whole body had come.") from None
+    return b"".join(chunks)
+
+
+def parse(content: bytes) -> Json:
+    """The JSON value. Raises Invalid for what is not JSON, as NaN and infinities, and for what is nested too deep."""
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        found = _NOT_A_NUMBER.search(content)
+        if found:
+            message = f"{found[1].decode()} is not JSON; leave the value out or send null"
+        else:
+            message = f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        raise Invalid.one("", message, code="invalid_json") from None
+    if _too_deep(value):
+        deep = [e for e in unsafe_places(value, "") if "deeper" in e.message]
+        raise Invalid(FieldError(e.path.lstrip(".")[:200], e.message) for e in deep[:10])
+    return value
+
+
+def _too_deep(value: Json) -> bool:
+    """Whether the value is nested deeper than the bound; level by level, so that depth costs no stack."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,194 @@
+"""Templates and data sets as they are created and answered."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from app.api.schemas.base import Flag, Incoming, Number, Outgoing, Timestamp, given, refuse
+from app.api.schemas.jobs import ResourceRequest, Resources, RetryPolicyRequest
+from app.domain.json import Json
+from app.domain.templates import Parameter, Step, TemplateDraft
+
+PARAMETER_TYPE = Field(description="string, integer, number, boolean, object, array or secret.")
+
+
+class ParameterCreate(Incoming):
+    """A typed parameter of a template."""
+
+    name: str = Field(min_length=1, max_length=100)
+    type: Annotated[str, PARAMETER_TYPE]
+    required: Flag = False
+    default: Json = None
+    options: list[Json] | None = None
+    minimum: Number | None = None
+    maximum: Number | None = None
+    pattern: str | None = Field(None, max_length=500)
+    description: str = Field("", max_length=2_000)
+    aliases: list[str] = Field(default_factory=list)
+
+    def to_parameter(self) -> Parameter:
+        """The domain's parameter."""
+        fields = self.model_dump()
+        options = None if self.options is None else tuple(self.options)
+        return Parameter(**{**fields, "options": options, "aliases": tuple(self.aliases)})
+
+
+class StepCreate(Incoming):
+    """An execution step: a built-in step or a function by name, or a command as an argument list."""
+
+    step: str = Field(min_length=1, max_length=63)
+    timeout: Number | None = Field(None, gt=0, description="Seconds.")
+    command: list[str] | None = Field(None, description="An argument list, never a shell line.")
+    env: dict[str, str] = Field(default_factory=dict)
+
+    def to_step(self) -> Step:
+        """The domain's step."""
+        return Step(self.step, self.timeout, None if self.command is None else tuple(self.command), self.env)
+
+
+class TemplateFields(Incoming):
+    """A whole template, or with `base_template` one that inherits."""
+
+    name: str | None = Field(None, description="Becomes the id: a-z, 0-9, _ and -, at most 63.", max_length=63)
+    title: str | None = Field(None, description="Display name.", max_length=200)
+    description: str | None = Field(None, max_length=5_000)
+    category: str | None = Field(None, max_length=100)
+    base_template: str | None = Field(None, max_length=63)
+    parameters: list[ParameterCreate] = Field(default_factory=list)
+    default_parameters: dict[str, Json] = Field(default_factory=dict)
+    custom_parameters: dict[str, Json] = Field(
+        default_factory=dict, description="Defaults that override the base's, or add new names."
+    )
+    resource_requirements: ResourceRequest | None = None
+    execution_steps: list[StepCreate] | None = None
+    executor: str | None = None
+    retry_policy: RetryPolicyRequest | None = None
+    timeout: Number | None = Field(None, gt=0, description="Time limit over all steps, in seconds.")
+    resume: str | None = Field(None, description="`completed_steps`: steps that completed are not run again.")
+
+    def draft(self, path: str = "") -> TemplateDraft:
+        """The domain's draft. `path`: where in the body these fields stand."""
+        if self.name is None:
+            raise refuse(f"{path}name", "is required")
+        steps = self.execution_steps
+        return TemplateDraft(
+            id=self.name,
+            title=self.title,
+            description=self.description,
+            category=self.category,
+            base_template=self.base_template,
+            parameters=tuple(p.to_parameter() for p in self.parameters),
+            default_parameters=self.default_parameters,
+            custom_parameters=self.custom_parameters,
+            resource_requirements=given(self.resource_requirements) if self.resource_requirements else {},
+            execution_steps=None if steps is None else tuple(s.to_step() for s in steps),
+            executor=self.executor,
+            retry_policy=given(self.retry_policy) if self.retry_policy else {},
+            timeout=self.timeout,
+            resume=self.resume,
+        )
+
+
+class TemplateCreate(TemplateFields):
+    """A template as it stands, or inside `job_template`."""
+
+    job_template: TemplateFields | None = Field(None, description="The template, when the other fields are left out.")
+
+    def to_draft(self) -> TemplateDraft:
+        """The domain's draft. Raises Invalid when both forms are mixed."""
+        if self.job_template is None:
+            return self.draft()
+        if beside := sorted(self.model_fields_set - {"job_template"}):
+            raise refuse(beside[0], "stands beside job_template; put every field inside it, or leave job_template out")
+        return self.job_template.draft("job_template.")
+
+
+class TemplateParameter(Outgoing):
+    """A parameter that the template knows. A secret's default is never shown."""
+
+    name: str
+    type: Annotated[str, PARAMETER_TYPE]
+    required: bool
+    default: Any
+    options: list[Any] | None
+    minimum: float | None
+    maximum: float | None
+    pattern: str | None
+    description: str
+    aliases: list[str]
+
+
+class TemplateStep(Outgoing):
+    """An execution step with its time limit in seconds."""
+
+    step: str
+    timeout: float | None
+    command: list[str] | None
+    env: dict[str, str]
+
+
+class Template(Outgoing):
+    """A template at one version, all layers merged."""
+
+    id: str
+    name: str = Field(description="Display name.")
+    description: str
+    category: str
+    version: int
+    built_in: bool
+    base_template: str | None
+    base_version: int | None
+    parameters: list[TemplateParameter]
+    default_parameters: dict[str, Any]
+    resource_requirements: Resources
+    execution_steps: list[TemplateStep]
+    executor: str
+    retry_policy: dict[str, Any] = Field(description="What it sets; the settings fill in the rest.")
+    timeout: float | None
+    resume: str | None
+    created_at: Timestamp | None
+
+
+class TemplateList(Outgoing):
+    """The newest version of every template, by id."""
+
+    templates: list[Template]
+
+
+class DatasetCreate(Incoming):
+    """A name for a file below the data root."""
+
+    name: str = Field(description="a-z, 0-9, _ and -, at most 63.", max_length=63)
+    path: str = Field(description="A CSV or Parquet file, relative to the data root.")
+    description: str = Field("", max_length=5_000)
+    target_column: str | None = Field(
+        None, description="Predicted when a job names no other; else the last column.", max_length=255
+    )
+
+
+class DatasetKind(StrEnum):
+    """Where a data set comes from."""
+
+    BUILT_IN = "built_in"
+    REGISTERED = "registered"
+
+
+class Dataset(Outgoing):
+    """A data set that jobs may name. What only the file knows is null until a job has read it."""
+
+    name: str
+    kind: DatasetKind
+    path: str | None
+    description: str
+    target_column: str | None
+    rows: int | None
+    features: int | None
+    task: str | None
+    registered_at: Timestamp | None
+
+
+class DatasetList(Outgoing):
+    """Built-in data sets, then registered ones."""
+
+    datasets: list[Dataset]

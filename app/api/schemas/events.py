@@ -1,0 +1,117 @@
+"""Events as they come over the streams, and problems. They stand in the document's components."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from app.api.problem_codes import CODES
+from app.api.schemas.base import Outgoing, Timestamp, open_enum
+from app.api.schemas.jobs import REASONS
+from app.domain.nodes import NodeState
+from app.domain.priority import Priority
+from app.domain.states import JobStatus
+
+
+class JobStateEvent(Outgoing):
+    """A transition of a job: the history entry with its job."""
+
+    type: Literal["job.state"]
+    job_id: str
+    name: str
+    seq: int
+    source: JobStatus | None = Field(alias="from")
+    to: JobStatus
+    reason: Annotated[str, open_enum(*REASONS)]
+    at: Timestamp
+    actor: str
+    attempt: int
+    run_no: int
+    detail: str | None
+
+
+class JobProgressEvent(Outgoing):
+    """What a live run reports: at most one a second for each job."""
+
+    type: Literal["job.progress"]
+    job_id: str
+    step: str | None
+    progress: float = Field(description="0 to 1 over all steps.")
+    metrics: dict[str, Any]
+    text: str | None = Field(description="Like `64/100 trees`.")
+
+
+class JobQueueEvent(Outgoing):
+    """A job was moved in the queue by a user."""
+
+    type: Literal["job.queue"]
+    job_id: str
+    priority: Priority = Field(alias="class")
+    position: int | None
+    actor: str
+    reason: str | None
+
+
+class LogLineEvent(Outgoing):
+    """A line of a run's log."""
+
+    type: Literal["log.line"]
+    job_id: str
+    run_no: int
+    step: str | None
+    n: int
+    at: Timestamp
+    stream: str
+    text: str
+
+
+class NodeStateEvent(Outgoing):
+    """A node came, drains, or was lost."""
+
+    type: Literal["node.state"]
+    node_id: str
+    state: NodeState
+    at: Timestamp
+    reason: str | None
+
+
+class ResyncEvent(Outgoing):
+    """Events were missed: read again what you show, then go on."""
+
+    type: Literal["resync"]
+    reason: str
+
+
+EVENT_MODELS: dict[str, type[Outgoing]] = {
+    "job.state": JobStateEvent,
+    "job.progress": JobProgressEvent,
+    "job.queue": JobQueueEvent,
+    "log.line": LogLineEvent,
+    "node.state": NodeStateEvent,
+    "resync": ResyncEvent,
+}
+
+
+class FieldProblem(Outgoing):
+    """One thing wrong with a request."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    path: str = Field(description="Like `parameters.algorithm` or `dependencies[0]`.")
+    message: str
+    nearest: str | None = Field(None, description="The known name that was probably meant.")
+
+
+class Problem(Outgoing):
+    """RFC 9457. What does not apply is left out."""
+
+    type: str = Field(description="A path below /docs/errors/ that explains the code.")
+    title: str
+    status: int
+    code: Annotated[str, open_enum(*CODES)]
+    detail: str
+    instance: str
+    errors: list[FieldProblem]
+    request_id: str
+    current: str | None = Field(None, description="The state or version the object is at.")
+    allowed: list[str] | None = Field(None, description="The states it can go to.")
+    nearest: str | None = None

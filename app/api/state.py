@@ -1,0 +1,38 @@
+"""What a request handler may reach: one typed value, put into the lifespan state by `app.main`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+from starlette.requests import HTTPConnection
+
+from app.api.hub import Hub
+from app.metrics import Metrics
+from app.services import Services
+
+STATE_KEY = "api"
+"""The lifespan yields `{STATE_KEY: ApiState(...)}`."""
+
+
+class LoopStatus(NamedTuple):
+    """Whether a background loop does its work, and in words: `leading`, `standby`, or why it does not."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiState:
+    """The use-cases' ports, the event hub, the metrics, and the scheduler of this process if it runs one."""
+
+    services: Services
+    hub: Hub
+    metrics: Metrics
+    scheduler_status: Callable[[], LoopStatus] | None = None
+
+
+def state_of(connection: HTTPConnection) -> ApiState:
+    """The state of the process that answers this request."""
+    return cast("ApiState", connection.scope["state"][STATE_KEY])

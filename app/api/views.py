@@ -1,0 +1,243 @@
+"""Jobs, nodes, templates and data sets as they are answered. Every field is always there, null where it is unknown.
+
+Written by hand because lists of hundreds go through here; `tests/unit/api` holds the results to the schemas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.domain.explain import Reason
+from app.domain.job import Attempt, Entry, Job, JobError, StepState
+from app.domain.json import Json
+from app.domain.records import ArtifactInfo, LogLine, MetricPoint
+from app.domain.retry import RetryPolicy
+from app.domain.specification import Specification
+from app.domain.states import JobStatus
+from app.domain.timestamps import optional_rfc3339 as moment
+from app.domain.timestamps import rfc3339
+from app.operations.inspect import JobView
+from app.operations.submit import Submitted
+
+View = dict[str, Any]
+
+
+def submitted_view(submitted: Submitted) -> View:
+    """The answer to a submit: the shape of the contract, and the name."""
+    job, estimate = submitted.job, submitted.estimate
+    return {
+        "job_id": job.id,
+        "status": job.status,
+        "message": "Job submitted successfully",
+        "estimated_start_time": moment(estimate.start) if estimate else None,
+        "queue_position": submitted.position,
+        "name": job.name,
+    }
+
+
+def job_summary(view: JobView) -> View:
+    """A job as it stands in a listing."""
+    job, place, estimate = view.job, view.place, view.estimate
+    reasons = [_reason(r) for r in view.reasons]
+    return {
+        **_identity(job),
+        **_request(job),
+        **_life(job),
+        "metrics": _metrics(job),
+        "error": None if job.error is None else _error(job.error),
+        "wait_reason": reasons[0] if reasons else None,
+        "wait_reasons": reasons,
+        "queue_position": place.position if place else None,
+        "estimated_start_time": moment(estimate.start) if estimate else None,
+        "estimated_start_low": moment(estimate.low) if estimate else None,
+        "estimated_start_high": moment(estimate.high) if estimate else None,
+    }
+
+
+def job_view(view: JobView) -> View:
+    """The whole job."""
+    job = view.job
+    return {
+        **job_summary(view),
+        "parameters": job.parameters,
+        "steps": [_step(s) for s in _steps(job)],
+        "attempts": [_attempt(a) for a in job.attempts],
+        "result": job.result,
+        "history": [entry_view(e) for e in job.history],
+    }
+
+
+def _identity(job: Job) -> View:
+    return {
+        "job_id": job.id,
+        "name": job.name,
+        "status": job.status,
+        "seq": job.seq,
+        "template": job.template,
+        "template_version": job.template_version,
+        "batch_id": job.batch_id,
+        "workflow_id": job.workflow_id,
+        "step_id": job.step_id,
+        "tags": job.tags,
+        "metadata": job.metadata,
+    }
+
+
+def _request(job: Job) -> View:
+    return {
+        "resources": job.resources.units(),
+        "priority": job.priority,
+        "effective_priority": job.effective_priority,
+        "dependencies": job.dependencies,
+        "dependency_type": job.dependency_type,
+        "retry_policy": retry_policy_view(job.retry_policy),
+        "timeout": job.timeout,
+        "start_after": moment(job.start_after),
+        "queue_deadline": job.queue_deadline,
+        "node_selector": job.node_selector,
+        "preemptible": job.preemptible,
+        "executor": job.executor,
+        "limits": job.limits,
+    }
+
+
+def _life(job: Job) -> View:
+    done = job.status is JobStatus.COMPLETED
+    live = job.progress if job.status in {JobStatus.RUNNING, JobStatus.PAUSED} else None
+    return {
+        "submitted_at": rfc3339(job.submitted_at),
+        "started_at": moment(job.started_at),
+        "finished_at": moment(job.finished_at),
+        "node_id": job.node_id,
+        "attempt": job.attempt,
+        "max_attempts": job.retry_policy.max_attempts,
+        "run_no": job.run_no,
+        "paused_from": job.paused_from,
+        "progress": 1.0 if done else job.progress.fraction if job.progress else 0.0,
+        "current_step": live.step if live else None,
+    }
+
+
+def _metrics(job: Job) -> Mapping[str, Json]:
+    """The last value of each metric: of the result when there is one, else of the run that last reported."""
+    if job.result is not None:
+        return job.result.get("metrics") or {}
+    return job.progress.metrics if job.progress else {}
+
+
+def _steps(job: Job) -> Sequence[StepState]:
+    if job.progress and job.progress.steps:
+        return job.progress.steps
+    return [StepState(step.step, "PENDING") for step in job.steps]
+
+
+def _step(step: StepState) -> View:
+    started, finished = moment(step.started_at), moment(step.finished_at)
+    return {
+        "step": step.step,
+        "status": step.status,
+        "started_at": started,
+        "finished_at": finished,
+        "text": step.text,
+    }
+
+
+def _attempt(attempt: Attempt) -> View:
+    return {
+        "attempt": attempt.attempt,
+        "run_no": attempt.run_no,
+        "node_id": attempt.node_id,
+        "started_at": moment(attempt.started_at),
+        "finished_at": rfc3339(attempt.finished_at),
+        "outcome": attempt.outcome,
+        "peak_memory_mib": attempt.peak_memory_mib,
+        "cpu_seconds": attempt.cpu_seconds,
+    }
+
+
+def _error(error: JobError) -> View:
+    return {
+        "code": error.code,
+        "message": error.message,
+        "step": error.step,
+        "exit_code": error.exit_code,
+        "signal": error.signal,
+        "fingerprint": error.fingerprint,
+        "log_tail": error.log_tail,
+    }
+
+
+def _reason(reason: Reason) -> View:
+    return {"code": reason.code, "summary": reason.summary, "facts": reason.facts}
+
+
+def entry_view(entry: Entry) -> View:
+    """One line of the history."""
+    return {
+        "seq": entry.seq,
+        "from": entry.source,
+        "to": entry.to,
+        "reason": entry.reason,
+        "at": rfc3339(entry.at),
+        "actor": entry.actor,
+        "attempt": entry.attempt,
+        "run_no": entry.run_no,
+        "detail": entry.detail,
+    }
+
+
+def retry_policy_view(policy: RetryPolicy) -> View:
+    """The policy in force, defaults filled in."""
+    return {
+        "max_attempts": policy.max_attempts,
+        "retry_delay": policy.retry_delay,
+        "backoff": policy.backoff,
+        "max_delay": policy.max_delay,
+        "jitter": policy.jitter,
+        "retry_on": policy.retry_on,
+    }
+
+
+def plan_view(specification: Specification) -> View:
+    """What a submit would store."""
+    request, template = specification.request, specification.template
+    asked, proposed = request.resources or {}, template.resource_requirements
+    units = specification.resources.units()
+    sources = {d: "request" if d in asked else "template" if d in proposed else "default" for d in units}
+    return {
+        "name": specification.base_name,
+        "template": template.id,
+        "template_version": template.version,
+        "parameters": specification.parameters,
+        "resources": units,
+        "resources_from": sources,
+        "executor": specification.executor,
+        "execution_steps": [{"step": s.step, "timeout": s.timeout} for s in specification.steps],
+        "retry_policy": retry_policy_view(specification.retry_policy),
+        "timeout": specification.timeout,
+        "priority": request.priority,
+        "dependencies": request.dependencies,
+    }
+
+
+def log_line_view(line: LogLine) -> View:
+    """A line of a log."""
+    return {"n": line.n, "at": rfc3339(line.at), "step": line.step, "stream": line.stream, "text": line.text}
+
+
+def metric_point_view(point: MetricPoint) -> View:
+    """A point of a metric's series."""
+    return {"n": point.n, "value": point.value, "step": point.step, "at": rfc3339(point.at)}
+
+
+def artifact_view(info: ArtifactInfo) -> View:
+    """A stored file."""
+    return {
+        "name": info.name,
+        "run_no": info.run_no,
+        "size": info.size,
+        "sha256": info.sha256,
+        "content_type": info.content_type,
+        "stored_at": rfc3339(info.stored_at),
+    }

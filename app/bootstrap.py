@@ -1,0 +1,90 @@
+"""Opens MongoDB and Redis and yields the ports of a process. The one place where adapters are chosen.
+
+MongoDB must be there and be a replica set, else the start is refused. Redis may be away: it is an index, and whatever
+it lacks is rebuilt when it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from redis.asyncio import Redis
+
+from app.clock import SystemClock
+from app.config import DEFAULT_REDIS_URL, Settings
+from app.domain.errors import Unavailable
+from app.services import Services
+from app.startup import StartupTrouble, mongodb_missing, redis_unreachable
+from app.storage import mongo, redis
+from app.storage.answers import MongoAnswerStore
+from app.storage.artifacts import GridFsArtifactStore
+from app.storage.bells import RedisBells
+from app.storage.datasets import MongoDatasetStore
+from app.storage.dispatcher import ArqDispatcher, arq_pool
+from app.storage.feed import MongoChangeFeed
+from app.storage.health import StoresHealth
+from app.storage.indexes import ensure_indexes
+from app.storage.jobs import MongoJobStore
+from app.storage.leases import MongoLeaseStore
+from app.storage.logs import MongoLogStore
+from app.storage.metrics import MongoMetricStore
+from app.storage.names import MongoNameRegister
+from app.storage.nodes import MongoNodeStore
+from app.storage.queue_index import RedisQueueIndex
+from app.storage.runs import MongoRunStore
+from app.storage.templates import MongoTemplateStore
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, *, role: str) -> AsyncIterator[Services]:
+    """The services of a process in this role (`api`, `worker`). Raises StartupTrouble when MongoDB cannot be used."""
+    if settings.store.mongodb_uri is None:
+        raise StartupTrouble(mongodb_missing())
+    async with AsyncExitStack() as stack:
+        database = mongo.connect(settings.store.mongodb_uri, settings.store.database)
+        stack.push_async_callback(database.close)
+        facts = await mongo.verify(database)
+        await ensure_indexes(database)
+        url = settings.queue.redis_url or DEFAULT_REDIS_URL
+        index = redis.connect(url)
+        stack.push_async_callback(index.aclose)
+        await _meet(index, url)
+        log.info("stores.opened", role=role, mongodb=facts.version)
+        yield make_services(settings, database, index)
+
+
+async def _meet(index: Redis, url: str) -> None:
+    try:
+        await redis.facts(index)
+    except Unavailable as error:
+        log.warning("redis.away", remedy=redis_unreachable(url, str(error.__cause__)))
+
+
+def make_services(settings: Settings, database: mongo.Database, index: Redis) -> Services:
+    """The ports over these two connections."""
+    namespace = redis.namespace_of(settings.store.database)
+    bells = RedisBells(index, namespace)
+    return Services(
+        settings=settings,
+        clock=SystemClock(),
+        jobs=MongoJobStore(database),
+        nodes=MongoNodeStore(database),
+        leases=MongoLeaseStore(database),
+        templates=MongoTemplateStore(database),
+        datasets=MongoDatasetStore(database),
+        names=MongoNameRegister(database),
+        answers=MongoAnswerStore(database),
+        runs=MongoRunStore(database),
+        logs=MongoLogStore(database),
+        metrics=MongoMetricStore(database),
+        artifacts=GridFsArtifactStore(database),
+        queue=RedisQueueIndex(index, namespace),
+        dispatcher=ArqDispatcher(arq_pool(index, namespace), bells),
+        bells=bells,
+        feed=MongoChangeFeed(database),
+        health=StoresHealth(database, index),
+    )

@@ -1,0 +1,133 @@
+"""Everything on this machine: embedded stores, the API with its scheduler, and workers, each a child process.
+
+The children end with this process, however it ends; `stop` ends workers first, then the API, then the stores. A set
+`MONGODB_URI` or `REDIS_URL` wins over the embedded server.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.config import Settings
+from app.dev.embedded import EmbeddedServers, Endpoints
+from app.dev.server import EmbeddedServer
+from app.lifecycle import Service, ServiceGroup
+
+TENSORFLEET = str(Path(sys.executable).with_name("tensorfleet"))
+LOGICAL_POOL = {"NODE_CPU_CORES": "64", "NODE_MEMORY_GB": "256", "NODE_GPU_COUNT": "8", "NODE_STORAGE_GB": "1000"}
+"""What a worker of `dev` and `demo` advertises when no capacity is set."""
+DEV_GRACES = {"KILL_GRACE_SECONDS": "4", "DRAIN_GRACE_SECONDS": "2"}
+"""So that all of it ends within 10 s of SIGTERM."""
+URL_FILE = "url"
+"""In the data folder while it serves: where."""
+
+
+class TensorFleetProcess(EmbeddedServer):
+    """A `tensorfleet COMMAND` as a child that logs into `directory`."""
+
+    def __init__(self, directory: Path, port: int, env: Mapping[str, str]) -> None:
+        super().__init__(directory, port)
+        self._env = env
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self._env}
+
+    async def _get(self, path: str) -> Any:
+        """The JSON of the API's answer, None while it does not answer with success."""
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+                answer = await client.get(f"http://127.0.0.1:{self.port}{path}")
+        except httpx.TransportError:
+            return None
+        return answer.json() if answer.is_success else None
+
+
+class ApiProcess(TensorFleetProcess):
+    """The API with its scheduler; ready when `/readyz` says so."""
+
+    program = "API"
+
+    def command(self) -> list[str]:
+        return [sys.executable, TENSORFLEET, "serve", "--port", str(self.port)]
+
+    async def probe(self) -> str | None:
+        answer = await self._get("/readyz")
+        return None if answer is None else str(answer.get("version", "ready"))
+
+
+class WorkerProcess(TensorFleetProcess):
+    """A worker; ready when the API lists its node as READY."""
+
+    program = "worker"
+    term_seconds = 8.0
+
+    def __init__(self, directory: Path, port: int, env: Mapping[str, str], node_id: str) -> None:
+        super().__init__(directory, port, {**env, "NODE_ID": node_id})
+        self.node_id = node_id
+
+    def command(self) -> list[str]:
+        return [sys.executable, TENSORFLEET, "worker"]
+
+    async def probe(self) -> str | None:
+        answer = await self._get("/api/v1/nodes") or {"nodes": []}
+        mine = [n for n in answer["nodes"] if n["node_id"] == self.node_id and n["state"] == "READY"]
+        return "ready" if mine else None
+
+
+class Stack(Service):
+    """The stores, the API on `port`, and `workers` workers, with their data in `folder`."""
+
+    def __init__(self, settings: Settings, port: int, folder: Path, workers: int) -> None:
+        super().__init__("stack")
+        self.port = port
+        self.folder = folder.resolve()
+        self.embedded = EmbeddedServers(
+            folder, mongodb=settings.store.mongodb_uri is None, redis=settings.queue.redis_url is None
+        )
+        self._workers = workers
+        self._processes: ServiceGroup | None = None
+        self.embedded.on_failure(lambda _, error: self._fail(error))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start_stores(self) -> Endpoints:
+        """Only the stores; `start` does the rest."""
+        await self.embedded.start()
+        return self.embedded.endpoints
+
+    async def _open(self) -> None:
+        env = self._environment(await self.start_stores())
+        pool = {} if any(name in os.environ for name in LOGICAL_POOL) else LOGICAL_POOL
+        names = [f"node-{n + 1}" for n in range(self._workers)]
+        self._processes = ServiceGroup(
+            "processes",
+            [
+                ApiProcess(self.folder / "api", self.port, env),
+                *(WorkerProcess(self.folder / name, self.port, env | pool, name) for name in names),
+            ],
+        )
+        self._processes.on_failure(lambda _, error: self._fail(error))
+        await self._processes.start()
+        (self.folder / URL_FILE).write_text(self.url)
+
+    async def _close(self) -> None:
+        (self.folder / URL_FILE).unlink(missing_ok=True)
+        if self._processes is not None:
+            await self._processes.stop()
+        await self.embedded.stop()
+
+    def _environment(self, endpoints: Endpoints) -> dict[str, str]:
+        env = {"DATA_DIR": str(self.folder), **{k: v for k, v in DEV_GRACES.items() if k not in os.environ}}
+        if endpoints.mongodb_uri:
+            env["MONGODB_URI"] = endpoints.mongodb_uri
+        if endpoints.redis_url:
+            env["REDIS_URL"] = endpoints.redis_url
+        return env

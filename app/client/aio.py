@@ -1,0 +1,84 @@
+"""The asynchronous client: requests with clear errors, and event streams that resume by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from .core import ApiError, EventParser, StreamEvent, Unreachable
+
+RECONNECT_SECONDS = 0.5
+SILENCE_SECONDS = 45.0
+"""The service sends at least a comment every 15 s; a longer silence means that the connection is dead."""
+
+
+class AsyncClient:
+    """`async with AsyncClient("http://127.0.0.1:8084") as client: job = await client.submit({...})`."""
+
+    def __init__(self, url: str = "http://127.0.0.1:8084") -> None:
+        self.url = url.rstrip("/")
+        timeout = httpx.Timeout(30.0, read=SILENCE_SECONDS)
+        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def request(self, method: str, path: str, **options: Any) -> Any:
+        """One call below `/api/v1`; the JSON of the answer. Raises ApiError and Unreachable."""
+        try:
+            answer = await self._http.request(method, f"/api/v1{path}", **options)
+        except httpx.TransportError as error:
+            raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error
+        if answer.is_error:
+            raise ApiError(answer.status_code, _problem(answer))
+        return answer.json()
+
+    async def submit(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Submit a job; its answer with `job_id`, `queue_position` and `estimated_start_time`."""
+        answer: dict[str, Any] = await self.request("POST", "/jobs", json=job)
+        return answer
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        """The whole job."""
+        answer: dict[str, Any] = await self.request("GET", f"/jobs/{job_id}")
+        return answer
+
+    async def events(self, path: str = "/events") -> AsyncIterator[StreamEvent]:
+        """The events of a stream; a lost or ended connection is resumed after the last id, and nothing is missed.
+
+        Ends after the event that says that its job ended; a stream of everything goes on until the caller leaves it.
+        """
+        parser = EventParser()
+        of_one_job = path.startswith("/jobs/")
+        while True:
+            headers = {"Last-Event-ID": parser.last_id} if parser.last_id else {}
+            try:
+                async with self._http.stream("GET", f"/api/v1{path}", headers=headers) as answer:
+                    if answer.is_error:
+                        await answer.aread()
+                        raise ApiError(answer.status_code, _problem(answer))
+                    async for chunk in answer.aiter_raw():
+                        for event in parser.feed(chunk):
+                            yield event
+                            if of_one_job and event.ends_job:
+                                return
+            except httpx.TransportError:
+                pass  # the server went away; it is asked again after a moment, as after a polite end
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"title": answer.reason_phrase, "detail": answer.text[:500]}

@@ -1,0 +1,81 @@
+"""The ASGI application as a process: API, event hub and scheduler over one set of services. Nothing happens at import.
+
+`build` is a factory: `uvicorn app.main:build --factory` works, `tensorfleet serve` adds clean ends. A background loop
+that dies fails `/readyz` and calls `on_failure`, which ends the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.api.application import create_app
+from app.api.hub import Hub
+from app.api.state import STATE_KEY, ApiState, LoopStatus
+from app.bootstrap import open_services
+from app.config import Settings, load_settings
+from app.lifecycle import ServiceGroup
+from app.metrics import Metrics
+from app.scheduler.commit import Checkpoint, no_checkpoint
+from app.scheduler.service import SchedulerService
+from app.startup import StartupTrouble
+
+
+class Process:
+    """What lives as long as the application: for the command that serves it, to end it and to learn why it ended."""
+
+    def __init__(self) -> None:
+        self.hub: Hub | None = None
+        self.trouble: StartupTrouble | None = None
+        self.on_failure: Callable[[], None] | None = None
+
+    def close_streams(self) -> None:
+        """End every event stream at once, so that the server may shut down."""
+        if self.hub is not None:
+            self.hub.close()
+
+    def _failed(self, *_: object) -> None:
+        if self.on_failure is not None:
+            self.on_failure()
+
+    @asynccontextmanager
+    async def lifespan(self, settings: Settings, checkpoint: Checkpoint) -> AsyncIterator[Mapping[str, Any]]:
+        """Open everything, yield the state of the API, close everything."""
+        try:
+            async with open_services(settings, role="api") as services:
+                metrics = Metrics(version("tensorfleet"))
+                hub, scheduler = Hub(services.feed, metrics), SchedulerService(services, metrics, checkpoint=checkpoint)
+                loops = ServiceGroup("api", [hub, scheduler])
+                loops.on_failure(self._failed)
+                self.hub = hub
+                async with loops:
+                    yield {STATE_KEY: ApiState(services, hub, metrics, lambda: _status(scheduler))}
+        except StartupTrouble as trouble:
+            self.trouble = trouble
+            raise
+
+
+def _status(scheduler: SchedulerService) -> LoopStatus:
+    if failures := scheduler.failures():
+        return LoopStatus(False, "; ".join(f"{name}: {why}" for name, why in failures.items()))
+    status = scheduler.status()
+    if status.trouble:
+        return LoopStatus(False, status.trouble)
+    return LoopStatus(True, f"leading, term {status.term}" if status.leading else "standby")
+
+
+def build(
+    settings: Settings | None = None, process: Process | None = None, checkpoint: Checkpoint = no_checkpoint
+) -> FastAPI:
+    """The application. `checkpoint` is called between the phases of a scheduler cycle (for tests of crashes)."""
+    chosen = load_settings() if settings is None else settings
+    owner = Process() if process is None else process
+
+    def lifespan(_: FastAPI) -> Any:
+        return owner.lifespan(chosen, checkpoint)
+
+    return create_app(chosen, lifespan)

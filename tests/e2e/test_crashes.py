@@ -1,0 +1,127 @@
+"""Crashes from outside: the API killed between write and answer, Redis emptied, Redis restarted empty.
+
+Each protection has its negative control: the same crash without it does the harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from app.dev.machine import free_port
+from app.dev.valkey import Valkey
+from tests.support.processes import Api, api, worker
+from tests.support.wait import until
+
+NOOP = {"template": "noop", "executor": "inline"}
+DYING = (sys.executable, "-m", "tests.support.dying_api")
+
+
+async def send_to_a_dying_api(folder: Path, env: dict[str, str], headers: dict[str, str]) -> None:
+    async with api(folder, env, *DYING) as served:
+        with pytest.raises(httpx.TransportError):
+            await served.client.post("/api/v1/jobs", json=NOOP, headers=headers)
+        await served.process.process.wait()
+
+
+async def all_jobs(served: Api) -> list[dict[str, Any]]:
+    jobs: list[dict[str, Any]] = (await served.client.get("/api/v1/jobs", params={"limit": 500})).json()["jobs"]
+    return jobs
+
+
+async def test_a_key_makes_one_job_of_a_submit_whose_answer_was_lost(tmp_path: Path, env: dict[str, str]) -> None:
+    headers = {"Idempotency-Key": "key-1"}
+    for _ in range(2):
+        await send_to_a_dying_api(tmp_path, env, headers)
+    async with api(tmp_path, env) as served:
+        first = await served.submit(NOOP, **headers)
+        again = await served.submit(NOOP, **headers)
+        assert again == first
+        assert [j["job_id"] for j in await all_jobs(served)] == [first["job_id"]]
+
+
+async def test_without_a_key_the_same_crash_makes_two_jobs(tmp_path: Path, env: dict[str, str]) -> None:
+    await send_to_a_dying_api(tmp_path, env, {})
+    async with api(tmp_path, env) as served:
+        await served.submit(NOOP)
+        assert len(await all_jobs(served)) == 2
+
+
+async def wait_index(served: Api, length: int, timeout: float = 10) -> None:
+    async def whole() -> bool:
+        waiting = (await served.client.get("/api/v1/queue", params={"limit": 500})).json()["jobs"]
+        return len(waiting) >= min(length, 500)
+
+    await until(whole, timeout, every=0.1)
+
+
+async def submit_many(served: Api, count: int) -> list[str]:
+    answers = await asyncio.gather(*(served.submit(NOOP) for _ in range(count)))
+    return [a["job_id"] for a in answers]
+
+
+@pytest.mark.timeout(180)
+async def test_flushall_with_a_thousand_waiting_loses_nothing(
+    tmp_path: Path, env: dict[str, str], redis_url: str
+) -> None:
+    async with api(tmp_path, {**env, "MAX_CONCURRENT_JOBS": "200"}) as served:
+        for _ in range(10):
+            await submit_many(served, 100)
+        async with Redis.from_url(redis_url) as redis:
+            await redis.flushall()
+        await wait_index(served, 1_000)
+        async with worker(tmp_path, env, served):
+
+            async def done() -> bool:
+                page = await served.client.get(
+                    "/api/v1/jobs", params={"status": "COMPLETED", "include": "total", "limit": 1}
+                )
+                return bool(page.json()["total"] == 1_000)
+
+            await until(done, 90, every=0.2)
+        runs = [j["run_no"] for j in await all_jobs(served)]
+        assert set(runs) == {1}
+
+
+async def test_without_the_reconciler_a_flushed_index_stays_empty(
+    tmp_path: Path, env: dict[str, str], redis_url: str
+) -> None:
+    async with api(tmp_path, {**env, "RECONCILE_SECONDS": "3600"}) as served:
+        job_id = (await served.submit(NOOP))["job_id"]
+        await wait_index(served, 1)
+        async with Redis.from_url(redis_url) as redis:
+            await redis.flushall()
+        async with worker(tmp_path, env, served):
+            with pytest.raises(AssertionError):
+                await served.ended(job_id, timeout=4)
+            assert (await served.job(job_id))["status"] == "QUEUED"
+
+
+@pytest.mark.timeout(180)
+async def test_submits_are_accepted_without_redis_and_run_when_it_is_back(tmp_path: Path, env: dict[str, str]) -> None:
+    port = free_port()
+    before = Valkey(tmp_path / "valkey", port)
+    await before.start()
+    env = {**env, "REDIS_URL": before.url}
+    async with api(tmp_path, env) as served, worker(tmp_path, env, served) as node:
+        assert (await served.ended((await served.submit(NOOP))["job_id"]))["status"] == "COMPLETED"
+        before.kill()
+        await before.done.wait()
+        held = (await served.submit({"template": "sleep", "parameters": {"seconds": 0.1}}))["job_id"]
+        job = await served.job(held)
+        assert job["status"] == "QUEUED"
+        assert job["wait_reasons"]
+        after = Valkey(tmp_path / "valkey-again", port)
+        await after.start()
+        try:
+            assert (await served.ended(held, timeout=30))["status"] == "COMPLETED"
+            assert node.alive
+        finally:
+            await after.stop()
+    await before.stop()

@@ -1,0 +1,116 @@
+"""Logs, metrics and artifacts of a job."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+
+from app.api.downsample import downsample
+from app.api.schemas import job_data as shapes
+from app.domain.job import Job
+from app.domain.records import ArtifactInfo, LogLine, MetricPoint
+from app.domain.transitions import RunEnd, complete, place, start
+from tests.unit.api.harness import Api, frames, take
+from tests.unit.api.shapes import assert_shape
+
+JOBS = "/api/v1/jobs"
+
+
+def line(api: Api, n: int, step: str = "noop") -> LogLine:
+    return LogLine(n, api.clock.now(), step, "stdout", f"line {n}")
+
+
+async def running(api: Api) -> Job:
+    job = await api.job(await api.submit())
+    job = await api.commit(job, place(job, "node-1", (), api.services.stamp()))
+    return await api.commit(job, start(job, api.services.stamp()))
+
+
+async def test_log_lines_are_read_in_pages(api: Api) -> None:
+    job = await running(api)
+    await api.services.logs.append(job.id, 1, [line(api, n) for n in range(1, 6)])
+    first = (await api.client.get(f"{JOBS}/{job.id}/logs", params={"limit": 3})).json()
+    assert_shape(first, shapes.JobLogs)
+    rest = (await api.client.get(f"{JOBS}/{job.id}/logs", params={"after": first["next_after"]})).json()
+    assert [x["n"] for x in first["lines"] + rest["lines"]] == [1, 2, 3, 4, 5]
+    none = (await api.client.get(f"{JOBS}/{job.id}/logs", params={"step": "other"})).json()
+    assert none["lines"] == []
+    assert (await api.client.get(f"{JOBS}/{job.id}/logs", params={"run_no": 2})).json()["lines"] == []
+
+
+async def test_following_a_log_gives_stored_and_live_lines_once_and_ends_with_the_job(api: Api) -> None:
+    job = await running(api)
+    await api.services.logs.append(job.id, 1, [line(api, 1), line(api, 2)])
+    async with api.client.stream("GET", f"{JOBS}/{job.id}/logs", params={"follow": "true"}) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        stream = frames(response)
+        stored = await take(stream, 2)
+        await api.services.logs.append(job.id, 1, [line(api, 3)])
+        for n in (2, 3):
+            await api.tell_line(job.id, 1, line(api, n))
+        [live] = await take(stream, 1)
+        await api.services.logs.append(job.id, 1, [line(api, 4)])
+        await api.commit(job, complete(job, RunEnd(result={}), api.services.stamp()))
+        rest = [frame async for frame in stream]
+    seen = [frame.data for frame in [*stored, live, *rest]]
+    assert [f'"text":"line {n}"' in data for n, data in enumerate(seen, 1)] == [True] * 4
+    assert {frame.event for frame in [*stored, live, *rest]} == {"log.line"}
+
+
+async def test_following_the_log_of_a_finished_job_ends_at_once(api: Api) -> None:
+    job = await running(api)
+    await api.services.logs.append(job.id, 1, [line(api, 1)])
+    await api.commit(job, complete(job, RunEnd(result={}), api.services.stamp()))
+    answer = await api.client.get(f"{JOBS}/{job.id}/logs", params={"follow": "true"})
+    assert answer.text.count("event: log.line") == 1
+
+
+def points(values: list[float], api: Api) -> list[MetricPoint]:
+    return [MetricPoint("loss", v, n, "train", api.clock.now()) for n, v in enumerate(values)]
+
+
+async def test_metric_series_are_thinned_out(api: Api) -> None:
+    job = await running(api)
+    values = [0.0] * 1000
+    values[333] = 9.0
+    await api.services.metrics.append(job.id, 1, points(values, api))
+    url = f"{JOBS}/{job.id}/metrics"
+    body = (await api.client.get(url, params={"max_points": 50})).json()
+    assert_shape(body, shapes.JobMetrics)
+    series = body["metrics"]["loss"]
+    assert len(series) <= 50
+    assert (series[0]["n"], series[-1]["n"]) == (0, 999)
+    assert 9.0 in [p["value"] for p in series]
+    assert (await api.client.get(url, params={"names": "other"})).json()["metrics"] == {}
+
+
+def test_a_short_series_stays_as_it_is() -> None:
+    at = timedelta()
+    series = [MetricPoint("m", float(n), n, None, at) for n in range(5)]  # type: ignore[arg-type]
+    assert downsample(series, 5) == series
+    assert [p.n for p in downsample(series, 2)] == [0, 4]
+    assert len(downsample(series * 100, 7)) <= 7
+
+
+async def test_an_artifact_is_streamed_whole_as_a_download(api: Api, tmp_path: Path) -> None:
+    job = await running(api)
+    content = b"\0\1model" * 1000
+    source = tmp_path / "model"
+    source.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    now = api.clock.now()
+    name = "modèl.html"
+    info = ArtifactInfo(job.id, 1, name, "artifact", len(content), digest, "text/html", now)
+    await api.services.artifacts.put(info, source)
+    listing = (await api.client.get(f"{JOBS}/{job.id}/artifacts")).json()
+    assert_shape(listing, shapes.ArtifactList)
+    assert listing["artifacts"][0]["sha256"] == digest
+    answer = await api.client.get(f"{JOBS}/{job.id}/artifacts/{name}")
+    assert answer.content == content
+    assert answer.headers["content-length"] == str(len(content))
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''mod%C3%A8l.html"
+    assert answer.headers["content-security-policy"] == "sandbox"
+    missing = await api.client.get(f"{JOBS}/{job.id}/artifacts/other")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")

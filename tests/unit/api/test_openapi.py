@@ -1,0 +1,187 @@
+"""The document: valid, complete, and pleasant to generate a client from (experience.md 5)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from openapi_spec_validator import validate
+
+from app.api.application import create_app
+from app.api.openapi import METHODS
+from app.config import load_settings
+
+OPERATIONS = [
+    "cancel_job", "create_dataset", "create_template", "delete_dataset", "delete_job", "get_dataset", "get_health",
+    "get_job", "get_job_artifact", "get_job_logs", "get_job_metrics", "get_metrics", "get_queue_status",
+    "get_readiness", "get_resource_availability", "get_template", "get_worker_activity", "list_datasets",
+    "list_job_artifacts", "list_jobs", "list_nodes", "list_queue", "list_templates", "stream_events",
+    "stream_job_events", "submit_job",
+]  # fmt: skip
+REQUIRED = {
+    "JobCreate": {"template"},
+    "JobSubmitted": {"job_id", "status", "message", "estimated_start_time", "queue_position", "name"},
+    "Problem": {"type", "title", "status", "code", "detail", "instance", "errors", "request_id"},
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        yield {}
+
+    return create_app(load_settings({}), lifespan).openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for item in document["paths"].values():
+        yield from (item[m] for m in METHODS if m in item)
+
+
+def nodes(value: Any) -> Iterator[Any]:
+    """Every object in the document."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from nodes(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from nodes(inner)
+
+
+def test_it_is_valid_3_1(document: dict[str, Any]) -> None:
+    validate(document)
+    assert document["openapi"] == "3.1.0"
+    assert not any("itemSchema" in node for node in nodes(document))
+
+
+def test_the_operations_are_those_that_are_pinned(document: dict[str, Any]) -> None:
+    assert sorted(o["operationId"] for o in operations(document)) == OPERATIONS
+
+
+def test_required_fields_are_those_that_are_pinned(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert {name: set(schemas[name]["required"]) for name in REQUIRED} == REQUIRED
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    tags = {tag["name"] for tag in document["tags"] if tag["description"]}
+    for operation in operations(document):
+        assert len(operation["tags"]) == 1
+        assert set(operation["tags"]) <= tags
+        assert 0 < len(operation["summary"]) <= 60
+        assert operation["description"]
+
+
+def test_every_request_and_success_has_an_example_that_is_valid(document: dict[str, Any]) -> None:
+    seen = 0
+    for operation in operations(document):
+        bodies = [operation["requestBody"]] if "requestBody" in operation else []
+        bodies += [r for s, r in operation["responses"].items() if s.startswith("2")]
+        for content in [body.get("content", {}) for body in bodies]:
+            for kind in content.values():
+                if operation["operationId"] in {"get_metrics", "get_job_artifact"}:
+                    continue
+                assert kind["examples"], operation["operationId"]
+                for example in kind["examples"].values():
+                    check(document, kind["schema"], example["value"])
+                    seen += 1
+    assert seen >= 25
+
+
+def test_problem_examples_are_valid(document: dict[str, Any]) -> None:
+    for response in document["components"]["responses"].values():
+        content = response["content"]["application/problem+json"]
+        check(document, content["schema"], content["example"])
+
+
+def check(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    Draft202012Validator({**schema, "components": document["components"]}).validate(value)
+
+
+def test_errors_are_shared_problems_and_nothing_else(document: dict[str, Any]) -> None:
+    assert "ValidationError" not in str(document)
+    for operation in operations(document):
+        wrong = {s: r for s, r in operation["responses"].items() if s[0] in "45" and "$ref" not in r}
+        assert wrong.keys() <= {"503"}
+        assert not wrong or operation["operationId"] == "get_readiness"
+        if "requestBody" in operation:
+            assert {"413", "415", "422"} <= operation["responses"].keys()
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for node in nodes(document):
+        references = [v for k, v in node.items() if k == "$ref"] + list(node.get("x-event-stream", {}).values())
+        for reference in references:
+            here: Any = document
+            for part in reference.removeprefix("#/").split("/"):
+                here = here[part]
+
+
+def test_enums_and_unions_have_names(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    named = {id(schema) for schema in schemas.values()}
+    for node in nodes(document):
+        if "enum" in node and isinstance(node["enum"], list):
+            assert id(node) in named, node
+        options = [o for o in node.get("anyOf", []) if o != {"type": "null"}]
+        assert len(options) <= 1, node
+    unions = [node["oneOf"] for node in nodes(document) if "oneOf" in node]
+    assert len(unions) == 1, "resources: Resources or auto"
+
+
+def test_answers_always_carry_every_field(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name in (
+        "Job",
+        "JobSummary",
+        "JobList",
+        "Template",
+        "Dataset",
+        "Node",
+        "QueueStatus",
+        "JobLogs",
+        "JobStateEvent",
+    ):
+        assert set(schemas[name]["required"]) == set(schemas[name]["properties"]), name
+
+
+def test_no_component_is_a_twin_or_a_body(document: dict[str, Any]) -> None:
+    names = document["components"]["schemas"]
+    assert not [n for n in names if n.startswith("Body_") or n.endswith(("-Input", "-Output"))]
+
+
+def test_open_vocabularies_are_marked_and_closed_ones_are_enums(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert "dependencies" in schemas["WaitReason"]["properties"]["code"]["x-extensible-enum"]
+    assert schemas["HistoryEntry"]["properties"]["reason"]["x-extensible-enum"]
+    assert len(schemas["JobStatus"]["enum"]) == 10
+
+
+def test_streams_name_their_events(document: dict[str, Any]) -> None:
+    streams = [
+        o for o in operations(document) if "text/event-stream" in o["responses"].get("200", {}).get("content", {})
+    ]
+    assert {o["operationId"] for o in streams} == {"stream_events", "stream_job_events", "get_job_logs"}
+    for operation in streams:
+        content = operation["responses"]["200"]["content"]
+        assert content["text/event-stream"]["schema"] == {}
+        assert "job.state" in content["text/event-stream"]["x-event-stream"]
+    logs = next(o for o in streams if o["operationId"] == "get_job_logs")
+    assert list(logs["responses"]["200"]["content"]) == ["application/json", "text/event-stream"]
+
+
+def test_shared_parameters_and_headers_are_shared(document: dict[str, Any]) -> None:
+    assert {"IdempotencyKey", "IfMatch", "LastEventId", "Limit", "Cursor"} <= document["components"][
+        "parameters"
+    ].keys()
+    for operation in operations(document):
+        if "requestBody" in operation:
+            assert {"$ref": "#/components/parameters/IdempotencyKey"} in operation["parameters"]
+    get_job = document["paths"]["/api/v1/jobs/{job_id}"]["get"]
+    assert get_job["responses"]["200"]["headers"]["ETag"] == {"$ref": "#/components/headers/ETag"}
