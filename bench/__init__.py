@@ -1,0 +1,1 @@
+"""Benchmarks: ours beside the raw parts in one run. `make bench`, or `python -m bench NAME …`."""
