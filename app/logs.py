@@ -16,7 +16,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-QUIET = {"pymongo": logging.WARNING, "motor": logging.WARNING, "httpx": logging.WARNING, "asyncio": logging.WARNING}
+QUIET = dict.fromkeys(("pymongo", "arq", "motor", "httpx", "asyncio"), logging.WARNING)
 """Libraries whose own INFO lines say nothing about our work."""
 
 

@@ -17,7 +17,7 @@ import structlog
 
 from app.domain.errors import Unavailable
 from app.domain.nodes import NodeState
-from app.domain.ports import Lease, node_lease
+from app.domain.ports import ROOM_BELL, Lease, node_lease
 from app.lifecycle import Service
 from app.services import Services
 from workers.claims import Claims
@@ -92,6 +92,7 @@ class Supervisor(Service):
         machine = await asyncio.to_thread(detect, self._home.folder)
         node = describe(self.node_id, machine, settings.node, lease.epoch, self._services.clock.now())
         await self._services.nodes.register(node)
+        await self._services.bells.ring(ROOM_BELL)
         log.info("node.registered", node_id=node.id, epoch=node.epoch, logical=node.logical, **node.capacity.units())
         return lease
 

@@ -8,6 +8,7 @@ from app.domain.builtin_templates import builtin_templates
 from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES, check_reference
 from app.domain.errors import AlreadyExists, BadDataset, Invalid, NotFound
 from app.domain.ids import is_name_id
+from app.domain.json import unsafe_places
 from app.domain.nearest import nearest_name, unknown_name
 from app.domain.records import Dataset
 from app.domain.resources import request_errors
@@ -25,7 +26,12 @@ async def create_template(services: Services, draft: TemplateDraft) -> Template:
         raise Invalid.one("name", NAME_RULE)
     if draft.id in builtin_templates():
         raise AlreadyExists("template", draft.id, "it is built in; choose another name", "built_in")
-    errors = [*request_errors(draft.resource_requirements, "resource_requirements"), *retry_errors(draft.retry_policy)]
+    errors = [
+        *unsafe_places(draft.default_parameters, "default_parameters"),
+        *unsafe_places(draft.custom_parameters, "custom_parameters"),
+        *request_errors(draft.resource_requirements, "resource_requirements"),
+        *retry_errors(draft.retry_policy),
+    ]
     if errors:
         raise Invalid(errors)
     base = None if draft.base_template is None else await _base(services, draft.base_template)

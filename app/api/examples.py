@@ -185,11 +185,6 @@ _PLAN = {
     "estimated_start_low": "2026-01-01T12:01:40.000Z",
     "estimated_start_high": "2026-01-01T12:15:02.000Z",
 }  # fmt: skip
-_STATE_FRAME = (
-    'event: job.state\ndata: {"type":"job.state","job_id":"job_01kdvjm0q8m4x2c7w9f3e5t6y1","name":"iris-random-forest",'
-    '"seq":1,"from":null,"to":"QUEUED","reason":"submitted","at":"2026-01-01T12:00:00.000Z","actor":"anonymous",'
-    '"attempt":0,"run_no":0,"detail":null}\nid: 1\n\n'
-)
 _LOG_LINE = {"n": 1, "at": _T, "step": "model_training", "stream": "stdout", "text": "64 of 100 trees"}
 
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -281,14 +276,6 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "get_health": {"200": {"status": "alive"}},
     "get_readiness": {"200": {"status": "ready", "checks": {"mongodb": "ok", "redis": "ok", "feed": "ok: watch"}}},
 }  # fmt: skip
-STREAMS: dict[str, str] = {
-    "stream_events": "event: stream.open\nid: 8265AF\ndata: {}\n\n" + _STATE_FRAME.replace("id: 1\n", "id: 8265B0\n"),
-    "stream_job_events": _STATE_FRAME,
-    "get_job_logs": (
-        'event: log.line\ndata: {"type":"log.line","job_id":"job_01kdvjm0q8m4x2c7w9f3e5t6y1","run_no":1,'
-        '"n":1,"at":"2026-01-01T12:00:00.000Z","step":"model_training","stream":"stdout","text":"64 of 100 trees"}\n\n'
-    ),
-}
 PROBLEM: dict[str, Any] = {
     "type": "/docs/errors/invalid",
     "title": "The request is not valid",

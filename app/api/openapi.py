@@ -14,11 +14,12 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api.examples import ANSWERS, PROBLEM, REQUESTS, STREAMS
+from app.api.examples import ANSWERS, PROBLEM, REQUESTS
 from app.api.problem_codes import CODES
 from app.api.problems import PROBLEM_NAMES
 from app.api.schemas.events import EVENT_MODELS, Problem
-from app.api.schemas.jobs import JobCreate
+from app.api.schemas.job_requests import JobCreate
+from app.api.stream_examples import STREAMS
 
 Document = dict[str, Any]
 REF = "#/components/schemas/{model}"
@@ -97,8 +98,9 @@ def build(app: FastAPI) -> Document:
 
 def _add_models(schemas: Document) -> None:
     """Models that no route names in its signature: events, the problem, and the body that is read by hand."""
+    shown: list[type[BaseModel]] = [*EVENT_MODELS.values(), Problem]
     models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [(JobCreate, "validation")]
-    models += [(model, "serialization") for model in [*EVENT_MODELS.values(), Problem]]
+    models += [(model, "serialization") for model in shown]
     _, definitions = models_json_schema(models, ref_template=REF)
     schemas.update({name: schema for name, schema in definitions["$defs"].items() if name not in schemas})
 

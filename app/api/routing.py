@@ -7,7 +7,8 @@ parameters are refused like unknown fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from inspect import signature
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,7 +17,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import request_response
 
+from app.api.validation import path_text
 from app.domain.errors import FieldError, Invalid, TooLarge
 from app.domain.json import MAX_DEPTH, Json, unsafe_places
 from app.domain.nearest import unknown_name
@@ -44,14 +47,19 @@ class BodyRequest(Request):
 class StrictRoute(APIRoute):
     """Reads bodies under the cap and refuses what is not known."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if _reads_request_itself(self):
+            self.app = request_response(self.get_route_handler())
+
     def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
+        handle = self.endpoint if _reads_request_itself(self) else super().get_route_handler()
         known = _query_names(self)
         takes_body = self.body_field is not None
 
         async def strict(request: Request) -> Response:
             if request.scope["query_string"]:
-                _refuse_unknown_query(request, known)
+                _check_query(request, known)
             return await handle(await read_body(request) if takes_body else request)
 
         return strict
@@ -64,6 +72,11 @@ def api_router(prefix: str, tag: str) -> APIRouter:
     )
 
 
+def _reads_request_itself(route: APIRoute) -> bool:
+    """Whether the function takes the request and nothing else, so that there is nothing for FastAPI to solve."""
+    return list(signature(route.endpoint).parameters) == ["request"]
+
+
 def _query_names(route: APIRoute) -> frozenset[str]:
     names = {p["name"] for p in (route.openapi_extra or {}).get("parameters", ()) if p["in"] == "query"}
     todo = [route.dependant]
@@ -74,9 +87,11 @@ def _query_names(route: APIRoute) -> frozenset[str]:
     return frozenset(names)
 
 
-def _refuse_unknown_query(request: Request, known: frozenset[str]) -> None:
-    given = {name for name, _ in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)}
-    if unknown := sorted(given - known):
+def _check_query(request: Request, known: frozenset[str]) -> None:
+    given = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if hollow := [name for name, value in given if "\0" in value]:
+        raise Invalid(FieldError(name[:80], "must not hold a NUL character") for name in hollow)
+    if unknown := sorted({name for name, _ in given} - known):
         raise Invalid(FieldError(name[:80], *unknown_name("query parameter", name, known)) for name in unknown)
 
 
@@ -119,10 +134,24 @@ def parse(content: bytes) -> Json:
         else:
             message = f"not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})"
         raise Invalid.one("", message, code="invalid_json") from None
+    if b"\\u0000" in content and (places := list(_nul_places(value, ()))):
+        raise Invalid(FieldError(path_text(place)[:200], "must not hold a NUL character") for place in places[:10])
     if _too_deep(value):
         deep = [e for e in unsafe_places(value, "") if "deeper" in e.message]
         raise Invalid(FieldError(e.path.lstrip(".")[:200], e.message) for e in deep[:10])
     return value
+
+
+def _nul_places(value: Json, place: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where a text or a key holds NUL: no store, file name or argument of a command takes it."""
+    if isinstance(value, str) and "\0" in value:
+        yield place
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        if isinstance(key, str) and "\0" in key:
+            yield (*place, key)
+        if len(place) <= MAX_DEPTH:
+            yield from _nul_places(inner, (*place, key))
 
 
 def _too_deep(value: Json) -> bool:

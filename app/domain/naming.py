@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from slugify import slugify
 
@@ -84,7 +85,13 @@ def _number(value: float) -> str:
 
 
 def _slug(text: Json) -> str:
-    return slugify(str(text)[:500], max_length=48, word_boundary=False)
+    return _slugified(str(text)[:500])
+
+
+@lru_cache(maxsize=4_096)
+def _slugified(text: str) -> str:
+    """Remembered, since slugify takes longer than everything else that a submit decides."""
+    return slugify(text, max_length=48, word_boundary=False)
 
 
 def _digest(value: Json) -> str:

@@ -280,6 +280,9 @@ class Waker(Protocol):
 
 
 SCHEDULER_BELL = "scheduler"
+"""Jobs entered the queue."""
+ROOM_BELL = "room"
+"""Resources were freed, or a node joined: what could not be placed before may be placed now."""
 
 
 def node_bell(node_id: str) -> str:

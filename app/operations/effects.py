@@ -15,7 +15,7 @@ import structlog
 
 from app.domain.errors import Unavailable
 from app.domain.job import Job
-from app.domain.ports import SCHEDULER_BELL
+from app.domain.ports import ROOM_BELL
 from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
 from app.domain.states import ON_NODE, JobStatus
@@ -65,7 +65,7 @@ async def carry_out(services: Services, moved: Sequence[Moved]) -> None:
         work.append(_attempt("dequeue", services.queue.dequeue(left)))
     await asyncio.gather(*work)
     if freed:
-        await services.bells.ring(SCHEDULER_BELL)
+        await services.bells.ring(ROOM_BELL)
 
 
 async def _attempt(name: str, effect: Awaitable[object]) -> None:

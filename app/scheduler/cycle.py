@@ -33,9 +33,11 @@ MOST_ASIDE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a cycle did. `again`: another may place more at once; `untold`: seconds until a changed board is due."""
+    """What a cycle did. `futile`: jobs wait and none could be placed; `again`: another may place more at once;
+    `untold`: seconds until a changed board is due."""
 
     placed: int
+    futile: bool
     again: bool
     untold: float | None
 
@@ -67,7 +69,8 @@ class Cycle:
         with seconds.labels("explain").time():
             untold = await self._explain(snapshot, committed, mended)
         self._metrics.last_cycle.set(self._services.clock.now().timestamp())
-        return Outcome(len(committed.placed), planned.capped or committed.dropped > 0 or mended > 0, untold)
+        placed = len(committed.placed)
+        return Outcome(placed, bool(heads) and not placed, planned.capped or committed.dropped > 0 or mended > 0, untold)
 
     async def _snapshot(self, heads: Sequence[BucketHead]) -> Snapshot:
         """Nodes, and of each bucket as many members as could be placed."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import structlog
 
 from app.domain.errors import Unavailable
-from app.domain.ports import SCHEDULER_BELL, Waker
+from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, Waker
 from app.lifecycle import Loop, ServiceGroup
 from app.metrics import Metrics
 from app.scheduler.commit import Checkpoint, no_checkpoint
@@ -30,6 +30,9 @@ from app.services import Services
 log = structlog.get_logger()
 LEAST_GAP = 0.008
 """Seconds between two cycles while rings keep coming."""
+FUTILE_REST, LONGEST_REST = 20.0, 0.1
+"""After a cycle that could place nothing, further jobs wait for this many times its duration, at most so many seconds,
+unless room comes: submits to a full cluster must not spend the process on cycles that cannot place them."""
 STANDBY = 1.0
 BACKOFF = (0.25, 0.5, 1.0, 2.0)
 """Seconds until the next try after one, two, three and more failures in a row."""
@@ -60,28 +63,31 @@ class CycleLoop(Loop):
         self._cycle = Cycle(services, metrics, checkpoint)
         self._failures = 0
         self._futile = 0
+        self._gap = LEAST_GAP
         self.ended_at: float | None = None
         self.trouble: str | None = None
 
     async def run(self) -> None:
-        async with self._services.bells.listen(SCHEDULER_BELL) as waker:
+        bells = self._services.bells
+        async with bells.listen(SCHEDULER_BELL) as jobs, bells.listen(ROOM_BELL) as room:
             while not self.stopping.is_set():
                 await self._stand_by()
-                await self._lead(waker)
+                await self._lead(jobs, room)
 
     async def _stand_by(self) -> None:
         while not self._leader.leading and await self.pause(STANDBY):
             pass
 
-    async def _lead(self, waker: Waker) -> None:
+    async def _lead(self, jobs: Waker, room: Waker) -> None:
         try:
             while self._leader.leading and not self.stopping.is_set():
-                await self._idle(waker, await self._turn())
+                await self._idle(jobs, room, await self._turn())
         finally:
             self._cycle.publisher.withdraw()
 
     async def _turn(self) -> float:
         """One cycle; answers how long to wait for a ring before the next."""
+        began = time.monotonic()
         try:
             outcome = await self._cycle.run_once()
         except Unavailable as error:
@@ -90,6 +96,8 @@ class CycleLoop(Loop):
             log.exception("cycle.failed")
             return self._failed("error", error)
         self._failures, self.trouble, self.ended_at = 0, None, time.monotonic()
+        rest = min(LONGEST_REST, FUTILE_REST * (self.ended_at - began))
+        self._gap = max(LEAST_GAP, rest) if outcome.futile else LEAST_GAP
         return self._rest(outcome)
 
     def _rest(self, outcome: Outcome) -> float:
@@ -107,22 +115,27 @@ class CycleLoop(Loop):
         log.warning("cycle.given_up", cause=cause, failures=self._failures, trouble=self.trouble, retry_in=delay)
         return delay
 
-    async def _idle(self, waker: Waker, seconds: float) -> None:
-        """Until a ring, the time, or the stop; never shorter than the least gap, in which further rings gather."""
+    async def _idle(self, jobs: Waker, room: Waker, seconds: float) -> None:
+        """Until a ring, the time, or the stop; never shorter than the gap, in which further rings gather."""
         if self._failures or not seconds:
             await self.pause(seconds)
             return
         began = time.monotonic()
-        ring = asyncio.ensure_future(waker.wait(seconds))
-        stop = asyncio.ensure_future(self.stopping.wait())
-        try:
-            await asyncio.wait({ring, stop}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ring.cancel()
-            stop.cancel()
-        left = LEAST_GAP - (time.monotonic() - began)
-        if left > 0:
+        await self._first(jobs.wait(seconds), room.wait(seconds))
+        left = began + self._gap - time.monotonic()
+        if left > LEAST_GAP:
+            await self._first(room.wait(left))
+        elif left > 0:
             await self.pause(left)
+
+    async def _first(self, *rings: Awaitable[bool]) -> None:
+        """Until one of the bells rings or its time is over, or the loop is to stop."""
+        waits = [asyncio.ensure_future(wait) for wait in (*rings, self.stopping.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
 
 class Periodic(Loop):

@@ -18,7 +18,6 @@ import orjson
 import structlog
 from arq import Worker, func
 from arq.connections import ArqRedis
-from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
@@ -41,9 +40,19 @@ UNLIMITED = -1
 DRAIN_SECONDS = 2.0
 """Longest time in one drain: a message that another worker has begun stays in the queue, and must not hold us."""
 
+_REFUSED = "refused_messages"
+
 OnAssignments = Callable[[list[Assignment]], Awaitable[None]]
 
-refused_messages = Counter("tensorfleet_refused_messages_total", "Messages to nodes that were not of the exact shape.")
+
+class _Refusals:
+    """How many messages a worker refused."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def add(self) -> None:
+        self.value += 1
 
 
 def arq_pool(redis: Redis, namespace: str) -> ArqRedis:
@@ -51,7 +60,7 @@ def arq_pool(redis: Redis, namespace: str) -> ArqRedis:
     return ArqRedis(
         redis.connection_pool,
         job_serializer=_write,
-        job_deserializer=_read,
+        job_deserializer=orjson.loads,
         default_queue_name=f"{namespace}:arq",
     )
 
@@ -80,6 +89,8 @@ def doorbell_worker(pool: ArqRedis, node_id: str, on_assignments: OnAssignments)
     `on_assignments` gets (job_id, run_no) each, has 30 s, and what it raises is logged by arq.
     """
 
+    refused = _Refusals()
+
     async def handle(*context_and_messages: Any, **_: Any) -> None:
         for assignments in context_and_messages[1:]:
             await on_assignments(assignments)
@@ -96,9 +107,15 @@ def doorbell_worker(pool: ArqRedis, node_id: str, on_assignments: OnAssignments)
         job_timeout=HANDLING_SECONDS,
         poll_delay=POLL_SECONDS,
         job_serializer=_write,
-        job_deserializer=_read,
+        job_deserializer=_reader(refused),
         log_results=False,
+        ctx={_REFUSED: refused},
     )
+
+
+def refused_messages(worker: Worker) -> int:
+    """How many messages this worker has refused, queues that it threw away included."""
+    return int(worker.ctx[_REFUSED].value)
 
 
 async def drain_doorbell(worker: Worker) -> None:
@@ -117,7 +134,7 @@ async def drain_doorbell(worker: Worker) -> None:
     except (RedisConnectionError, RedisTimeout, OSError) as error:
         raise Unavailable("Redis") from error
     except Exception:
-        refused_messages.inc()
+        worker.ctx[_REFUSED].add()
         log.exception("doorbell.thrown_away", queue=worker.queue_name)
         await answer(worker.pool.delete(worker.queue_name))
     finally:
@@ -138,14 +155,17 @@ def _write(envelope: dict[str, Any]) -> bytes:
     return orjson.dumps(envelope, default=repr)
 
 
-def _read(data: bytes) -> dict[str, Any]:
-    """The envelope with its message decoded. One of any other shape becomes a call without a message."""
-    try:
-        return _envelope(orjson.loads(data))
-    except (ValueError, Invalid) as error:
-        refused_messages.inc()
-        log.warning("doorbell.message_refused", error=str(error))
-        return {"t": None, "f": FUNCTION, "a": [], "k": {}, "et": 0}
+def _reader(refused: _Refusals) -> Callable[[bytes], dict[str, Any]]:
+    def read(data: bytes) -> dict[str, Any]:
+        """The envelope with its message decoded. One of any other shape becomes a call without a message."""
+        try:
+            return _envelope(orjson.loads(data))
+        except (ValueError, Invalid) as error:
+            refused.add()
+            log.warning("doorbell.message_refused", error=str(error))
+            return {"t": None, "f": FUNCTION, "a": [], "k": {}, "et": 0}
+
+    return read
 
 
 def _envelope(envelope: object) -> dict[str, Any]:

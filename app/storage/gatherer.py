@@ -31,6 +31,8 @@ class Gatherer(Generic[T, R]):
         self._waiting.extend(zip(items, results, strict=True))
         if self._waiting and self._sending is None:
             self._sending = loop.create_task(self._send_all(), name="gatherer")
+        if len(results) == 1:
+            return [await results[0]]
         return list(await asyncio.gather(*results))
 
     async def _send_all(self) -> None:
@@ -45,13 +47,15 @@ class Gatherer(Generic[T, R]):
         wanted = [(item, result) for item, result in taken if not result.done()]
         if not wanted:
             return
-        [call], _ = await asyncio.wait([asyncio.create_task(self._send([item for item, _ in wanted]))])
-        for n, (_, result) in enumerate(wanted):
-            if result.done():
-                continue
-            if call.cancelled():
-                result.cancel()
-            elif (error := call.exception()) is not None:
-                result.set_exception(error)
-            else:
-                result.set_result(call.result()[n])
+        try:
+            answers = await self._send([item for item, _ in wanted])
+        except BaseException as error:
+            for _, result in wanted:
+                if not result.done():
+                    result.cancel() if isinstance(error, asyncio.CancelledError) else result.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for (_, result), answer in zip(wanted, answers, strict=True):
+            if not result.done():
+                result.set_result(answer)

@@ -7,9 +7,10 @@ from collections.abc import Awaitable
 
 from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from app.domain.errors import Unavailable
 from app.storage.mongo import Database
+from app.storage.redis import call
 
 OK = "ok"
 PATIENCE = 3.0
@@ -23,18 +24,14 @@ class StoresHealth:
 
     async def check(self) -> dict[str, str]:
         """`{"mongodb": …, "redis": …}`: `ok`, or that it does not answer and with what error."""
-        mongodb, redis = await asyncio.gather(_asked(self._database.command("ping")), _asked(_ping(self._redis)))
+        mongodb, redis = await asyncio.gather(_asked(self._database.command("ping")), _asked(call(self._redis.ping())))
         return {"mongodb": mongodb, "redis": redis}
-
-
-async def _ping(redis: Redis) -> object:
-    return await redis.execute_command("PING")  # type: ignore[no-untyped-call]
 
 
 async def _asked(question: Awaitable[object]) -> str:
     try:
         async with asyncio.timeout(PATIENCE):
             await question
-    except (PyMongoError, RedisError, OSError) as error:
-        return f"does not answer ({type(error).__name__})"
+    except (PyMongoError, Unavailable, OSError) as error:
+        return f"does not answer ({type(error.__cause__ or error).__name__})"
     return OK

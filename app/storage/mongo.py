@@ -138,6 +138,22 @@ class Database:
         await _settled(self.client.close())
 
 
+async def next_changes(stream: Any) -> list[Document]:
+    """The changes of a change stream that arrived together; empty when none came within its wait.
+
+    Motor takes a thread for each `try_next`, also for what is already here. Neither driver tells in public what is,
+    hence the look at the cursor of the synchronous stream (`_has_next`, which the contract tests of the feed hold).
+    """
+    change = await stream.try_next()
+    if change is None:
+        return []
+    changes = [change]
+    inner = getattr(stream, "delegate", stream)
+    while inner.alive and inner._cursor._has_next():
+        changes.append(await _settled(inner.try_next()))
+    return [c for c in changes if c is not None]
+
+
 async def _settled(answer: Any) -> Any:
     return await answer if inspect.isawaitable(answer) else answer
 

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 CHUNK = 1_000
-"""Jobs in one call: about 5 ms of the server's time."""
+"""Jobs in one call: 10 to 20 ms of the server's time, in which it answers nobody else."""
 ABANDONED_MILLISECONDS = 60_000
 """A rebuild that is silent for so long has lost its process."""
 SUPERSEDED = -1

@@ -285,6 +285,7 @@ class TestRedis:
 
         async def broken() -> AsyncIterator[list[Ticket]]:
             yield [a_ticket("half", cores=5)]
+            await index.enqueue([a_ticket("touched", cores=6)])
             raise RuntimeError
 
         with pytest.raises(RuntimeError):
@@ -301,6 +302,14 @@ class TestRedis:
         await index.enqueue([a_ticket(f"j{n}", n, p, n) for n, p in enumerate(Priority)])
         await index.dequeue([f"j{n}" for n in range(4)])
         assert await redis.keys() == []
+
+    async def test_submission_times_stand_beside_the_keys(self, redis: Redis) -> None:
+        index = RedisQueueIndex(redis, "tf:test")
+        for key in (5.0, 6.0):
+            await index.enqueue([Ticket("a", key, 3.5, a_bucket())])
+        assert await redis.zrange("tf:test:o:normal", 0, -1, withscores=True) == [(b"a", 3.5)]
+        await index.rebuild(in_batches([Ticket("b", 9.0, 4.5, a_bucket())]))
+        assert await redis.zrange("tf:test:o:normal", 0, -1, withscores=True) == [(b"b", 4.5)]
 
     async def test_namespaces_do_not_see_each_other(self, redis: Redis) -> None:
         one, other = RedisQueueIndex(redis, "tf:one"), RedisQueueIndex(redis, "tf:other")

@@ -29,7 +29,8 @@ from app.api.dry_run import dry_run as preview
 from app.api.problems import problems
 from app.api.routing import PREFIX, api_router, read_body
 from app.api.schemas.base import Moment
-from app.api.schemas.jobs import Job, JobCancel, JobCreate, JobList, JobPlan, JobSort, JobSubmitted
+from app.api.schemas.job_requests import JobCancel, JobCreate, JobSort
+from app.api.schemas.jobs import Job, JobList, JobPlan, JobSubmitted
 from app.api.state import state_of
 from app.api.validation import validated
 from app.api.views import job_summary, job_view, submitted_view

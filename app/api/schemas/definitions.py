@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from app.api.schemas.base import Flag, Incoming, Number, Outgoing, Timestamp, given, refuse
-from app.api.schemas.jobs import ResourceRequest, Resources, RetryPolicyRequest
+from app.api.schemas.job_requests import ResourceRequest, RetryPolicyRequest
+from app.api.schemas.jobs import Resources
 from app.domain.json import Json
 from app.domain.templates import Parameter, Step, TemplateDraft
 

@@ -18,6 +18,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from app.domain.events import Event
 from app.storage.failures import answered, unanswered
+from app.storage.feed.cancellation import heed_cancellation
 from app.storage.feed.events import resync_event
 from app.storage.feed.poll import EVERY, Poll
 from app.storage.feed.subjects import EventSubjects
@@ -61,8 +62,9 @@ def judge(error: PyMongoError, *, resuming: bool) -> Verdict:
 class MongoChangeFeed:
     """`ChangeFeed` over a database. Iterate `events` once a process; the fan-out is the hub's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, poll_seconds: float = EVERY) -> None:
         self._database = database
+        self._poll_seconds = poll_seconds
         self._subjects = EventSubjects(database["jobs"])
         self._open = asyncio.Event()
         self._place: Watch | Poll | None = None
@@ -95,12 +97,18 @@ class MongoChangeFeed:
 
     async def _present(self) -> str:
         """A token of the present; nothing is left open."""
-        if self._refused:
-            poll = Poll(self._database, self._subjects)
-            await poll.start(None)
-            return poll.position.text
-        async with Watch(self._database, self._subjects).open() as stream:
-            return WatchPoint.of(stream.resume_token).text
+        watch = Watch(self._database, self._subjects)
+        while not self._refused:
+            try:
+                async with watch.open() as stream:
+                    return WatchPoint.of(stream.resume_token).text
+            except OperationFailure as error:
+                if unanswered(error):
+                    raise
+                self._recover(watch, error)
+        poll = Poll(self._database, self._subjects)
+        await poll.start(None)
+        return poll.position.text
 
     async def events(self, after: str | None = None) -> AsyncGenerator[Event, None]:
         """From now on, or after that token. Raises what no patience can mend: a closed client."""
@@ -166,4 +174,5 @@ class MongoChangeFeed:
                 if not unanswered(error):
                     raise
                 log.warning("feed.interrupted", error=type(error).__name__, verdict=Verdict.AGAIN.value)
-            await asyncio.sleep(EVERY)
+            heed_cancellation()
+            await asyncio.sleep(self._poll_seconds)

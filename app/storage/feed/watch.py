@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import structlog
 
 from app.domain.events import Event
+from app.storage.feed.cancellation import heed_cancellation
 from app.storage.feed.events import entry_events, log_events, node_event, progress_event, resync_event
 from app.storage.feed.subjects import EventSubjects
 from app.storage.feed.token import WatchPoint
-from app.storage.mongo import Database, Document
+from app.storage.mongo import Database, Document, next_changes
 
 log = structlog.get_logger()
 
@@ -107,16 +108,31 @@ class Watch:
     async def events(self, stream: ChangeStream) -> AsyncIterator[Event]:
         """What the cursor delivers, until it ends. Raises the driver's errors."""
         while stream.alive:
-            change = await stream.try_next()
-            if change is not None and change["operationType"] in _GONE:
-                self.lost = "stored data was dropped"
-            elif self.lost is not None and self.position is not None:
-                yield resync_event(self.lost, self.position.text)
-                self.lost = None
-            if change is not None:
-                for event in await self._told(change):
+            changes = await next_changes(stream)
+            heed_cancellation()
+            for change in changes:
+                async for event in self._events_of(change):
                     yield event
+            if not changes and (owed := self._owed()) is not None:
+                yield owed
             self.position = WatchPoint.of(stream.resume_token)
+
+    async def _events_of(self, change: Mapping[str, Any]) -> AsyncIterator[Event]:
+        """The events of a change, after the resync that is owed; a drop of data only makes one owed."""
+        if change["operationType"] in _GONE:
+            self.lost = "stored data was dropped"
+            return
+        if (owed := self._owed()) is not None:
+            yield owed
+        for event in await self._told(change):
+            yield event
+        self.position = WatchPoint.of(change["_id"])
+
+    def _owed(self) -> Event | None:
+        if self.lost is None or self.position is None:
+            return None
+        reason, self.lost = self.lost, None
+        return resync_event(reason, self.position.text)
 
     async def _told(self, change: Mapping[str, Any]) -> list[Event]:
         """The events of a change, the last of them with its token. One unreadable document never stops the feed."""

@@ -140,20 +140,18 @@ async def running_api(**environ: str) -> AsyncIterator[Api]:
             yield {STATE_KEY: state}
 
     app = create_app(services.settings, lifespan)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5))
-    serving = asyncio.create_task(server._serve())
-    while not server.started:
-        if serving.done():
-            await serving
-        await asyncio.sleep(0.005)
+    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()  # without `serve`, whose loop looks for the end only ten times a second
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             yield Api(client, services, feed, hub, clock, health, loop, app)
     finally:
         hub.close()
-        server.should_exit = True
-        await serving
+        await server.shutdown()
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ STEP = {"execution_steps": [{"step": "noop"}]}
         ({"name": "Not.An.Id", **STEP}, "invalid", "name"),
         ({"name": "a", "base_template": "ml_trainin"}, "unknown_template", "base_template"),
         ({"name": "a"}, "invalid", "execution_steps"),
+        ({"name": "a", **STEP, "default_parameters": {"a.b": 1}}, "invalid", "default_parameters.a.b"),
         ({"name": "a", "execution_steps": [{"step": "noop", "timout": 3}]}, "invalid", "execution_steps[0].timout"),
         ({"name": "a", "resource_requirements": {"gpu_count": -1}}, "invalid", "resource_requirements.gpu_count"),
         ({"name": "a", **STEP, "retry_policy": {"max_attempts": 0}}, "invalid", "retry_policy.max_attempts"),

@@ -165,6 +165,7 @@ async def test_a_listing_filters_and_counts(api: Api) -> None:
         ({"limit": 0}, "limit"),
         ({"status": "queued"}, "status[0]"),
         ({"statsu": "QUEUED"}, "statsu"),
+        ({"q": "a\0"}, "q"),
         ({"submitted_after": "yesterday"}, "submitted_after"),
     ],
 )

@@ -85,6 +85,8 @@ async def test_an_unknown_name_is_refused_with_the_nearest(
         ({"dependencies": ["job.1"]}, "dependencies[0]"),
         ({"tags": [1]}, "tags[0]"),
         ({"metadata": {"$where": 1}}, "metadata.$where"),
+        ({"metadata": {"a": ["x", "y\0z"]}}, "metadata.a[1]"),
+        ({"node_selector": {"a\0": "x"}}, "node_selector.a\0"),
         ({"executor": "inlin"}, "executor"),
         ({"template": None}, "template"),
     ],

@@ -1,0 +1,17 @@
+"""What the event streams look like on the wire: raw examples of the document."""
+
+from __future__ import annotations
+
+_STATE_FRAME = (
+    'event: job.state\ndata: {"type":"job.state","job_id":"job_01kdvjm0q8m4x2c7w9f3e5t6y1","name":"iris-random-forest",'
+    '"seq":1,"from":null,"to":"QUEUED","reason":"submitted","at":"2026-01-01T12:00:00.000Z","actor":"anonymous",'
+    '"attempt":0,"run_no":0,"detail":null}\nid: 1\n\n'
+)
+STREAMS: dict[str, str] = {
+    "stream_events": "event: stream.open\nid: 8265AF\ndata: {}\n\n" + _STATE_FRAME.replace("id: 1\n", "id: 8265B0\n"),
+    "stream_job_events": _STATE_FRAME,
+    "get_job_logs": (
+        'event: log.line\ndata: {"type":"log.line","job_id":"job_01kdvjm0q8m4x2c7w9f3e5t6y1","run_no":1,'
+        '"n":1,"at":"2026-01-01T12:00:00.000Z","step":"model_training","stream":"stdout","text":"64 of 100 trees"}\n\n'
+    ),
+}
