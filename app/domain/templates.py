@@ -87,6 +87,32 @@ class Template:
     resume: str | None
     built_in: bool
     created_at: datetime | None
+    schema: Schema = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schema", Schema.of(self.parameters, self.default_parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What every resolution of a template's parameters needs, worked out once: all names, and all defaults."""
+
+    by_name: Mapping[str, Parameter]
+    aliased: tuple[Parameter, ...]
+    names: frozenset[str]
+    defaults: Mapping[str, Json]
+    required: tuple[Parameter, ...]
+
+    @classmethod
+    def of(cls, parameters: tuple[Parameter, ...], defaults: Mapping[str, Json]) -> Schema:
+        declared = {p.name: p.default for p in parameters if p.default is not None}
+        return cls(
+            by_name={p.name: p for p in parameters},
+            aliased=tuple(p for p in parameters if p.aliases),
+            names=frozenset(name for p in parameters for name in (p.name, *p.aliases)),
+            defaults=deep_merge(declared, defaults),
+            required=tuple(p for p in parameters if p.required),
+        )
 
 
 def infer_type(value: Json) -> str:
@@ -239,34 +265,26 @@ def _canonical(given: Mapping[str, Json], parameters: Iterable[Parameter], path:
     return out
 
 
-def known_names(template: Template) -> set[str]:
-    """All names that a request may use for a parameter of this template."""
-    return {name for p in template.parameters for name in (p.name, *p.aliases)}
-
-
 def canonical_parameters(template: Template, given: Mapping[str, Json]) -> dict[str, Json]:
     """What was given, under the parameters' own names. Raises Invalid when two names of one parameter differ."""
-    return _canonical(given, template.parameters, "parameters")
+    return _canonical(given, template.schema.aliased, "parameters")
 
 
 def resolve_parameters(template: Template, given: Mapping[str, Json]) -> dict[str, Json]:
-    """The request's parameters over the template's defaults, checked. Raises Invalid with all errors at once."""
-    known = known_names(template)
-    errors = []
-    for name in given:
-        if name not in known:
-            message, near = unknown_name("parameter", name, known)
-            errors.append(FieldError(f"parameters.{name}", message, near))
-    if errors:
-        raise Invalid(errors)
+    """The request's parameters over the template's defaults, checked. Raises Invalid with all errors at once.
+
+    The defaults were checked when the template was made, so only what was given is checked here, merged.
+    """
+    schema = template.schema
+    if unknown := given.keys() - schema.names:
+        raise Invalid(
+            FieldError(f"parameters.{n}", *unknown_name("parameter", n, schema.names)) for n in sorted(unknown)
+        )
     canonical = canonical_parameters(template, given)
-    declared = {p.name: p.default for p in template.parameters if p.default is not None}
-    merged = deep_merge(deep_merge(declared, template.default_parameters), canonical)
-    for parameter in template.parameters:
-        value = merged.get(parameter.name)
-        if value is None and parameter.required:
-            errors.append(FieldError(f"parameters.{parameter.name}", _missing(parameter)))
-        errors.extend(value_errors(parameter, value, f"parameters.{parameter.name}"))
+    merged = deep_merge(schema.defaults, canonical)
+    errors = [e for n in canonical for e in value_errors(schema.by_name[n], merged[n], f"parameters.{n}")]
+    missing = [p for p in schema.required if merged.get(p.name) is None]
+    errors += [FieldError(f"parameters.{p.name}", _missing(p)) for p in missing]
     if errors:
         raise Invalid(errors)
     return merged

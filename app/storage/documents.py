@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from app.domain.job import Attempt, Control, DependencyType, Entry, Job, JobError, Progress, StepState
@@ -35,6 +37,7 @@ PLAIN = (
 """Attributes stored as they are."""
 MAX_TERMS, MAX_TERM = 50, 64
 _PLAIN = frozenset(PLAIN)
+_plain_values = attrgetter(*PLAIN)
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -190,9 +193,11 @@ def field_document(name: str, value: Any) -> Any:
 
 def job_document(job: Job) -> Document:
     """The whole document of a job."""
-    document: Document = {"_id": job.id, "status": job.status.value}
-    for name in PLAIN:
-        document[name] = getattr(job, name)
+    document: Document = {
+        "_id": job.id,
+        "status": job.status.value,
+        **dict(zip(PLAIN, _plain_values(job), strict=True)),
+    }
     for name, encode in _ENCODERS.items():
         document[name] = encode(getattr(job, name))
     document["history"] = [entry_document(e) for e in job.history]
@@ -239,10 +244,15 @@ def change_update(change: Change, subject: Mapping[str, Any]) -> Document:
 def search_terms(job: Job) -> list[str]:
     """Lower-case texts: the name from each of its words on, tags, and parameters that are short texts."""
     name = job.name.lower()
-    names = [name[word.start() :] for word in _WORD.finditer(name)]
+    names = [name[start:] for start in _word_starts(name)]
     texts = [v.lower() for v in job.parameters.values() if isinstance(v, str)]
     terms = (*names, *(t.lower() for t in job.tags), *texts)
     return list(dict.fromkeys(t[:MAX_TERM] for t in terms if t))[:MAX_TERMS]
+
+
+@lru_cache(maxsize=1_024)
+def _word_starts(name: str) -> tuple[int, ...]:
+    return tuple(word.start() for word in _WORD.finditer(name))
 
 
 def search_words(text: str) -> list[str]:

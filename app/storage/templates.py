@@ -21,7 +21,7 @@ from app.storage.mongo import Database, Document
 
 _PARAMETER = tuple(f.name for f in fields(Parameter))
 _STEP = tuple(f.name for f in fields(Step))
-_TEMPLATE = tuple(f.name for f in fields(Template))
+_TEMPLATE = tuple(f.name for f in fields(Template) if f.init)
 _DRAFT = tuple(f.name for f in fields(TemplateDraft))
 
 
