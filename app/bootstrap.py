@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import structlog
 from redis.asyncio import Redis
@@ -15,10 +16,12 @@ from redis.asyncio import Redis
 from app.clock import SystemClock
 from app.config import DEFAULT_REDIS_URL, Settings
 from app.domain.errors import Unavailable
+from app.domain.ports import ArtifactStore
 from app.services import Services
-from app.startup import StartupTrouble, mongodb_missing, redis_unreachable
+from app.startup import StartupTrouble, artifacts_unusable, mongodb_missing, redis_unreachable
 from app.storage import mongo, redis
 from app.storage.answers import MongoAnswerStore
+from app.storage.artifact_directory import DirectoryArtifactStore
 from app.storage.artifacts import GridFsArtifactStore
 from app.storage.bells import RedisBells
 from app.storage.datasets import MongoDatasetStore
@@ -49,12 +52,23 @@ async def open_services(settings: Settings, *, role: str) -> AsyncIterator[Servi
         stack.push_async_callback(database.close)
         facts = await mongo.verify(database)
         await ensure_indexes(database)
+        _share(settings.data.artifact_directory)
         url = settings.queue.redis_url or DEFAULT_REDIS_URL
         index = redis.connect(url)
         stack.push_async_callback(index.aclose)
         await _meet(index, url)
         log.info("stores.opened", role=role, mongodb=facts.version)
         yield make_services(settings, database, index)
+
+
+def _share(folder: Path | None) -> None:
+    """Raises StartupTrouble for a folder that cannot be used, before a run has something to put there."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupTrouble(artifacts_unusable(str(folder), error.strerror or str(error))) from error
 
 
 async def _meet(index: Redis, url: str) -> None:
@@ -81,10 +95,14 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         runs=MongoRunStore(database),
         logs=MongoLogStore(database),
         metrics=MongoMetricStore(database),
-        artifacts=GridFsArtifactStore(database),
+        artifacts=_artifacts(settings.data.artifact_directory, database),
         queue=RedisQueueIndex(index, namespace),
         dispatcher=ArqDispatcher(arq_pool(index, namespace), bells),
         bells=bells,
         feed=MongoChangeFeed(database),
         health=StoresHealth(database, index),
     )
+
+
+def _artifacts(folder: Path | None, database: mongo.Database) -> ArtifactStore:
+    return GridFsArtifactStore(database) if folder is None else DirectoryArtifactStore(folder.resolve())

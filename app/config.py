@@ -91,6 +91,9 @@ class DataSettings(Group):
     data_root: Path | None = variable(
         "DATA_ROOT", "Folder below which data set files are looked for. Unset: `datasets` in DATA_DIR.", None
     )
+    artifact_directory: Path | None = variable(
+        "ARTIFACT_DIR", "Folder for artifacts that the API and all nodes share. Unset: they are kept in MongoDB.", None
+    )
 
     @property
     def root(self) -> Path:
@@ -108,12 +111,7 @@ class LimitSettings(Group):
         "JOB_TIMEOUT", "Time limit of a job whose template names none.", timedelta(hours=1), unit="seconds"
     )
     retry_attempts: int = variable(
-        "RETRY_ATTEMPTS",
-        "Attempts of a job, the first included, when it has no retry policy.",
-        3,
-        unit="attempts",
-        ge=1,
-        le=100,
+        "RETRY_ATTEMPTS", "Attempts of a job with no retry policy, first included.", 3, unit="attempts", ge=1, le=100
     )
     concurrency: dict[str, Annotated[int, Field(ge=1)]] = variable(
         "CONCURRENCY_LIMITS", 'Named limits as JSON, e.g. {"main_orchestrator": 4}.', {}, unit="jobs by name"

@@ -19,6 +19,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from app.wording import fault
+
 
 def _seconds(value: object) -> object:
     if isinstance(value, str):
@@ -108,12 +110,12 @@ def explain(kind: type[Group], error: ValidationError | SettingsError) -> list[s
 
 
 def _line(kind: type[Group], detail: ErrorDetails) -> str:
-    fault = detail["msg"].removeprefix("Value error, ")
+    said = fault(detail)
     if not detail["loc"]:
-        return fault
+        return said
     name, *inside = (str(part) for part in detail["loc"])
     where = "".join(f"[{part}]" for part in inside)
-    return f"{name}{where}: {fault}. {_meaning(kind, kind.variables()[name])}"
+    return f"{name}{where}: {said}. {_meaning(kind, kind.variables()[name])}"
 
 
 def _meaning(kind: type[Group], field: str) -> str:

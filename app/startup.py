@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 START_REFUSED = 6
+TROUBLE_SIGN = "✗ "
+"""What the command line puts before the message."""
 PLATFORM_REGISTRY_PORT = 8084
 SHORTEST_SECRET = 4
 
@@ -82,9 +84,12 @@ def mongodb_missing() -> str:
 
 
 def mongodb_refused(uri: str, reason: str) -> str:
-    """The server answered, and said no: credentials, database rights, TLS."""
+    """The server answered, and said no: credentials, database rights, TLS. Or its name leads nowhere."""
+    where, said = hosts(uri), without_credentials(reason, uri).rstrip(".")
+    if "DNS" in reason:
+        return f"MongoDB at {where} cannot be found: {said}. Check the host name in MONGODB_URI."
     return (
-        f"MongoDB at {hosts(uri)} refused the connection: {without_credentials(reason, uri).rstrip('.')}. "
+        f"MongoDB at {where} refused the connection: {said}. "
         "Check the user, the password and authSource in MONGODB_URI."
     )
 
@@ -115,6 +120,14 @@ def redis_may_evict(uri: str, policy: str) -> str:
     )
 
 
+def artifacts_unusable(folder: str, reason: str) -> str:
+    """The shared folder for artifacts is not there and cannot be made."""
+    return (
+        f"ARTIFACT_DIR {folder} cannot be used: {reason}. "
+        "Mount the folder that the API and all nodes share, or unset ARTIFACT_DIR to keep artifacts in MongoDB."
+    )
+
+
 def no_embedded_mongodb(system: str, machine: str, why: str = "") -> str:
     """The lines to paste instead are part of the message."""
     because = f" ({why})" if why else ""
@@ -139,7 +152,7 @@ def embedded_failed(program: str, status: int | None, tail: Sequence[str]) -> st
     """An embedded server ended, or did not become ready; `tail` is the end of its log."""
     ended = "did not become ready in time" if status is None else f"ended with status {status}"
     said = "".join(f"\n  {line}" for line in tail)
-    return f"The embedded {program} {ended}. The end of its log:{said or ' (empty)'}"
+    return f"The {program} {ended}. The end of its log:{said or ' (empty)'}"
 
 
 def data_locked(path: str, pid: int | None) -> str:

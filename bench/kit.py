@@ -25,6 +25,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pymongo import AsyncMongoClient
+
 HOST = "127.0.0.1"
 TENSORFLEET = Path(sys.executable).with_name("tensorfleet")
 
@@ -123,8 +125,8 @@ class Connection:
 
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Status and body of the answer."""
-        head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._writer.write(head.encode() + body)
+        headers = f"Host: {HOST}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._writer.write(f"POST {path} HTTP/1.1\r\n{headers}".encode() + body)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         lower = answer.lower()
         at = lower.index(b"content-length:") + 15
@@ -178,8 +180,6 @@ def machine() -> str:
 @contextlib.asynccontextmanager
 async def database(uri: str, name: str = "tensorfleet") -> AsyncIterator[Any]:
     """The service's own database, to read what it wrote."""
-    from pymongo import AsyncMongoClient
-
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri)
     try:
         yield client[name]

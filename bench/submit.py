@@ -11,23 +11,10 @@ import statistics
 import sys
 from urllib.parse import urlsplit
 
+from app.cli.demo import REQUEST
 from bench import kit
 
-BODY = json.dumps(
-    {
-        "template": "ml_training_template",
-        "parameters": {
-            "dataset_name": "iris",
-            "algorithm": "random_forest",
-            "target_column": "species",
-            "hyperparameters": {"n_estimators": 100, "max_depth": 5},
-        },
-        "priority": "high",
-        "resources": {"cpu_cores": 4, "memory_gb": 8},
-        "dependencies": [],
-        "retry_policy": {"max_attempts": 3, "retry_delay": 60},
-    }
-).encode()
+BODY = json.dumps(REQUEST).encode()
 ROUNDS = 3
 AT_64, AT_1 = 6_000, 600
 

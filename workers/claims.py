@@ -36,7 +36,7 @@ class Claims:
 
     async def take(self, assignments: Iterable[tuple[str, int]]) -> int:
         """Claim what a message names. Answers how many were won. Raises Unavailable when nothing can be known."""
-        wanted = [key for key in (RunKey(*each) for each in assignments) if self._is_new(key)]
+        wanted = [key for key in (RunKey(*each) for each in assignments) if key not in self]
         if not wanted or self.closed:
             return 0
         self._under_way.update(wanted)
@@ -52,7 +52,7 @@ class Claims:
         if self.closed:
             return 0
         jobs = await self._services.jobs.on_node(self._node_id, [JobStatus.SCHEDULED])
-        fresh = [job for job in jobs if self._is_new(RunKey(job.id, job.run_no))]
+        fresh = [job for job in jobs if RunKey(job.id, job.run_no) not in self]
         keys = {RunKey(job.id, job.run_no) for job in fresh}
         self._under_way.update(keys)
         try:
@@ -70,8 +70,9 @@ class Claims:
             self._begin(job)
         return len(won)
 
-    def _is_new(self, key: RunKey) -> bool:
-        return key not in self._runs and key not in self._under_way
+    def __contains__(self, key: object) -> bool:
+        """Whether this run lives here, or is being claimed and may begin at any moment."""
+        return key in self._runs or key in self._under_way
 
 
 async def take_quietly(claims: Claims, assignments: Iterable[tuple[str, int]]) -> None:

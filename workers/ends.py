@@ -23,8 +23,6 @@ from workers.run import RunEnding, RunReport
 
 log = structlog.get_logger()
 BATCH = 500
-
-
 REFUSED = "the result could not be stored: "
 
 
@@ -61,34 +59,31 @@ class Ends(Loop):
                 self._waiting += await self._commit(batch)
 
     async def _commit(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
-        """Those that lost their race, with the job as it is now."""
+        """Those that are not done: they lost their race, or cannot be stored as they are."""
         decided = [(each, change) for each in batch if not each.done.done() and (change := self._decide(each))]
         if not decided:
             return []
         results = await self._write(decided)
-        losers = []
+        left: list[_Waiting] = []
+        losers: list[_Waiting] = []
         for (each, _), after in zip(decided, results, strict=True):
-            if after is not None:
+            if isinstance(after, Job):
                 _settle(each, after)
-            else:
+            elif after is None:
                 losers.append(each)
-        losers = [each for each in losers if not each.done.done()]
-        return await self._reload(losers) if losers else []
+            else:
+                left += _refuse(each, after)
+        return [*left, *(await self._reload(losers) if losers else [])]
 
-    async def _write(self, decided: Sequence[tuple[_Waiting, Change]]) -> Sequence[Job | None]:
+    async def _write(self, decided: Sequence[tuple[_Waiting, Change]]) -> Sequence[Job | Exception | None]:
         """All together; when the store refuses the whole, each by itself, so that one bad result holds up no other."""
         pairs = [(each.job, change) for each, change in decided]
         try:
             return await until_answered("commit_ends", lambda: commit_all(self._services, pairs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever the store says to one result
             if len(decided) > 1:
                 return [(await self._write([one]))[0] for one in decided]
-            log.exception("run.end_refused", job_id=pairs[0][0].id, run_no=pairs[0][0].run_no)
-            [(each, _)] = decided
-            if each.ending.report.message.startswith(REFUSED):
-                _settle(each, None)
-            each.ending = without_result(each.ending, error)
-            return [None]
+            return [error]
 
     def _decide(self, each: _Waiting) -> Change | None:
         change = decide(each.job, each.ending, chance(), self._services.stamp())
@@ -98,6 +93,7 @@ class Ends(Loop):
         return change
 
     async def _reload(self, losers: Sequence[_Waiting]) -> list[_Waiting]:
+        """With the jobs as they are now. One that lost although nobody else has won was refused among others."""
         ids = [each.job.id for each in losers]
         jobs = await until_answered("reload_jobs", lambda: self._services.jobs.get_many(ids))
         left = []
@@ -105,10 +101,22 @@ class Ends(Loop):
             job = jobs.get(each.job.id)
             if job is None:
                 _settle(each, None)
+            elif job.seq == each.job.seq:
+                left += _refuse(each, RuntimeError("it was refused among others"))
             else:
                 each.job = job
                 left.append(each)
         return left
+
+
+def _refuse(each: _Waiting, why: Exception) -> list[_Waiting]:
+    """Once more without the result; what cannot be stored even so is left to the beat, which settles the job."""
+    log.error("run.end_refused", job_id=each.job.id, run_no=each.job.run_no, exc_info=why)
+    if each.ending.report.message.startswith(REFUSED):
+        _settle(each, None)
+        return []
+    each.ending = without_result(each.ending, why)
+    return [each]
 
 
 def without_result(ending: Ending, error: Exception) -> Ending:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -61,7 +61,7 @@ class Executor:
 
     async def _see_through(self, run: LiveRun) -> None:
         try:
-            report = await self._perform(run)
+            report = _redacted(await self._perform(run), run.redact)
             run.ending = True
             ending = await self._kept(run, report)
             after = await self._ends.commit(run.job, ending)
@@ -134,6 +134,10 @@ class Executor:
             report = replace(report, log_tail=run.logbook.last_lines())
         progress = run.record.final_progress(report, self._services.clock.now())
         return Ending(run.key, report, progress, run.record.result() if finished else None, checkpoint)
+
+
+def _redacted(report: RunReport, redact: Callable[[str], str]) -> RunReport:
+    return replace(report, message=redact(report.message), log_tail=tuple(map(redact, report.log_tail)))
 
 
 def _facts(report: RunReport) -> dict[str, object]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from app.clock import Clock
 from app.domain.job import Job
 from app.domain.json import Json
+from app.domain.secrets import redactor
 from workers.logbook import Logbook
 from workers.record import RunRecord
 from workers.run import RunEnding, RunKey, Runner
@@ -20,7 +21,8 @@ class LiveRun:
         self.job = job
         self.key = RunKey(job.id, job.run_no)
         self.record = RunRecord(job.run_no, [step.step for step in job.steps])
-        self.logbook = Logbook()
+        self.redact = redactor(job.parameters, job.secrets)
+        self.logbook = Logbook(redact=self.redact)
         self.task: asyncio.Task[None] | None = None
         self.ending = False
         """Set when the run is over and its end is being stored: its state is no longer a wish to others."""
@@ -35,7 +37,7 @@ class LiveRun:
         if line.get("type") == "log":
             self.logbook.said(line["text"], line.get("step"), at)
         else:
-            self.record.note(line, at)
+            self.record.note({k: self.redact(v) if k == "text" and v else v for k, v in line.items()}, at)
 
     def printed(self, data: bytes) -> None:
         """Output of the run; see `Listener`."""

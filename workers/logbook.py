@@ -7,6 +7,7 @@ end after a line that says what was left out. Line numbers count everything, so 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
 
 from app.domain.records import LogLine
@@ -20,9 +21,12 @@ _OVERHEAD = 16
 
 
 class Logbook:
-    """Collects the lines of a run. `size` is how many bytes wait to be taken."""
+    """Collects the lines of a run, each as `redact` leaves it. `size` is how many bytes wait to be taken."""
 
-    def __init__(self, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES) -> None:
+    def __init__(
+        self, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES, redact: Callable[[str], str] = str
+    ) -> None:
+        self._redact = redact
         self._head_left = head_bytes
         self._tail_room = tail_bytes
         self._ready: list[LogLine] = []
@@ -81,6 +85,7 @@ class Logbook:
 
     def _add(self, text: str, step: str | None, stream: str, at: datetime) -> None:
         self._n += 1
+        text = self._redact(text)
         line = LogLine(self._n, at, step, stream, text)
         self._last.append(text)
         size = _size(line)

@@ -1,8 +1,8 @@
 """Writes down what live runs say: log lines, metric points, progress, in one round for all runs every quarter second.
 
 A round writes only what is new, side by side, so that the stores can gather it; progress of a job at most once a
-second. A run that says nothing is never written, and a run's end waits only for its own last lines. What a store did
-not take is offered again in the next round.
+second. A run that says nothing is never written, and a run's end waits only for its own last lines. What a store could
+not take is offered again in the next round; what it refuses (a run is untrusted and may say too much) is dropped.
 """
 
 from __future__ import annotations
@@ -64,24 +64,27 @@ class Scribe(Loop):
 
     async def _append_lines(self, run: LiveRun) -> None:
         lines = run.logbook.take()
-        try:
-            await self._services.logs.append(run.key.job_id, run.key.run_no, lines)
-        except Unavailable as error:
+        if not await self._written("logs", run, self._services.logs.append(run.key.job_id, run.key.run_no, lines)):
             run.logbook.give_back(lines)
-            log.warning("scribe.postponed", what="logs", job_id=run.key.job_id, store=error.store)
 
     async def _append_points(self, run: LiveRun) -> None:
         points = run.record.take_points()
-        try:
-            await self._services.metrics.append(run.key.job_id, run.key.run_no, points)
-        except Unavailable as error:
+        append = self._services.metrics.append(run.key.job_id, run.key.run_no, points)
+        if not await self._written("metrics", run, append):
             run.record.give_back(points)
-            log.warning("scribe.postponed", what="metrics", job_id=run.key.job_id, store=error.store)
 
     async def _save_progress(self, run: LiveRun) -> None:
         progress = run.record.progress(self._services.clock.now())
-        try:
-            await self._services.jobs.save_progress(run.key.job_id, progress)
-        except Unavailable as error:
+        if not await self._written("progress", run, self._services.jobs.save_progress(run.key.job_id, progress)):
             run.record.changed = True
-            log.warning("scribe.postponed", what="progress", job_id=run.key.job_id, store=error.store)
+
+    async def _written(self, what: str, run: LiveRun, write: Awaitable[object]) -> bool:
+        """Whether it need not be offered again: it was taken, or the store refused it, which it would do each time."""
+        try:
+            await write
+        except Unavailable as error:
+            log.warning("scribe.postponed", what=what, job_id=run.key.job_id, store=error.store)
+            return False
+        except Exception:
+            log.exception("scribe.refused", what=what, job_id=run.key.job_id, run_no=run.key.run_no)
+        return True

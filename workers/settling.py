@@ -19,23 +19,32 @@ from workers.patience import chance
 from workers.run import RunEnding, RunKey, RunReport
 
 log = structlog.get_logger()
-LOST = "the worker ended while the job ran; it is back, and the run is not"
+MESSAGES = {
+    RunEnding.LOST: "the worker ended while the job ran; it is back, and the run is not",
+    RunEnding.DRAINED: "the worker stopped before the run began",
+}
 
 
-async def settle_running(services: Services, node_id: str, but: Container[RunKey] = frozenset()) -> int:
-    """End the RUNNING jobs of the node that have no run here (`but`: those that have) as `worker_lost`."""
+async def settle_running(
+    services: Services, node_id: str, but: Container[RunKey] = frozenset(), ending: RunEnding = RunEnding.LOST
+) -> int:
+    """End the RUNNING jobs of the node that have no run here (`but`: those that have).
+
+    The jobs are read before `but` is asked: a run that begins meanwhile is in it by then, and of one that ends
+    meanwhile the job has moved on, so that the change loses.
+    """
     jobs = await services.jobs.on_node(node_id, [JobStatus.RUNNING])
     lost = [job for job in jobs if RunKey(job.id, job.run_no) not in but]
-    changes = [(job, change) for job in lost if (change := _lost(job, services.stamp())) is not None]
+    changes = [(job, change) for job in lost if (change := _ended(job, ending, services.stamp())) is not None]
     settled = [job for job in await commit_all(services, changes) if job is not None]
     for job in settled:
         log.warning("run.settled", job_id=job.id, run_no=job.run_no, status=job.status)
     return len(settled)
 
 
-def _lost(job: Job, stamp: Stamp) -> Change | None:
-    ending = Ending(RunKey(job.id, job.run_no), RunReport(RunEnding.LOST, LOST))
-    return decide(job, ending, chance(), stamp)
+def _ended(job: Job, ending: RunEnding, stamp: Stamp) -> Change | None:
+    report = RunReport(ending, MESSAGES[ending])
+    return decide(job, Ending(RunKey(job.id, job.run_no), report), chance(), stamp)
 
 
 async def give_back_scheduled(services: Services, node_id: str) -> int:

@@ -97,8 +97,10 @@ class Supervisor(Service):
         return lease
 
     async def _on_beat(self) -> None:
+        """What bells missed, and what went wrong here: a job that says RUNNING and has no run is settled."""
         await self._claims.sweep()
         await self._controls.look()
+        await settle_running(self._services, self.node_id, but=self._claims)
 
     async def _on_fenced(self) -> Lease:
         """The runs are no longer ours: none may live when the node is ready again, and none may begin before."""
@@ -106,7 +108,7 @@ class Supervisor(Service):
         self.runs.stop_all(RunEnding.FENCED, "the node lost its lease")
         await self.runs.all_ended(self._services.settings.lease.duration.total_seconds())
         lease = await self._register()
-        await settle_running(self._services, self.node_id, but=self.runs)
+        await settle_running(self._services, self.node_id, but=self._claims)
         self._claims.closed = self._leaving
         return lease
 
@@ -137,12 +139,19 @@ class Supervisor(Service):
             await asyncio.wait([ended, hurry], return_when=asyncio.FIRST_COMPLETED)
             ended.cancel()
             hurry.cancel()
+        await self._drain_runs(node.kill_grace.total_seconds() + COMMIT_SECONDS)
+
+    async def _drain_runs(self, seconds: float) -> None:
         self.runs.stop_all(RunEnding.DRAINED, "the worker is stopping")
-        if not await self.runs.all_ended(node.kill_grace.total_seconds() + COMMIT_SECONDS):
+        if not await self.runs.all_ended(seconds):
             log.error("worker.runs_left", runs=len(self.runs))
 
     async def _say_goodbye(self, heart: Heart) -> None:
+        """Claims that were answered late began a run meanwhile, or were cut off: neither may be left behind RUNNING."""
         await heart.stop()
+        await self._drain_runs(GOODBYE_SECONDS)
+        settled = settle_running(self._services, self.node_id, but=self._claims, ending=RunEnding.DRAINED)
+        await self._quietly("settle", settled)
         await self._quietly("gone", self._set_state(NodeState.LOST, "the worker stopped"))
         await self._quietly("give_back_lease", self._services.leases.give_back(heart.lease))
 

@@ -14,6 +14,7 @@ from app.domain.records import Dataset
 from app.domain.resources import request_errors
 from app.domain.specification import retry_errors
 from app.domain.step_catalog import STEP_PARAMETERS
+from app.domain.step_checks import template_errors
 from app.domain.templates import Template, TemplateDraft, derive
 from app.services import Services
 
@@ -36,6 +37,8 @@ async def create_template(services: Services, draft: TemplateDraft) -> Template:
         raise Invalid(errors)
     base = None if draft.base_template is None else await _base(services, draft.base_template)
     template = derive(draft, base, STEP_PARAMETERS, now=services.clock.now())
+    if wrong := list(template_errors(template)):
+        raise Invalid(wrong)
     if not await services.templates.insert(draft, template):
         remedy = "versions are immutable: choose another name (PUT for a new version comes with a later release)"
         raise AlreadyExists("template", draft.id, remedy, "template_exists")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from app.domain.errors import FieldError, Invalid
 from app.domain.nearest import nearest_name, unknown_name
+from app.wording import fault
 
 Model = TypeVar("Model", bound=BaseModel)
 _QUOTED = re.compile(r"'([^']*)'")
@@ -49,7 +50,7 @@ def _field_error(found: Mapping[str, Any], steps: Sequence[str | int], model: An
     if found["type"] in {"enum", "literal_error"}:
         near = nearest_name(str(found["input"]), _QUOTED.findall(found["ctx"]["expected"]))
     hint = f"; did you mean {near}?" if near else ""
-    return FieldError(path, found["msg"].removeprefix("Value error, ") + hint, near)
+    return FieldError(path, fault(found) + hint, near)
 
 
 def path_text(steps: Sequence[str | int]) -> str:

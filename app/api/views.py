@@ -13,6 +13,7 @@ from app.domain.job import Attempt, Entry, Job, JobError, StepState
 from app.domain.json import Json
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint
 from app.domain.retry import RetryPolicy
+from app.domain.secrets import without_secrets
 from app.domain.specification import Specification
 from app.domain.states import JobStatus
 from app.domain.timestamps import optional_rfc3339 as moment
@@ -60,7 +61,7 @@ def job_view(view: JobView) -> View:
     job = view.job
     return {
         **job_summary(view),
-        "parameters": job.parameters,
+        "parameters": without_secrets(job.parameters, job.secrets),
         "steps": [_step(s) for s in _steps(job)],
         "attempts": [_attempt(a) for a in job.attempts],
         "result": job.result,
@@ -209,7 +210,7 @@ def plan_view(specification: Specification) -> View:
         "name": specification.base_name,
         "template": template.id,
         "template_version": template.version,
-        "parameters": specification.parameters,
+        "parameters": without_secrets(specification.parameters, template.schema.secrets),
         "resources": units,
         "resources_from": sources,
         "executor": specification.executor,

@@ -44,6 +44,7 @@ REQUEST: dict[str, Any] = {
 """The first request of the API contract, verbatim."""
 EXIT_CODES = {"COMPLETED": 0, "FAILED": 100, "CANCELLED": 103, "TIMEOUT": 104}
 INTERRUPTED = 130
+EARLIER_SHOWN = 3
 
 
 def demo(port: int | None, data_dir: Path | None, workers: int) -> int:
@@ -59,26 +60,31 @@ def demo(port: int | None, data_dir: Path | None, workers: int) -> int:
 
 
 async def _demo(settings: Settings, choice: Choice, workers: int, console: Console) -> int:
-    stop = stop_on_signals()
-    showing = asyncio.ensure_future(_show(settings, choice, workers, console, stop))
+    stop, shown = stop_on_signals(), asyncio.Event()
+    showing = asyncio.ensure_future(_show(settings, choice, workers, console, stop, shown))
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait([showing, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if not showing.done():
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
-        return INTERRUPTED
-    return await showing
+    if showing.done() or shown.is_set():
+        return await showing
+    showing.cancel()
+    await asyncio.gather(showing, return_exceptions=True)
+    return INTERRUPTED
 
 
-async def _show(settings: Settings, choice: Choice, workers: int, console: Console, stop: asyncio.Event) -> int:
+async def _show(
+    settings: Settings, choice: Choice, workers: int, console: Console, stop: asyncio.Event, shown: asyncio.Event
+) -> int:
+    """The demonstration. Once all of it is `shown`, Ctrl-C is its proper end and not an interruption."""
     async with _running(settings, choice, workers, console) as stack, AsyncClient(choice.url) as client:
         await _introduce(client, choice, console)
         job = await _train(client, console)
-        for line in view.summary(job, choice.url, settings.data.directory):
+        for line in view.summary(job, choice.url):
             console.print(line)
-        if stack is not None and console.is_terminal and os.environ.get("DEMO_EXIT") != "1":
-            console.print("Serving until Ctrl-C.")
+        stays = console.is_terminal and os.environ.get("DEMO_EXIT") != "1"
+        console.print(view.farewell(settings.data.directory, ours=stack is not None, stays=stays), markup=False)
+        shown.set()
+        if stack is not None and stays:
             await until_either(stop, stack.done)
         return EXIT_CODES[job["status"]]
 
@@ -105,13 +111,16 @@ async def _introduce(client: AsyncClient, choice: Choice, console: Console) -> N
     nodes = (await client.request("GET", "/nodes"))["nodes"]
     for node in nodes:
         console.print(f"[bold]\\[3/4][/] API {choice.url} · {escape(view.node(node))}")
+    earlier = await client.request("GET", f"/jobs?limit={EARLIER_SHOWN}&include=total")
+    for line in view.earlier(earlier["jobs"], earlier["total"]):
+        console.print(line, markup=False)
 
 
 async def _train(client: AsyncClient, console: Console) -> dict[str, Any]:
     """Submit, and follow to the end."""
     answer = await client.submit(REQUEST)
     job_id = answer["job_id"]
-    console.print(f"[bold]\\[4/4][/] {job_id}  {answer['name']}   [dim](the first request of the API contract)[/]")
+    console.print(f"[bold]\\[4/4][/] {job_id}  {answer['name']}   [dim](the first request of the README)[/]")
     follow = _draw if console.is_terminal else _log
     return await follow(client, job_id, console)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from app.config import Settings
+from app.config import DataSettings, Settings
 from app.dev.embedded import Endpoints
 from app.startup import hosts
 
+DEFAULT_FOLDER = DataSettings.model_fields["directory"].default
 SIGNS = {
     "PENDING": ("○", "dim"),
     "RUNNING": ("▶", "cyan"),
@@ -88,7 +89,23 @@ def transition(state: Mapping[str, Any]) -> str:
     return f"{state['at']} {state['from'] or '(new)'} → {state['to']} ({state['reason']})"
 
 
-def summary(job: Mapping[str, Any], url: str, folder: Path) -> Iterator[str]:
+def earlier(jobs: Sequence[Mapping[str, Any]], total: int) -> Iterator[str]:
+    """What the data folder holds from before: the newest jobs, and how many there are."""
+    for job in jobs:
+        sign, _ = STATE_SIGNS.get(job["status"], ("·", ""))
+        yield f"      earlier: {job['job_id']}  {job['name']}  {sign} {job['status']}"
+    if total > len(jobs):
+        yield f"      earlier: {total - len(jobs)} more"
+
+
+def farewell(folder: Path, *, ours: bool, stays: bool) -> str:
+    """Whether the links above go on leading somewhere (`ours`: this process serves), and where the data stays."""
+    fate = "Serving until Ctrl-C." if stays else "Stopping: `tensorfleet dev` serves the same data again."
+    kept = f"Data stays in {folder}/" + (" ; `make clean` removes it." if folder == DEFAULT_FOLDER else ".")
+    return f"{fate if ours else 'The service was running before, and goes on.'} {kept}"
+
+
+def summary(job: Mapping[str, Any], url: str) -> Iterator[str]:
     """How it ended, what was asked beside what was used, the model, and where to go next."""
     sign, colour = STATE_SIGNS.get(job["status"], ("?", "white"))
     last = job["attempts"][-1] if job["attempts"] else {}
@@ -100,11 +117,11 @@ def summary(job: Mapping[str, Any], url: str, folder: Path) -> Iterator[str]:
     if "accuracy" in job["metrics"]:
         yield f"  result   accuracy {job['metrics']['accuracy']:.3f} on rows that training did not see"
     at = f"{url}/api/v1"
-    yield f"  model    curl -O {at}/jobs/{job['job_id']}/artifacts/model.skops"
+    if job["status"] == "COMPLETED":
+        yield f"  model    curl -O {at}/jobs/{job['job_id']}/artifacts/model.skops"
     yield f"  events   curl -N {at}/events"
     yield f"  queue    curl {at}/queue/status"
     yield f"  API      {url}/docs"
-    yield f"Data stays in {folder}/ ; `make clean` removes it."
 
 
 def _used(job: Mapping[str, Any], last: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from app.startup import StartupTrouble
+from app.startup import TROUBLE_SIGN, StartupTrouble
 
 app = typer.Typer(
     name="tensorfleet",
@@ -69,7 +69,7 @@ def main() -> None:
     try:
         app()
     except StartupTrouble as trouble:
-        print(f"✗ {trouble.message}", file=sys.stderr)
+        print(f"{TROUBLE_SIGN}{trouble.message}", file=sys.stderr)
         sys.exit(trouble.exit_code)
 
 

@@ -6,6 +6,7 @@ import gc
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
 from app.config import Settings, load_settings
@@ -39,6 +40,22 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+class Quietly:
+    """The application, without the traceback that Starlette sends along when the start is refused: one line says it."""
+
+    def __init__(self, app: ASGIApp, process: Process) -> None:
+        self._app = app
+        self._process = process
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def quiet(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and self._process.trouble is not None:
+                message = {**message, "message": ""}
+            await send(message)
+
+        await self._app(scope, receive, quiet if scope["type"] == "lifespan" else send)
+
+
 def serve(port: int | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartupTrouble, also when a background loop died."""
     settings = load_settings() if port is None else load_settings(PORT=port)
@@ -54,7 +71,7 @@ def serve(port: int | None = None) -> None:
 def _run(settings: Settings) -> None:
     process = Process()
     config = uvicorn.Config(
-        build(settings, process),
+        Quietly(build(settings, process), process),
         host=settings.http.host,
         port=settings.http.port,
         loop="uvloop",

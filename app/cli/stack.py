@@ -7,6 +7,7 @@ The children end with this process, however it ends; `stop` ends workers first, 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from app.config import Settings
 from app.dev.embedded import EmbeddedServers, Endpoints
 from app.dev.server import EmbeddedServer
 from app.lifecycle import Service, ServiceGroup
+from app.startup import START_REFUSED, TROUBLE_SIGN, StartupTrouble
 
 TENSORFLEET = str(Path(sys.executable).with_name("tensorfleet"))
 LOGICAL_POOL = {"NODE_CPU_CORES": "64", "NODE_MEMORY_GB": "256", "NODE_GPU_COUNT": "8", "NODE_STORAGE_GB": "1000"}
@@ -29,7 +31,12 @@ URL_FILE = "url"
 
 
 class TensorFleetProcess(EmbeddedServer):
-    """A `tensorfleet COMMAND` as a child that logs into `directory`."""
+    """A `tensorfleet COMMAND` as a child that logs into `directory`.
+
+    Orphaned it is killed, since the stores that it would say goodbye to are ending as well.
+    """
+
+    orphan_signal = signal.SIGKILL
 
     def __init__(self, directory: Path, port: int, env: Mapping[str, str]) -> None:
         super().__init__(directory, port)
@@ -37,6 +44,11 @@ class TensorFleetProcess(EmbeddedServer):
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, **self._env}
+
+    def trouble(self, status: int | None) -> StartupTrouble:
+        """What the child itself said after `✗`, else that it ended, and how."""
+        said = [line.removeprefix(TROUBLE_SIGN) for line in self.log_tail() if line.startswith(TROUBLE_SIGN)]
+        return StartupTrouble(said[-1], status or START_REFUSED) if said else super().trouble(status)
 
     async def _get(self, path: str) -> Any:
         """The JSON of the API's answer, None while it does not answer with success."""
@@ -92,6 +104,7 @@ class Stack(Service):
         )
         self._workers = workers
         self._processes: ServiceGroup | None = None
+        self._noted = False
         self.embedded.on_failure(lambda _, error: self._fail(error))
 
     @property
@@ -117,9 +130,11 @@ class Stack(Service):
         self._processes.on_failure(lambda _, error: self._fail(error))
         await self._processes.start()
         (self.folder / URL_FILE).write_text(self.url)
+        self._noted = True
 
     async def _close(self) -> None:
-        (self.folder / URL_FILE).unlink(missing_ok=True)
+        if self._noted:  # else it may be that of another process, which holds the folder
+            (self.folder / URL_FILE).unlink(missing_ok=True)
         if self._processes is not None:
             await self._processes.stop()
         await self.embedded.stop()

@@ -32,6 +32,8 @@ class EmbeddedServer(Service):
     """What people call it."""
     term_seconds = 5.0
     """How long it may take to end when asked; then it is killed."""
+    orphan_signal = signal.SIGTERM
+    """What it gets when this process dies."""
 
     def __init__(self, directory: Path, port: int, keep_open: Sequence[int] = ()) -> None:
         super().__init__(f"embedded.{self.program.lower()}")
@@ -69,7 +71,7 @@ class EmbeddedServer(Service):
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("wb") as log_file:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", bound.__file__, str(os.getpid()), str(int(signal.SIGTERM))),
+                *(sys.executable, "-I", "-S", bound.__file__, str(os.getpid()), str(int(self.orphan_signal))),
                 *self.command(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log_file,

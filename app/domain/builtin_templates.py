@@ -11,14 +11,14 @@ from app.domain.templates import Parameter, Step, Template, TemplateDraft, deriv
 
 _SMALL = {"cpu_cores": 1, "memory_gb": 1, "gpu_count": 0, "storage_gb": 1}
 _TRAINING = {"cpu_cores": 2, "memory_gb": 4, "gpu_count": 0, "storage_gb": 10}
-_WHICH_DATA = "a built-in set, a registered one, or a file under the data root"
+_WHICH_DATA = "A built-in data set, a registered one, or a CSV or Parquet file under the data root."
 _IRIS = Parameter("dataset_name", "string", default="iris", aliases=("dataset",), description=_WHICH_DATA)
 _NEEDS_DATASET = Parameter("dataset_name", "string", required=True, aliases=("dataset",), description=_WHICH_DATA)
-_ARGUMENT_LIST = 'argument list, such as ["python", "train.py"]; never a shell line'
+_ARGUMENT_LIST = 'An argument list, such as ["python", "train.py"]; never a shell line.'
 _COMMAND = (
     Parameter("command", "array", required=True, description=_ARGUMENT_LIST),
-    Parameter("env", "object", default={}, description="environment variables of the command"),
-    Parameter("arguments", "object", default={}, description="values for ${{ parameters.arguments.* }}"),
+    Parameter("env", "object", default={}, description="Environment variables of the command."),
+    Parameter("arguments", "object", default={}, description="Values for ${{ parameters.arguments.* }}."),
 )
 
 _DRAFTS: tuple[TemplateDraft, ...] = (

@@ -155,10 +155,13 @@ class TooLarge(TensorFleetError):
 
 
 class Unavailable(TensorFleetError):
-    """A store is away for the moment."""
+    """A store is away for the moment. What was being written may have been stored or not."""
 
     code = "unavailable"
 
     def __init__(self, store: str, retry_after: int = 2) -> None:
-        super().__init__(f"{store} does not answer at the moment; nothing was accepted, try again in {retry_after} s.")
+        super().__init__(
+            f"{store} does not answer at the moment; try again in {retry_after} s. Whether a change was made is not "
+            "known: look first, or send it again with the same Idempotency-Key."
+        )
         self.store, self.retry_after = store, retry_after

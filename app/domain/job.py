@@ -116,7 +116,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The whole job. Durations in seconds, times UTC with milliseconds."""
+    """The whole job. Durations in seconds, times UTC with milliseconds. `secrets`: parameters never to be shown."""
 
     id: str
     name: str
@@ -144,6 +144,7 @@ class Job:
     limits: tuple[str, ...] = ()
     preemptible: bool = False
     resume: str | None = None
+    secrets: tuple[str, ...] = ()
     start_after: datetime | None = None
     queue_deadline: float | None = None
     queued_at: datetime | None = None

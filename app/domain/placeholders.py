@@ -8,7 +8,7 @@ can smuggle in a placeholder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import orjson
 
@@ -16,6 +16,8 @@ from app.domain.json import Json
 from app.domain.nearest import nearest_name
 
 _PLACEHOLDER = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+ROOTS_OF_A_RUN = ("inputs", "steps")
+"""First names of what only a run knows."""
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 
 
@@ -38,6 +40,17 @@ def placeholders(value: Json) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from placeholders(inner)
+
+
+def unresolved(value: Json, roots: Mapping[str, Json], later: Iterable[str] = ()) -> Iterator[BadPlaceholder]:
+    """What is wrong with the placeholders of a value; those whose first name is in `later` are not judged yet."""
+    for path in placeholders(value):
+        if path.split(".")[0].strip() in later:
+            continue
+        try:
+            _look_up(path, roots)
+        except BadPlaceholder as problem:
+            yield problem
 
 
 def substitute(value: Json, roots: Mapping[str, Json]) -> Json:

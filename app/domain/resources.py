@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from app.domain.errors import FieldError
 
@@ -66,6 +67,12 @@ class Vector:
         """Per dimension in which `room` is too small: how much is missing, in units."""
         pairs = zip(DIMENSIONS, self.parts(), room.parts(), strict=True)
         return {d: _plain((need - have) / _SCALE[d]) for d, need, have in pairs if need > have}
+
+
+DEFAULT_REQUEST: Mapping[str, float] = MappingProxyType(
+    {"cpu_cores": 1, "memory_gb": 1, "gpu_count": 0, "storage_gb": 1}
+)
+"""What a template asks for that says nothing: no job runs without an allocation."""
 
 
 def total(vectors: Iterator[Vector] | list[Vector] | tuple[Vector, ...]) -> Vector:

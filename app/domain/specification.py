@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from app.domain.datasets import check_reference, check_target
-from app.domain.environment import forbidden_env
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_object_id
 from app.domain.job import EXECUTORS, INLINE_STEPS, DependencyType, Job
@@ -22,6 +20,7 @@ from app.domain.resources import Vector, largest_misfit, request_errors
 from app.domain.retry import RETRYABLE, RetryPolicy
 from app.domain.states import JobStatus
 from app.domain.step_catalog import STEP_PARAMETERS
+from app.domain.step_checks import read_by_steps, step_errors
 from app.domain.templates import Step, Template, canonical_parameters, resolve_parameters
 from app.domain.transitions import Stamp, first_entry
 
@@ -57,11 +56,13 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class SubmitPolicy:
-    """What the service's settings and its nodes add. `capacities`: of every node that ever registered."""
+    """What the service's settings and its nodes add. `capacities`: of every node that ever registered; `torch`: one of
+    them has it, or none ever registered."""
 
     job_timeout: timedelta
     retry_attempts: int
     capacities: tuple[Vector, ...] = ()
+    torch: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +87,14 @@ def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Sp
     parameters: dict[str, Json] = {}
     try:
         parameters = resolve_parameters(template, request.parameters)
-        _check_dataset(parameters)
+        errors.extend(step_errors(template, parameters))
+        errors.extend(_node_errors(template, parameters, policy))
     except Invalid as invalid:
         errors.extend(invalid.errors)
     resources, resource_errors = _resources(request, template, policy)
     errors.extend(resource_errors)
     executor = request.executor or template.executor
     errors.extend(_executor_errors(executor, template))
-    errors.extend(_command_errors(template, parameters))
     if errors:
         raise Invalid(errors)
     return Specification(
@@ -111,15 +112,21 @@ def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Sp
 
 
 def _name(request: JobRequest, template: Template, parameters: Mapping[str, Json]) -> str:
-    return semantic_name(template.id, parameters, canonical_parameters(template, request.parameters))
+    hidden = template.schema.secrets
+    asked = canonical_parameters(template, request.parameters)
+    return semantic_name(template.id, _without(parameters, hidden), _without(asked, hidden))
 
 
-def _check_dataset(parameters: Mapping[str, Json]) -> None:
-    """What can be known of the data set without reading it. Raises BadDataset."""
-    name, target = parameters.get("dataset_name"), parameters.get("target_column")
-    if isinstance(name, str):
-        check_reference(name)
-        check_target(name, target if isinstance(target, str) else None)
+def _without(parameters: Mapping[str, Json], names: tuple[str, ...]) -> Mapping[str, Json]:
+    return {k: v for k, v in parameters.items() if k not in names} if names else parameters
+
+
+def _node_errors(template: Template, parameters: Mapping[str, Json], policy: SubmitPolicy) -> Iterator[FieldError]:
+    """What no node here could run."""
+    if policy.torch or parameters.get("algorithm") != "cnn":
+        return
+    if "algorithm" in read_by_steps(template):
+        yield FieldError("parameters.algorithm", "cnn needs torch, which no node has; install it on one, or take dnn")
 
 
 def _request_errors(request: JobRequest) -> Iterator[FieldError]:
@@ -197,22 +204,6 @@ def _executor_errors(executor: str, template: Template) -> Iterator[FieldError]:
             yield FieldError("executor", f"inline takes only light steps, not {step}; use process")
 
 
-def _command_errors(template: Template, parameters: Mapping[str, Json]) -> Iterator[FieldError]:
-    """Environment names that a command must not set, from the template's steps and from the `env` parameter."""
-    for n, step in enumerate(template.execution_steps):
-        for name in forbidden_env(step.env):
-            yield FieldError(f"execution_steps[{n}].env.{name}", "this variable may not be set for a command")
-    env = parameters.get("env")
-    if isinstance(env, Mapping):
-        for name in forbidden_env(env):
-            yield FieldError(f"parameters.env.{name}", "this variable may not be set for a command")
-    command = parameters.get("command")
-    if isinstance(command, list) and (not command or not all(isinstance(a, str) for a in command)):
-        yield FieldError(
-            "parameters.command", 'must be a list of strings such as ["python", "train.py"], never a shell line'
-        )
-
-
 def _steps(template: Template, parameters: Mapping[str, Json], policy: SubmitPolicy) -> tuple[Step, ...]:
     """The steps to run, every timeout filled in; the `command` template takes its command from its parameters."""
     fallback = policy.job_timeout.total_seconds()
@@ -221,7 +212,7 @@ def _steps(template: Template, parameters: Mapping[str, Json], policy: SubmitPol
         command, env = step.command, dict(step.env)
         if step.step == "command" and command is None:
             command = tuple(parameters.get("command") or ())
-            env = {str(k): str(v) for k, v in (parameters.get("env") or {}).items()}
+            env = dict(parameters.get("env") or {})
         out.append(Step(step.step, step.timeout or fallback, command, env))
     return tuple(out)
 
@@ -272,6 +263,7 @@ def build_job(
         limits=request.limits,
         preemptible=request.preemptible,
         resume=specification.template.resume,
+        secrets=specification.template.schema.secrets,
         start_after=request.start_after,
         queue_deadline=request.queue_deadline,
         queued_at=stamp.at if eligible else None,

@@ -64,7 +64,7 @@ _ESTIMATOR = (
     Parameter("batch_size", "integer", minimum=1, maximum=1_000_000, description="Rows a gradient step (dnn, cnn)."),
     Parameter("learning_rate", "number", minimum=0, description="Step size (gradient_boosting, dnn, cnn)."),
     Parameter("max_iter", "integer", minimum=1, maximum=10_000_000, description="Most iterations of the solver."),
-    Parameter("C", "number", minimum=0, description="Inverse strength of regularisation (svm, logistic_regression)."),
+    Parameter("C", "number", minimum=1e-9, description="Inverse regularisation strength (svm, logistic_regression)."),
     Parameter("kernel", "string", options=("linear", "poly", "rbf", "sigmoid"), description="Kernel (svm)."),
     Parameter("degree", "integer", minimum=0, maximum=20, description="Degree of the polynomial kernel (svm)."),
     Parameter("gamma", "number", minimum=0, description="Kernel coefficient (svm); 'scale' when left out."),
@@ -107,4 +107,7 @@ STEP_PARAMETERS: Mapping[str, tuple[Parameter, ...]] = MappingProxyType(
         "noop": (),
     }
 )
+TRAINS_MODEL = frozenset({"model_training"})
+NEEDS_MODEL = frozenset({"model_evaluation", "model_storage", "batch_inference"})
+"""Steps that leave a model to those after them, and steps that need one: theirs, or the parameter `model`."""
 BUILT_IN_STEPS = tuple(STEP_PARAMETERS)

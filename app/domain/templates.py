@@ -6,7 +6,6 @@ immutable, a job pins one and stores the resolved result. Objects merge deep, li
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +14,8 @@ from typing import Any
 from app.domain.errors import FieldError, Invalid
 from app.domain.json import Json, deep_merge
 from app.domain.nearest import nearest_name, unknown_name
+from app.domain.patterns import matches, pattern_fault
+from app.domain.resources import DEFAULT_REQUEST
 
 PARAMETER_TYPES = ("string", "integer", "number", "boolean", "object", "array", "secret")
 
@@ -102,6 +103,7 @@ class Schema:
     names: frozenset[str]
     defaults: Mapping[str, Json]
     required: tuple[Parameter, ...]
+    secrets: tuple[str, ...]
 
     @classmethod
     def of(cls, parameters: tuple[Parameter, ...], defaults: Mapping[str, Json]) -> Schema:
@@ -112,6 +114,7 @@ class Schema:
             names=frozenset(name for p in parameters for name in (p.name, *p.aliases)),
             defaults=deep_merge(declared, defaults),
             required=tuple(p for p in parameters if p.required),
+            secrets=tuple(p.name for p in parameters if p.type == "secret"),
         )
 
 
@@ -148,7 +151,9 @@ def derive(
         base_version=base.version if base else None,
         parameters=parameters,
         default_parameters=defaults,
-        resource_requirements={**(base.resource_requirements if base else {}), **draft.resource_requirements},
+        resource_requirements=deep_merge(
+            base.resource_requirements if base else DEFAULT_REQUEST, draft.resource_requirements
+        ),
         execution_steps=steps,
         executor=_first(draft.executor, base and base.executor, "process"),
         retry_policy={**(base.retry_policy if base else {}), **draft.retry_policy},
@@ -209,12 +214,9 @@ def _parameter_errors(parameter: Parameter, path: str) -> Iterator[FieldError]:
         message, near = unknown_name("type", parameter.type, PARAMETER_TYPES)
         yield FieldError(f"{path}.type", message, near)
         return
-    if parameter.pattern is not None:
-        try:
-            re.compile(parameter.pattern)
-        except re.error as error:
-            yield FieldError(f"{path}.pattern", f"not a regular expression: {error}")
-            return
+    if parameter.pattern is not None and (wrong := pattern_fault(parameter.pattern)):
+        yield FieldError(f"{path}.pattern", f"not a regular expression that can be matched in linear time: {wrong}")
+        return
     if parameter.default is not None:
         yield from value_errors(parameter, parameter.default, f"{path}.default")
 
@@ -247,7 +249,7 @@ def value_errors(parameter: Parameter, value: Json, path: str) -> Iterator[Field
         yield FieldError(path, f"must be at least {parameter.minimum:g}, got {checked:g}")
     elif parameter.maximum is not None and checked > parameter.maximum:
         yield FieldError(path, f"must be at most {parameter.maximum:g}, got {checked:g}")
-    elif parameter.pattern is not None and not re.fullmatch(parameter.pattern, checked[:1000]):
+    elif parameter.pattern is not None and not matches(parameter.pattern, checked):
         yield FieldError(path, f"must match {parameter.pattern}")
 
 

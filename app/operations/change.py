@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from app.domain.errors import NotFound, StaleJob
+import structlog
+
+from app.domain.errors import NotFound, StaleJob, Unavailable
 from app.domain.job import Job
 from app.domain.transitions import SYSTEM, Change, Stamp, apply
 from app.operations.advance import decide_dependants
 from app.operations.effects import Moved, carry_out
 from app.services import Services
 
+log = structlog.get_logger()
 TRIES = 3
 Decide = Callable[[Job, Stamp], Change | None]
 
@@ -39,13 +42,17 @@ async def transition(services: Services, job_id: str, decide: Decide, actor: str
 async def commit_all(services: Services, pairs: Sequence[tuple[Job, Change]]) -> list[Job | None]:
     """Commit changes decided on loaded jobs; per pair the job after it, or None where the race was lost.
 
-    The effects are done when this returns, and every dependant down the graph has been moved.
+    The effects are done when this returns, and every dependant down the graph has been moved. A store that goes away
+    after the commit fails none of it: what could not follow is the reconciler's.
     """
     results, moved = await _commit(services, pairs)
-    while moved:
-        ended = [m.after.id for m in moved if m.after.terminal]
-        following = await decide_dependants(services, ended) if ended else []
-        _, moved = await _commit(services, following)
+    try:
+        while moved:
+            ended = [m.after.id for m in moved if m.after.terminal]
+            following = await decide_dependants(services, ended) if ended else []
+            _, moved = await _commit(services, following)
+    except Unavailable as error:
+        log.warning("dependants.postponed", ended=len(ended), store=error.store)
     return results
 
 

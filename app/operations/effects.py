@@ -1,7 +1,7 @@
 """What follows from a won change. Each effect is a hint or idempotent, so a crash before it is repaired by the
-reconciler.
+reconciler; a run summary alone is then missing, which only statistics see.
 
-Therefore none of them may fail the change that is already durable: a store that is away is logged, and that is all.
+Therefore none of them may fail the change that is already durable: whatever goes wrong is logged, and that is all.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from app.domain.ports import ROOM_BELL
 from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
 from app.domain.states import ON_NODE, JobStatus
+from app.operations.hints import hinted
 from app.services import Services
 
 log = structlog.get_logger()
@@ -60,9 +61,9 @@ async def carry_out(services: Services, moved: Sequence[Moved]) -> None:
     if ended:
         work += [_attempt("run_summary", services.runs.insert(_summary(m))) for m in ended]
     if entered:
-        work.append(_attempt("enqueue", services.queue.enqueue(entered)))
+        work.append(hinted("enqueue", services.queue.enqueue(entered)))
     if left:
-        work.append(_attempt("dequeue", services.queue.dequeue(left)))
+        work.append(hinted("dequeue", services.queue.dequeue(left)))
     await asyncio.gather(*work)
     if freed:
         await services.bells.ring(ROOM_BELL)
@@ -73,6 +74,8 @@ async def _attempt(name: str, effect: Awaitable[object]) -> None:
         await effect
     except Unavailable as error:
         log.warning("effect.postponed", effect=name, store=error.store)
+    except Exception:
+        log.exception("effect.failed", effect=name)
 
 
 async def _release(services: Services, freed: Sequence[Moved]) -> None:

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from app.domain.dependencies import Waits
 from app.domain.errors import Unavailable
 from app.domain.estimates import Estimate, start_estimate
@@ -16,9 +14,9 @@ from app.domain.job import Job
 from app.domain.records import Board, Place
 from app.domain.states import JobStatus
 from app.operations.advance import verdicts_on
+from app.operations.hints import hinted
 from app.services import Services
 
-log = structlog.get_logger()
 BOARD_MAX_AGE = 0.25
 
 
@@ -50,13 +48,10 @@ async def recent_board(services: Services) -> Board | None:
 
 
 async def _places(services: Services, queued: list[str]) -> tuple[dict[str, Place], Board | None]:
-    if not queued:
-        return {}, None
-    try:
+    async def found() -> tuple[dict[str, Place], Board | None]:
         return await services.queue.locate(queued), await recent_board(services)
-    except Unavailable as error:
-        log.warning("inspect.without_places", store=error.store)
-        return {}, None
+
+    return (await hinted("places", found()) if queued else None) or ({}, None)
 
 
 def _view(services: Services, job: Job, place: Place | None, board: Board | None, waits: Waits | None) -> JobView:

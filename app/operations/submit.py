@@ -11,30 +11,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-import structlog
-
-from app.domain.errors import FieldError, Invalid, Unavailable
+from app.domain.errors import FieldError, Invalid
 from app.domain.estimates import Estimate, start_estimate
 from app.domain.ids import new_job_id
 from app.domain.job import Job
 from app.domain.naming import suffixed
-from app.domain.nearest import unknown_name
 from app.domain.priority import RANK
 from app.domain.queueing import ticket_of
 from app.domain.records import Place, StoredAnswer
-from app.domain.resources import Vector
-from app.domain.specification import JobRequest, Specification, SubmitPolicy, build_job, specify
+from app.domain.specification import JobRequest, Specification, build_job
 from app.domain.states import JobStatus
-from app.domain.templates import Template
 from app.operations.advance import decide_waiting
 from app.operations.change import commit_all
+from app.operations.hints import hinted
 from app.operations.inspect import recent_board
 from app.operations.once import Answer, IdempotencyKey, earlier_answer, replay
+from app.operations.plan import plan
 from app.services import Services
 
-log = structlog.get_logger()
 _ties = count()
-CAPACITIES_MAX_AGE = 1.0
+PREVIEW_ID = "job_preview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +42,21 @@ class Submitted:
     estimate: Estimate | None
 
 
-async def plan(services: Services, request: JobRequest) -> Specification:
-    """What would be stored. Raises Invalid with every error of the request, NotFound-like ones included."""
-    template = await _template(services, request.template)
-    capacities = await services.recent.get("capacities", lambda: _capacities(services), CAPACITIES_MAX_AGE)
-    limits = services.settings.limits
-    policy = SubmitPolicy(limits.job_timeout, limits.retry_attempts, capacities)
-    return specify(request, template, policy)
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a submit would store now, and where the job would stand; its id and name are not given out."""
+
+    specification: Specification
+    submitted: Submitted
+
+
+async def preview(services: Services, request: JobRequest) -> Preview:
+    """Everything that a submit does before it writes. Raises Invalid as a submit does."""
+    specification = await plan(services, request)
+    eligible = await _eligible(services, request)
+    name = specification.base_name
+    job = build_job(specification, job_id=PREVIEW_ID, name=name, eligible=eligible, stamp=services.stamp())
+    return Preview(specification, await _foretell(services, job))
 
 
 async def submit(
@@ -76,21 +80,6 @@ async def submit(
         return replay(taken, key)
     await _enter(services, job)
     return Answer(201, body)
-
-
-async def _template(services: Services, template_id: str) -> Template:
-    template = await services.templates.get(template_id)
-    if template is None:
-        known = [t.id for t in await services.templates.all()]
-        message, near = unknown_name("template", template_id, known)
-        raise Invalid.one("template", message, code="unknown_template", nearest=near)
-    return template
-
-
-async def _capacities(services: Services) -> tuple[Vector, ...]:
-    """Of every node that registered, and of those that the autoscaler may create."""
-    possible = [Vector.from_units(kind.model_dump()) for kind in services.settings.capacity.node_types.values()]
-    return (*(node.capacity for node in await services.nodes.all()), *possible)
 
 
 async def _new_job(services: Services, specification: Specification, actor: str) -> Job:
@@ -129,32 +118,39 @@ async def _enter(services: Services, job: Job) -> Submitted:
     """After the insert: into the index, or one more look at the parents, one of which may have ended meanwhile."""
     if job.status is JobStatus.SUBMITTED:
         if job.dependencies:
-            await commit_all(services, await decide_waiting(services, [job]))
+            await hinted("look_again", _look_again(services, job))
         return Submitted(job, None, None)
-    try:
-        [place] = await services.queue.enqueue([ticket_of(job)])
-    except Unavailable as error:
-        log.warning("effect.postponed", effect="enqueue", store=error.store)
-        return Submitted(job, None, None)
-    return Submitted(job, place.position, await _estimate(services, place))
+    return await hinted("enqueue", _enqueue(services, job)) or Submitted(job, None, None)
+
+
+async def _look_again(services: Services, job: Job) -> None:
+    await commit_all(services, await decide_waiting(services, [job]))
+
+
+async def _enqueue(services: Services, job: Job) -> Submitted:
+    [place] = await services.queue.enqueue([ticket_of(job)])
+    return await _standing(services, job, place)
 
 
 async def _foretell(services: Services, job: Job) -> Submitted:
     """Where the job is about to stand, counted before it is there."""
     if job.status is JobStatus.SUBMITTED:
         return Submitted(job, None, None)
-    try:
-        lengths = await services.queue.lengths()
-    except Unavailable:
-        return Submitted(job, None, None)
+    return await hinted("foretell", _counted(services, job)) or Submitted(job, None, None)
+
+
+async def _counted(services: Services, job: Job) -> Submitted:
+    lengths = await services.queue.lengths()
     own = RANK[job.effective_priority]
     ahead = sum(n for priority, n in lengths.items() if RANK[priority] <= own)
     place = Place(ahead + 1, lengths.get(job.effective_priority, 0) + 1, ahead + 1, "")
-    return Submitted(job, place.position, await _estimate(services, place))
+    return await _standing(services, job, place)
 
 
-async def _estimate(services: Services, place: Place) -> Estimate | None:
+async def _standing(services: Services, job: Job, place: Place) -> Submitted:
     board = await recent_board(services)
     if board is None:
-        return None
-    return start_estimate(board.forecast, place.bucket_id, place.place, place.position, services.clock.now())
+        return Submitted(job, place.position, None)
+    now = services.clock.now()
+    estimate = start_estimate(board.forecast, place.bucket_id, place.place, place.position, now)
+    return Submitted(job, place.position, estimate)

@@ -33,11 +33,15 @@ MOST_ASIDE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a cycle did. `futile`: jobs wait and none could be placed; `again`: another may place more at once;
-    `untold`: seconds until a changed board is due."""
+    """What a cycle did.
+
+    `futile`: jobs wait and none could be placed; `deserted`: no node takes work; `again`: another cycle may place more
+    at once; `untold`: seconds until a changed board is due.
+    """
 
     placed: int
     futile: bool
+    deserted: bool
     again: bool
     untold: float | None
 
@@ -70,7 +74,8 @@ class Cycle:
             untold = await self._explain(snapshot, committed, mended)
         self._metrics.last_cycle.set(self._services.clock.now().timestamp())
         placed = len(committed.placed)
-        return Outcome(placed, bool(heads) and not placed, planned.capped or committed.dropped > 0 or mended > 0, untold)
+        again = planned.capped or committed.dropped > 0 or mended > 0
+        return Outcome(placed, bool(heads) and not placed, not snapshot.ready, again, untold)
 
     async def _snapshot(self, heads: Sequence[BucketHead]) -> Snapshot:
         """Nodes, and of each bucket as many members as could be placed."""

@@ -96,9 +96,16 @@ class CycleLoop(Loop):
             log.exception("cycle.failed")
             return self._failed("error", error)
         self._failures, self.trouble, self.ended_at = 0, None, time.monotonic()
-        rest = min(LONGEST_REST, FUTILE_REST * (self.ended_at - began))
-        self._gap = max(LEAST_GAP, rest) if outcome.futile else LEAST_GAP
+        self._gap = self._gap_after(outcome, self.ended_at - began)
         return self._rest(outcome)
+
+    def _gap_after(self, outcome: Outcome, took: float) -> float:
+        """Seconds for which further jobs gather; what brings room is answered at once."""
+        if not outcome.futile:
+            return LEAST_GAP
+        if outcome.deserted:
+            return self._services.settings.scheduler.interval.total_seconds()
+        return max(LEAST_GAP, min(LONGEST_REST, FUTILE_REST * took))
 
     def _rest(self, outcome: Outcome) -> float:
         interval = self._services.settings.scheduler.interval.total_seconds()

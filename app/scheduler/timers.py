@@ -73,14 +73,18 @@ class Timers:
                 limit *= 2
 
     async def _apply(self, due: Sequence[Job]) -> int:
-        """Change each; answers how many were changed."""
+        """Change each; answers how many were changed. A job that cannot be decided on keeps no other waiting."""
         now = self._services.clock.now()
         judge = Judge(await self._empty_queue()) if any(j.status is JobStatus.QUEUED for j in due) else None
         pairs: list[tuple[Job, Change]] = []
         undecided: list[Job] = []
         for job in due:
-            verdict = judge.reasons(ticket_of(job).bucket) if judge and job.status is JobStatus.QUEUED else ()
-            change = decide_due(job, now, verdict, self._services.stamp())
+            try:
+                verdict = judge.reasons(ticket_of(job).bucket) if judge and job.status is JobStatus.QUEUED else ()
+                change = decide_due(job, now, verdict, self._services.stamp())
+            except Exception:
+                log.exception("timers.bad_job", job_id=job.id)
+                continue
             if change is None:
                 undecided.append(job)
             else:

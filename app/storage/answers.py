@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.records import StoredAnswer
 from app.storage.failures import PATIENCE, answered, until_answered
-from app.storage.mongo import Database, Document
+from app.storage.mongo import Collection, Database, Document
+
+MAJORITY_SECONDS = 0.01
+"""Pause before another look for what the primary has and the majority has not confirmed yet."""
 
 
 def answer_document(answer: StoredAnswer) -> Document:
@@ -30,6 +34,28 @@ def answer_from(document: Mapping[str, Any]) -> StoredAnswer:
     )
 
 
+async def insert_once(
+    insert: Callable[[], Awaitable[object]], answers: Collection, answer: StoredAnswer, patience: float
+) -> StoredAnswer | None:
+    """Have `insert` store the answer; the earlier one when its key is taken, None when this very answer is stored.
+
+    An insert that was not answered and is sent again meets its own key. Another holder may not be readable yet, while
+    its write stands at the primary and waits for the majority; to call that "not taken" would lose what came with ours.
+    """
+    while True:
+        try:
+            await until_answered(insert, patience)
+        except DuplicateKeyError:
+            with answered():
+                found = await answers.find_one({"_id": answer.key})
+            if found is not None:
+                earlier = answer_from(found)
+                return None if earlier == answer else earlier
+            await asyncio.sleep(MAJORITY_SECONDS)
+        else:
+            return None
+
+
 class MongoAnswerStore:
     """`AnswerStore` over the collection `answers`."""
 
@@ -44,9 +70,4 @@ class MongoAnswerStore:
     async def put(self, answer: StoredAnswer) -> StoredAnswer | None:
         """See the port. Sent again after a lost answer it meets itself, which is no earlier answer."""
         document = answer_document(answer)
-        try:
-            await until_answered(lambda: self._answers.insert_one(document), self._patience)
-        except DuplicateKeyError:
-            earlier = await self.get(answer.key)
-            return None if earlier == answer else earlier
-        return None
+        return await insert_once(lambda: self._answers.insert_one(document), self._answers, answer, self._patience)

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -20,14 +21,14 @@ from typing import BinaryIO
 
 import orjson
 
-from app.domain.errors import NotFound
+from app.domain.errors import NotFound, Unavailable
 from app.domain.ids import is_object_id
 from app.domain.records import ArtifactInfo
 from app.storage.files import BLOCK, checked_blocks, newest_by_name
 
 
 class DirectoryArtifactStore:
-    """`ArtifactStore` over a folder. Raises OSError where the folder fails."""
+    """`ArtifactStore` over a folder. Raises Unavailable where the folder fails: a share that is away, a full disk."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -37,19 +38,25 @@ class DirectoryArtifactStore:
         folder = self._folder(info.job_id, info.kind)
         if folder is None:
             raise NotFound("job", info.job_id)
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        with _reachable():
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         part = folder / f".{os.urandom(8).hex()}.part"
         try:
             await _copy(checked_blocks(info, source), part)
-            await asyncio.to_thread(part.replace, folder / info.sha256)
-            await asyncio.to_thread(_describe, info, part, folder / _description(info))
+            with _reachable():
+                await asyncio.to_thread(part.replace, folder / info.sha256)
+                await asyncio.to_thread(_describe, info, part, folder / _description(info))
         finally:
-            await asyncio.to_thread(part.unlink, missing_ok=True)
+            with _reachable():
+                await asyncio.to_thread(part.unlink, missing_ok=True)
 
     async def list(self, job_id: str, kind: str = "artifact") -> list[ArtifactInfo]:
         """By name."""
         folder = self._folder(job_id, kind)
-        return [] if folder is None else newest_by_name(await asyncio.to_thread(_described, folder))
+        if folder is None:
+            return []
+        with _reachable():
+            return newest_by_name(await asyncio.to_thread(_described, folder))
 
     async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None:
         return next((info for info in await self.list(job_id, kind) if info.name == name), None)
@@ -58,18 +65,28 @@ class DirectoryArtifactStore:
         """The bytes in blocks. Raises NotFound when it is gone."""
         folder = self._folder(info.job_id, info.kind)
         try:
-            file = await asyncio.to_thread(_opened, folder and folder / info.sha256)
+            with _reachable():
+                file = await asyncio.to_thread(_opened, folder and folder / info.sha256)
         except FileNotFoundError:
             raise NotFound("artifact", info.name) from None
-        try:
-            while block := await asyncio.to_thread(file.read, BLOCK):
+        with file:
+            while block := await _next_block(file):
                 yield block
-        finally:
-            file.close()
 
     def _folder(self, job_id: str, kind: str) -> Path | None:
         """None for what can be no id, and so must not become part of a path."""
         return self._root / job_id / kind if is_object_id(job_id) and is_object_id(kind) else None
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Raises Unavailable where the folder fails inside; a file that is missing is no failure of the folder."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unavailable("ARTIFACT_DIR") from error
 
 
 def _description(info: ArtifactInfo) -> str:
@@ -82,19 +99,36 @@ def _opened(path: Path | None) -> BinaryIO:
     return path.open("rb")
 
 
+async def _next_block(file: BinaryIO) -> bytes:
+    with _reachable():
+        return await asyncio.to_thread(file.read, BLOCK)
+
+
 async def _copy(blocks: AsyncIterator[bytes], target: Path) -> None:
-    file = await asyncio.to_thread(target.open, "wb")
+    """Whole on the disk when it returns. What is wrong with the source is raised as it is."""
+    with _reachable():
+        descriptor = await asyncio.to_thread(os.open, target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         async for block in blocks:
-            await asyncio.to_thread(file.write, block)
-        file.flush()
-        await asyncio.to_thread(os.fsync, file.fileno())
+            with _reachable():
+                await asyncio.to_thread(_write_whole, descriptor, block)
+        with _reachable():
+            await asyncio.to_thread(os.fsync, descriptor)
     finally:
-        file.close()
+        os.close(descriptor)
+
+
+def _write_whole(descriptor: int, block: bytes) -> None:
+    left = memoryview(block)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def _describe(info: ArtifactInfo, part: Path, place: Path) -> None:
-    part.write_bytes(orjson.dumps(asdict(info)))
+    with part.open("wb") as file:
+        file.write(orjson.dumps(asdict(info)))
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(place)
 
 

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 SILENCE = 15.0
 PONG = 5.0
+RING_SECONDS = 1.0
+"""Longest wait for a ring to be taken: who rings has more to do than to wait for a silent Redis."""
 PATIENCE = 2.0
 """Seconds that a new listener waits for its subscription; then it goes on without, and gets it with the connection."""
 BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -48,8 +50,9 @@ class RedisBells:
 
     async def ring(self, name: str) -> None:
         try:
-            await answer(self._redis.publish(self._prefix + name, ""))
-        except Unavailable:
+            async with asyncio.timeout(RING_SECONDS):
+                await answer(self._redis.publish(self._prefix + name, ""))
+        except (Unavailable, TimeoutError):
             log.debug("bell.silent", bell=name)
 
     @asynccontextmanager

@@ -182,6 +182,7 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "tags": list,
     "limits": list,
     "gpu_indices": list,
+    "secrets": list,
 }
 """How each attribute that is not stored as it is becomes part of a document."""
 
@@ -223,6 +224,7 @@ def job_from(d: Mapping[str, Any]) -> Job:
         tags=tuple(d["tags"]),
         limits=tuple(d["limits"]),
         gpu_indices=tuple(d["gpu_indices"]),
+        secrets=tuple(d.get("secrets", ())),
         paused_from=None if d["paused_from"] is None else JobStatus(d["paused_from"]),
         control=None if d["control"] is None else Control(**d["control"]),
         error=None if d["error"] is None else JobError(**(d["error"] | {"log_tail": tuple(d["error"]["log_tail"])})),
@@ -242,10 +244,10 @@ def change_update(change: Change, subject: Mapping[str, Any]) -> Document:
 
 
 def search_terms(job: Job) -> list[str]:
-    """Lower-case texts: the name from each of its words on, tags, and parameters that are short texts."""
+    """Lower-case texts: the name from each of its words on, tags, short texts among the parameters, no secrets."""
     name = job.name.lower()
     names = [name[start:] for start in _word_starts(name)]
-    texts = [v.lower() for v in job.parameters.values() if isinstance(v, str)]
+    texts = [v.lower() for k, v in job.parameters.items() if isinstance(v, str) and k not in job.secrets]
     terms = (*names, *(t.lower() for t in job.tags), *texts)
     return list(dict.fromkeys(t[:MAX_TERM] for t in terms if t))[:MAX_TERMS]
 

@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 ANSWERS_KEPT = timedelta(hours=24)
 LOGS_KEPT = timedelta(days=7)
+METRICS_KEPT = timedelta(days=30)
 UP, DOWN = 1, -1
 NEWEST = (("submitted_at", DOWN), ("_id", DOWN))
 _CHANGED = frozenset({85, 86})
@@ -57,7 +58,6 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _present("by_workflow", "workflow_id", *NEWEST),
         _present("on_node", "node_id", ("status", UP)),
         _index("counted", ("status", UP), ("effective_priority", UP), ("queued_at", UP), ("submitted_at", UP)),
-        _index("last_at", ("last.at", UP)),
         _index("started_at", ("started_at", DOWN), partialFilterExpression={"started_at": {"$type": "date"}}),
         _while("waiting_on", "SUBMITTED", ("dependencies", UP)),
         _while("start_after", "SUBMITTED", ("start_after", DOWN)),
@@ -65,29 +65,38 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _while("scheduled_at", "SCHEDULED", ("scheduled_at", UP)),
         _while("deadline", values(DEADLINES), ("deadline", UP)),
     ),
-    "nodes": (_index("last_at", ("last.at", UP)),),
     "answers": (_index("kept", ("at", UP), expireAfterSeconds=int(ANSWERS_KEPT.total_seconds())),),
     "runs": (
         _index("durations", ("template", UP), ("outcome", UP), ("finished_at", DOWN)),
+        _index("of_node", ("outcome", UP), ("node_id", UP)),
         _index("of_job", ("job_id", UP), ("run_no", UP)),
     ),
     "logs": (
         _index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),
         _index("kept", ("at", UP), expireAfterSeconds=int(LOGS_KEPT.total_seconds())),
     ),
-    "metrics": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
+    "metrics": (
+        _index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),
+        _index("kept", ("first", UP), expireAfterSeconds=int(METRICS_KEPT.total_seconds())),
+    ),
     "artifacts.files": (
         _index("filename_1_uploadDate_1", ("filename", UP), ("uploadDate", UP)),
         _index("of_job", ("metadata.job_id", UP), ("metadata.kind", UP)),
     ),
     "artifacts.chunks": (_index("files_id_1_n_1", ("files_id", UP), ("n", UP), unique=True),),
 }
-"""By collection. What is found by `_id` alone (leases, templates, datasets, names) needs none."""
+"""By collection. What is found by `_id` alone (nodes, leases, templates, datasets, names) needs none."""
+
+POLL_INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "jobs": (_index("last_at", ("last.at", UP)),),
+    "nodes": (_index("last_at", ("last.at", UP)),),
+}
+"""What the feed asks by where it must poll. Every transition pays for them, so they are made when polling begins."""
 
 
-async def ensure_indexes(database: Database) -> None:
+async def ensure_indexes(database: Database, indexes: Mapping[str, Sequence[IndexModel]] = INDEXES) -> None:
     """Make every index exist as it stands here. Raises Unavailable."""
-    for name, models in INDEXES.items():
+    for name, models in indexes.items():
         for model in models:
             await _ensure(database[name], model)
 

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from pymongo.errors import DuplicateKeyError
 
 from app.domain.errors import Invalid, Unavailable
 from app.domain.job import Job, Progress
@@ -23,7 +22,7 @@ from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
 from app.domain.states import JobStatus
 from app.domain.transitions import Change
 from app.storage import job_queries
-from app.storage.answers import answer_document, answer_from
+from app.storage.answers import answer_document, insert_once
 from app.storage.documents import Document, job_document, job_from, progress_document, vector_from
 from app.storage.failures import PATIENCE, UNSTORABLE, answered, not_storable, until_answered
 from app.storage.gatherer import Gatherer
@@ -62,22 +61,16 @@ class MongoJobStore:
 
         try:
             async with asyncio.timeout(self._patience):
-                await until_answered(lambda: self._database.transaction(both), self._patience)
+                earlier = await insert_once(
+                    lambda: self._database.transaction(both), self._answers, answer, self._patience
+                )
         except TimeoutError as error:
             raise Unavailable("MongoDB") from error
         except UNSTORABLE as error:
             raise not_storable(error) from error
-        except DuplicateKeyError:
-            # A commit that was not answered and sent again meets its own key.
-            if await self.get(job.id) is None:
-                return await self._answer(answer.key)
-        self._subjects.remember(document)
-        return None
-
-    async def _answer(self, key: str) -> StoredAnswer | None:
-        with answered():
-            found = await self._answers.find_one({"_id": key})
-        return None if found is None else answer_from(found)
+        if earlier is None:
+            self._subjects.remember(document)
+        return earlier
 
     async def get(self, job_id: str) -> Job | None:
         [document] = await self._reads.add([job_id])
@@ -112,9 +105,9 @@ class MongoJobStore:
         wanted = job_queries.matching(query)
         if query.after is not None:
             wanted = {"$and": [wanted, await self._beyond(query, query.after)]}
-        jobs = await self._find(wanted, job_queries.order(query), query.limit + 1)
-        page = tuple(jobs[: query.limit])
-        return JobPage(page, page[-1].id if len(jobs) > query.limit else None)
+        documents = await self._documents(wanted, job_queries.order(query), query.limit + 1)
+        page, more = documents[: query.limit], len(documents) > query.limit
+        return JobPage(tuple(self._readable(page)), page[-1]["_id"] if more else None)
 
     async def _beyond(self, query: JobQuery, job_id: str) -> Document:
         with answered():
@@ -134,10 +127,6 @@ class MongoJobStore:
         asked = [self._find(wanted, order, limit) for wanted, order in job_queries.due(now)]
         jobs = {job.id: job for found in await asyncio.gather(*asked) for job in found}
         return list(jobs.values())[:limit]
-
-    async def unsettled(self, limit: int) -> list[Job]:
-        wanted = {"status": "SUBMITTED", "dependencies": {"$gt": ""}}
-        return await self._find(wanted, [("submitted_at", 1), ("_id", 1)], limit)
 
     async def scheduled_before(self, moment: datetime, limit: int) -> list[Job]:
         wanted = {"status": "SCHEDULED", "scheduled_at": {"$lt": moment}}
@@ -183,11 +172,16 @@ class MongoJobStore:
         return {Priority(row["_id"]): row["wait"] / 1000 for row in rows}
 
     async def _find(self, wanted: Document, order: Sequence[tuple[str, int]] = (), limit: int = 0) -> list[Job]:
+        return self._readable(await self._documents(wanted, order, limit))
+
+    async def _documents(self, wanted: Document, order: Sequence[tuple[str, int]], limit: int) -> list[Document]:
         cursor = self._jobs.find(wanted)
         if order:
             cursor = cursor.sort(order)
         with answered():
-            documents = await cursor.limit(limit).to_list(None)
+            return await cursor.limit(limit).to_list(None)
+
+    def _readable(self, documents: Sequence[Document]) -> list[Job]:
         return [job for job in map(self._loaded, documents) if job is not None]
 
     def _loaded(self, document: Document) -> Job | None:

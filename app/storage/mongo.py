@@ -4,8 +4,9 @@ The same code runs over Motor and over its successor, PyMongo's own async client
 answers directly (`aggregate`, `watch`, `close`), PyMongo answers something to await; the other way round for sessions.
 `_settled` takes either, so nothing above this file can tell them apart, and the move is a change of one default.
 
-Writes wait for the majority and reads see only what the majority holds, whatever the address says, since every promise
-of the service stands on that. Every wait is bounded: finding a server, connecting, an answer, a connection of the pool.
+Writes wait for the majority, and reads ask the primary for what the majority holds, whatever the address says, since
+every promise of the service stands on that: what one process was answered, the next read of any process sees. Every
+wait is bounded: finding a server, connecting, an answer, a connection of the pool.
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ T = TypeVar("T")
 Document = dict[str, Any]
 Driver = Literal["motor", "pymongo"]
 
-DURABLE: dict[str, Any] = {"w": "majority", "readConcernLevel": "majority", "retryWrites": True, "retryReads": True}
+DURABLE: dict[str, Any] = {
+    "w": "majority",
+    "readConcernLevel": "majority",
+    "readPreference": "primary",
+    "retryWrites": True,
+    "retryReads": True,
+}
 BOUNDS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 5_000,
     "connectTimeoutMS": 5_000,

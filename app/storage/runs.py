@@ -41,6 +41,7 @@ class MongoRunStore:
     """`RunStore` over the collection `runs`."""
 
     def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+        self._database = database
         self._runs = database["runs"]
         self._inserts = GroupedInserts(self._runs, patience)
 
@@ -52,3 +53,12 @@ class MongoRunStore:
         newest = self._runs.find(wanted, {"run_seconds": 1}).sort([("finished_at", -1)]).limit(limit)
         with answered():
             return [float(d["run_seconds"]) async for d in newest]
+
+    async def completed_by_node(self) -> dict[str, int]:
+        counts: list[Document] = [
+            {"$match": {"outcome": COMPLETED}},
+            {"$group": {"_id": "$node_id", "runs": {"$sum": 1}}},
+        ]
+        with answered():
+            rows = [row async for row in self._database.aggregate("runs", counts)]
+        return {row["_id"]: row["runs"] for row in rows if row["_id"] is not None}

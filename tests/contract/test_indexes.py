@@ -11,7 +11,7 @@ from app.domain.records import JobQuery
 from app.domain.states import JobStatus
 from app.storage import job_queries
 from app.storage.documents import job_document
-from app.storage.indexes import INDEXES, ensure_indexes
+from app.storage.indexes import INDEXES, POLL_INDEXES, ensure_indexes
 from app.storage.mongo import Database
 from tests.unit.domain.builders import NOW, a_job
 
@@ -37,6 +37,14 @@ async def test_one_that_was_changed_is_made_anew_and_others_are_left_alone(mongo
     assert found["kept"]["key"] == {"at": 1}
     assert found["kept"]["expireAfterSeconds"] == 86_400
     assert "theirs" in found
+
+
+@pytest.mark.parametrize(("collection", "days"), [("answers", 1), ("logs", 7), ("metrics", 30)])
+async def test_what_grows_with_every_run_is_dropped_in_time(mongo: Database, collection: str, days: int) -> None:
+    await ensure_indexes(mongo)
+    answer = await mongo.command("listIndexes", value=collection)
+    kept = {index["name"]: index.get("expireAfterSeconds") for index in answer["cursor"]["firstBatch"]}
+    assert kept["kept"] == days * 86_400
 
 
 def stages(plan: Any) -> set[str]:
@@ -68,7 +76,6 @@ def stages(plan: Any) -> set[str]:
             {"status": "SCHEDULED", "scheduled_at": {"$lt": NOW}}, [("scheduled_at", 1)], id="scheduled before"
         ),
         pytest.param({"node_id": "n", "status": {"$in": ["RUNNING"]}}, [], id="on node"),
-        pytest.param({"last.at": {"$gt": NOW}}, [("last.at", 1)], id="poll"),
         *(pytest.param(wanted, order, id=f"due by {order[0][0]}") for wanted, order in job_queries.due(NOW)),
     ],
 )
@@ -76,6 +83,17 @@ async def test_no_question_reads_or_sorts_the_whole_collection(
     mongo: Database, wanted: dict[str, Any], order: list[tuple[str, int]]
 ) -> None:
     await ensure_indexes(mongo)
+    await index_suffices(mongo, wanted, order)
+
+
+async def test_what_polling_asks_is_indexed_once_polling_begins(mongo: Database) -> None:
+    await ensure_indexes(mongo)
+    assert "last_at" not in await names(mongo, "jobs"), "every transition would pay for it"
+    await ensure_indexes(mongo, POLL_INDEXES)
+    await index_suffices(mongo, {"last.at": {"$gt": NOW}}, [("last.at", 1)])
+
+
+async def index_suffices(mongo: Database, wanted: dict[str, Any], order: list[tuple[str, int]]) -> None:
     await mongo["jobs"].insert_many([job_document(a_job().job) for _ in range(50)])
     query = {"find": "jobs", "filter": wanted, "sort": dict(order)}
     explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})

@@ -311,8 +311,6 @@ class TestSweeps:
         assert ids(await stores.jobs.waiting_on(["job_a"])) == [first.job.id]
         assert set(ids(await stores.jobs.waiting_on(["job_a", "job_b"]))) == {first.job.id, second.job.id}
         assert await stores.jobs.waiting_on([]) == []
-        assert ids(await stores.jobs.unsettled(5)) == sorted([first.job.id, second.job.id])
-        assert ids(await stores.jobs.unsettled(1)) == [min(first.job.id, second.job.id)]
 
     async def test_what_is_due(self, stores: Stores) -> None:
         now = NOW + timedelta(minutes=1)
@@ -428,6 +426,7 @@ class TestLast:
             await store.insert(builder.job)
         await mongo["jobs"].update_one({"_id": bad.job.id}, {"$unset": {"resources": ""}})
         assert (await store.find(JobQuery())).jobs == (good.job,)
+        assert (await store.find(JobQuery(limit=1))).next_after is not None, "the list goes on behind it"
         assert await asyncio.gather(store.get(good.job.id), store.get(bad.job.id)) == [good.job, None]
         assert [[t.job_id for t in tickets] async for tickets in store.queued_tickets()] == [[good.job.id]]
 

@@ -34,6 +34,16 @@ async def test_facts(mongo: Database) -> None:
     assert facts.set_name
 
 
+async def test_no_address_weakens_what_every_promise_stands_on(driver: Driver) -> None:
+    weak = "mongodb://127.0.0.1:1/?w=1&readConcernLevel=local&readPreference=secondaryPreferred&retryWrites=false"
+    handle = connect(weak, "db", driver=driver)
+    jobs = handle.raw["jobs"]
+    assert jobs.write_concern.document["w"] == "majority"
+    assert jobs.read_concern.level == "majority"
+    assert jobs.read_preference.name == "Primary"
+    await handle.close()
+
+
 async def test_times_are_aware_and_utc_everywhere(mongo: Database) -> None:
     assert (await mongo.command("hello"))["localTime"].tzinfo is UTC
     await MongoJobStore(mongo).insert(a_job().job)

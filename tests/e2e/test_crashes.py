@@ -6,7 +6,10 @@ Each protection has its negative control: the same crash without it does the har
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +128,31 @@ async def test_submits_are_accepted_without_redis_and_run_when_it_is_back(tmp_pa
         finally:
             await after.stop()
     await before.stop()
+
+
+@pytest.mark.timeout(180)
+async def test_submits_answer_while_redis_is_silent_and_run_when_it_speaks(tmp_path: Path, env: dict[str, str]) -> None:
+    """Silent is worse than away: every connection stands, and nothing is answered."""
+    server = Valkey(tmp_path / "valkey", free_port())
+    await server.start()
+    env = {**env, "REDIS_URL": server.url}
+    async with api(tmp_path, env) as served, worker(tmp_path, env, served):
+        async with Redis.from_url(server.url) as redis:
+            pid = int((await redis.info("server"))["process_id"])
+        running = (await served.submit({"template": "sleep", "parameters": {"seconds": 2}}))["job_id"]
+        await until(lambda: _has_status(served, running, "RUNNING"), 20, every=0.05)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            held = await submit_many(served, 20)
+            assert time.monotonic() - began < 4
+            assert (await served.ended(running, timeout=30))["status"] == "COMPLETED"
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        for job_id in held:
+            assert (await served.ended(job_id, timeout=30))["status"] == "COMPLETED"
+    await server.stop()
+
+
+async def _has_status(served: Api, job_id: str, status: str) -> bool:
+    return bool((await served.job(job_id))["status"] == status)

@@ -182,6 +182,18 @@ async def test_a_model_that_is_not_there_is_a_permanent_failure(cluster: Cluster
     )
 
 
+async def test_a_secret_that_a_run_prints_is_cut_out_of_what_is_kept(cluster: Cluster) -> None:
+    job = a_command("sh", "-c", "cat $TF_PARAMETERS; echo; echo the token is Geheim-1 >&2; exit 9")
+    job = replace(job, parameters={**job.parameters, "token": "Geheim-1"}, secrets=("token",))
+    [job] = await cluster.run(job)
+    assert job.secrets == ("token",)
+    log = await cluster.log(job.id)
+    assert log[-1] == "the token is ***"
+    assert '"token":"***"' in log[0]
+    assert job.error is not None and job.error.log_tail[-1] == "the token is ***"
+    assert "Geheim" not in job.error.message and "Geheim" not in str(job.history)
+
+
 async def test_output_files_and_metrics_of_a_command(cluster: Cluster) -> None:
     script = (
         'echo hello; echo there >&2; echo data > "$TF_ARTIFACTS/out.txt"; echo \'{"rows": 3}\' > "$TF_OUTPUTS";'
@@ -334,6 +346,34 @@ async def test_runs_of_a_worker_that_crashed_are_settled_at_its_return(services:
     async with a_worker(services) as cluster:
         job = await cluster.job(running.id)
         assert (job.status, job.history[-1].reason) == (JobStatus.RETRYING, "worker_lost")
+
+
+async def test_a_job_that_says_running_and_has_no_run_is_settled_at_the_beat(cluster: Cluster) -> None:
+    """Its claim was cut off, or its run was given up by an error of ours: the worker need not end for it."""
+    [live] = await cluster.submit(a_sleep(60))
+    await cluster.dispatch(live)
+    await cluster.running(live)
+    [orphan] = await cluster.submit(a_job("noop").job)
+    job = await cluster.job(orphan)
+    for decide in (lambda j, s: place(j, NODE, (), s), start):
+        [after] = await commit_all(cluster.services, [(job, decide(job, cluster.services.stamp()))])
+        assert after is not None
+        job = after
+    job = await cluster.ended(orphan, 6.0)
+    assert (job.status, job.history[-1].reason) == (JobStatus.RETRYING, "worker_lost")
+    assert (await cluster.job(live)).status is JobStatus.RUNNING
+
+
+async def test_a_claim_that_was_cut_off_by_the_stop_is_put_back(services: Services) -> None:
+    async with a_worker(services) as cluster:
+        [job_id] = await cluster.submit(a_job("noop").job)
+        cluster.worker._claims.closed = True
+        await cluster.dispatch(job_id)
+        job = await cluster.job(job_id)
+        await commit_all(services, [(job, start(job, services.stamp()))])
+    job = await cluster.job(job_id)
+    assert (job.status, job.history[-1].reason, job.attempt) == (JobStatus.QUEUED, "drained", 1)
+    assert not (await cluster.node()).allocations
 
 
 async def test_a_fenced_node_kills_its_runs_and_registers_anew(cluster: Cluster) -> None:

@@ -65,6 +65,7 @@ def test_atlas_is_asked_about_its_access_list() -> None:
         (port_taken(PortHolder(9000)), "another user's process"),
         (port_moved(PortHolder(8084, 7, "x"), 8085), "; using 8085."),
         (not_a_replica_set("mongodb://a:1"), "rs.initiate()"),
+        (mongodb_refused("mongodb+srv://u:p@nowhere.example", "The DNS name does not exist"), "Check the host name"),
         (no_embedded_mongodb("Darwin", "arm64"), "docker compose up -d mongo redis"),
         (embedded_failed("MongoDB", 14, ["disk on fire"]), "disk on fire"),
         (data_locked(".tensorfleet", 77), "pid 77"),

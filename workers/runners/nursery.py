@@ -35,6 +35,8 @@ from workers.warm import main as warm_main
 log = structlog.get_logger()
 _OWN_MODULES = ("workers.runners.nursery", "workers.runners.fork_server")
 _SERVER_GONE = 255
+DYING_SECONDS = 0.1
+"""A process that is killed closes its pipes some moments before it is seen dead."""
 T = TypeVar("T")
 
 
@@ -58,6 +60,13 @@ class Child:
         self._process.join()
         status = self._process.exitcode
         self._process.close()
+        if status == _SERVER_GONE:
+            self._loop.call_later(DYING_SECONDS, self._conclude, status)
+        else:
+            self._conclude(status)
+
+    def _conclude(self, status: int | None) -> None:
+        """A run may exit with 255 by itself, too: then its fork server lives."""
         lost = status == _SERVER_GONE and not _lives(self._server)
         if not self.ended.done():
             self.ended.set_result(None if lost else status)

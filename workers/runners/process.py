@@ -90,6 +90,7 @@ class _ProcessRun:
         watched = self._watch.add(child.pid, self._order.memory_mib, self._nursery.inherited_mib(), self._too_much)
         self._deadlines.begin()
         try:
+            remember_process(Path(self._order.specification["work_dir"]), child.pid)
             await self._until_ended(child)
         finally:
             self._deadlines.end()
@@ -104,9 +105,7 @@ class _ProcessRun:
         await read_into(log_in, printed)
         with report_out, log_out:
             specification = orjson.dumps(self._order.specification).decode()
-            child = await self._nursery.start_run(specification, report_out, log_out)
-        remember_process(Path(self._order.specification["work_dir"]), child.pid)
-        return child
+            return await self._nursery.start_run(specification, report_out, log_out)
 
     async def _until_ended(self, child: Child) -> None:
         child.ended.add_done_callback(lambda _: self._stopping.set())

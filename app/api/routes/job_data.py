@@ -13,7 +13,7 @@ from app.api.problems import STREAM, problems
 from app.api.routes.events import EventTypes, check_types
 from app.api.routes.jobs import load
 from app.api.routing import PREFIX, api_router
-from app.api.schemas.job_data import ArtifactList, JobLogs, JobMetrics
+from app.api.schemas.job_data import ArtifactList, JobLogs, JobMetricSeries
 from app.api.sse import EventStream, LogFollower, job_events, job_log_lines
 from app.api.views import artifact_view, log_line_view, metric_point_view
 from app.domain.errors import NotFound
@@ -58,7 +58,7 @@ async def get_job_logs(
     return json_response({"job_id": job_id, "run_no": run, "lines": views, "next_after": following})
 
 
-@router.get("/metrics", responses=problems(404), response_model=JobMetrics)
+@router.get("/metrics", responses=problems(404), response_model=JobMetricSeries)
 async def get_job_metrics(
     services: Ports,
     job_id: JobId,

@@ -22,6 +22,8 @@ queue_router = api_router(f"{PREFIX}/queue", "queue")
 nodes_router = api_router(PREFIX, "nodes")
 platform_router = api_router("", "nodes")
 WAITS_OVER = timedelta(hours=1)
+COUNT_MAX_AGE = 5.0
+"""Seconds for which the completed runs are not counted again, however many front ends ask."""
 
 
 @queue_router.get("/status", responses=problems(), response_model=QueueStatus)
@@ -63,8 +65,11 @@ async def list_nodes(services: Ports) -> Response:
 
 @platform_router.get("/worker-activity", responses=problems(), response_model=WorkerActivities)
 async def get_worker_activity(services: Ports) -> Response:
-    """The workers as the platform's front end reads them."""
+    """The workers as the platform's front end reads them. A task is a run; the completed ones are counted again every
+    few seconds. Of several runs at once the one placed first is the current.
+    """
     lease = services.settings.lease.duration
     nodes = await services.nodes.all()
-    workers = [worker_view(node, lease, int(node.facts.get("tasks_completed", 0))) for node in nodes]
+    completed = await services.recent.get("completed_by_node", services.runs.completed_by_node, COUNT_MAX_AGE)
+    workers = [worker_view(node, lease, completed.get(node.id, 0)) for node in nodes]
     return json_response({"workers": workers, "total_workers": len(workers)})

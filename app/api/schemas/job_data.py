@@ -37,7 +37,7 @@ class MetricPoint(Outgoing):
     at: Timestamp
 
 
-class JobMetrics(Outgoing):
+class JobMetricSeries(Outgoing):
     """Metric series of one run by name, ascending, thinned out so that extremes stay."""
 
     job_id: str

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from app.api.schemas.base import Flag, Incoming, Moment, Number, Whole, given, refuse
 from app.api.schemas.jobs import Backoff
@@ -37,8 +37,15 @@ def _kind(value: Any) -> str:
     return "auto" if isinstance(value, str) else "vector"
 
 
+def _auto(value: Any) -> Any:
+    if value != "auto":
+        raise ValueError('must be "auto", or an object such as {"cpu_cores": 4, "memory_gb": 8}')
+    return value
+
+
 ResourceChoice = Annotated[
-    Annotated[ResourceRequest, Tag("vector")] | Annotated[Literal["auto"], Tag("auto")], Discriminator(_kind)
+    Annotated[ResourceRequest, Tag("vector")] | Annotated[Literal["auto"], BeforeValidator(_auto), Tag("auto")],
+    Discriminator(_kind),
 ]
 
 

@@ -16,6 +16,7 @@ from enum import Enum
 import structlog
 from pymongo.errors import OperationFailure, PyMongoError
 
+from app.domain.errors import Unavailable
 from app.domain.events import Event
 from app.storage.failures import answered, unanswered
 from app.storage.feed.cancellation import heed_cancellation
@@ -24,6 +25,7 @@ from app.storage.feed.poll import EVERY, Poll
 from app.storage.feed.subjects import EventSubjects
 from app.storage.feed.token import PollPoint, WatchPoint, decode
 from app.storage.feed.watch import Watch
+from app.storage.indexes import POLL_INDEXES, ensure_indexes
 from app.storage.mongo import Database
 
 log = structlog.get_logger()
@@ -163,6 +165,7 @@ class MongoChangeFeed:
         while True:
             try:
                 if self._place is not poll:
+                    await ensure_indexes(self._database, POLL_INDEXES)
                     await poll.start(point if isinstance(point, PollPoint) else None)
                     self._place = poll
                     self._open.set()
@@ -170,8 +173,8 @@ class MongoChangeFeed:
                         yield resync_event(FOREIGN, poll.position.text)
                 async for event in poll.events():
                     yield event
-            except PyMongoError as error:
-                if not unanswered(error):
+            except (PyMongoError, Unavailable) as error:
+                if isinstance(error, PyMongoError) and not unanswered(error):
                     raise
                 log.warning("feed.interrupted", error=type(error).__name__, verdict=Verdict.AGAIN.value)
             heed_cancellation()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from app.domain.records import RunSummary
 from app.storage.runs import COMPLETED
 
@@ -19,3 +21,6 @@ class MemoryRunStore:
         runs = [r for r in self._stored.values() if r.template == template and r.outcome == COMPLETED]
         runs.sort(key=lambda r: r.finished_at, reverse=True)
         return [r.run_seconds for r in runs[:limit]]
+
+    async def completed_by_node(self) -> dict[str, int]:
+        return dict(Counter(r.node_id for r in self._stored.values() if r.node_id and r.outcome == COMPLETED))

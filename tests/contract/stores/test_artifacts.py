@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import Invalid, NotFound
+from app.domain.errors import Invalid, NotFound, Unavailable
 from app.domain.ports import ArtifactStore
 from app.domain.records import ArtifactInfo
 from app.storage.artifact_directory import DirectoryArtifactStore
@@ -131,3 +131,14 @@ async def test_a_refused_or_replaced_file_leaves_no_chunks(mongo: Database, sour
     await put(store, source, b"x" * 600_000, stored(b"x" * 600_000))
     await put(store, source, b"small", stored(b"small"))
     assert await mongo["artifacts.chunks"].count_documents({}) == 1
+
+
+async def test_a_shared_folder_that_fails_is_a_store_that_is_away(tmp_path: Path, source: Path) -> None:
+    """So a run waits for it with what it made, instead of ending without."""
+    root = tmp_path / "no-folder"
+    await asyncio.to_thread(root.write_text, "a file")
+    store = DirectoryArtifactStore(root)
+    with pytest.raises(Unavailable, match="ARTIFACT_DIR"):
+        await put(store, source, b"x", stored(b"x"))
+    with pytest.raises(FileNotFoundError):
+        await DirectoryArtifactStore(tmp_path / "shared").put(stored(b"x"), tmp_path / "gone")

@@ -105,3 +105,9 @@ async def test_polling_answers_the_token_of_a_change_stream_with_a_resync(mongo:
         await insert_job(mongo)
         await reader.some(2)
         assert reader.types() == ["resync", "job.state"]
+
+
+async def test_the_index_that_polling_needs_is_made_when_polling_begins(mongo: Database) -> None:
+    async with reading(polled(mongo)):
+        found = await mongo.command("listIndexes", value="jobs")
+    assert "last_at" in {index["name"] for index in found["cursor"]["firstBatch"]}

@@ -39,6 +39,13 @@ def later(n: int, **changes: object) -> RunSummary:
     return replace(run, **changes)  # type: ignore[arg-type]
 
 
+async def test_completed_runs_are_counted_by_node(small: SmallStores) -> None:
+    assert await small.runs.completed_by_node() == {}
+    runs = [later(1), later(2, node_id="n2"), later(3), later(4, outcome="error"), later(5, node_id=None)]
+    await asyncio.gather(*(small.runs.insert(run) for run in runs))
+    assert await small.runs.completed_by_node() == {"n1": 2, "n2": 1}
+
+
 async def test_durations_are_those_of_the_newest_completed_runs_of_the_template(small: SmallStores) -> None:
     runs = [later(n) for n in (3, 1, 4, 2)]
     runs += [later(7, outcome="error"), later(8, template="sleep"), later(9, outcome="out_of_memory")]

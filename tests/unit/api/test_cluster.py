@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from app.domain.records import StateCount
 from app.domain.resources import Vector
 from app.domain.states import JobStatus
 from app.domain.transitions import place
+from tests.contract.stores.test_runs import RUN
 from tests.support.clock import NOON
 from tests.unit.api.harness import Api
 from tests.unit.api.shapes import assert_shape
@@ -85,7 +87,7 @@ def a_node(node_id: str, state: NodeState = NodeState.READY, *held: Allocation) 
     free = POOL
     for allocation in held:
         free = free - allocation.vector
-    return Node(node_id, state, 1, {"zone": "a"}, POOL, free, True, held, {"tasks_completed": 3}, NOON)
+    return Node(node_id, state, 1, {"zone": "a"}, POOL, free, True, held, {"python": "3.11"}, NOON)
 
 
 async def with_nodes(api: Api) -> None:
@@ -116,11 +118,15 @@ async def test_nodes_say_what_they_run(api: Api) -> None:
 
 async def test_the_platforms_front_end_gets_its_workers(api: Api) -> None:
     await with_nodes(api)
+    for n, outcome in enumerate(("completed", "completed", "error", "completed")):
+        await api.services.runs.insert(replace(RUN, job_id=f"job_{n}", node_id="node-a", outcome=outcome))
     body = (await api.client.get("/worker-activity")).json()
     assert_shape(body, shapes.WorkerActivities)
     assert body["total_workers"] == 3
     assert [w["status"] for w in body["workers"]] == ["busy", "draining", "offline"]
-    assert (body["workers"][0]["current_job_id"], body["workers"][0]["tasks_completed"]) == ("job_1", 3)
+    assert [w["current_job_id"] for w in body["workers"]] == ["job_1", None, None]
+    assert [w["current_task_id"] for w in body["workers"]] == ["job_1-2", None, None]
+    assert [w["tasks_completed"] for w in body["workers"]] == [3, 0, 0]
 
 
 async def test_with_no_node_everything_is_zero(api: Api) -> None:

@@ -77,7 +77,7 @@ async def test_metric_series_are_thinned_out(api: Api) -> None:
     await api.services.metrics.append(job.id, 1, points(values, api))
     url = f"{JOBS}/{job.id}/metrics"
     body = (await api.client.get(url, params={"max_points": 50})).json()
-    assert_shape(body, shapes.JobMetrics)
+    assert_shape(body, shapes.JobMetricSeries)
     series = body["metrics"]["loss"]
     assert len(series) <= 50
     assert (series[0]["n"], series[-1]["n"]) == (0, 999)

@@ -135,6 +135,19 @@ def test_enums_and_unions_have_names(document: dict[str, Any]) -> None:
     assert len(unions) == 1, "resources: Resources or auto"
 
 
+def test_no_component_is_named_like_the_class_of_a_field(document: dict[str, Any]) -> None:
+    """A generator names the class of an inline object `<component><field>`; taken, it drops the whole component."""
+    schemas = document["components"]["schemas"]
+    made = {
+        f"{name}{''.join(word.title() for word in field.split('_'))}"
+        for name, schema in schemas.items()
+        for field, value in schema.get("properties", {}).items()
+        if value.get("type") == "object"
+    }
+    assert made
+    assert not made & schemas.keys()
+
+
 def test_answers_always_carry_every_field(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     for name in (

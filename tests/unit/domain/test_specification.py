@@ -65,7 +65,7 @@ def test_an_alias_is_the_same_parameter() -> None:
         ({"parameters": {**SEED, "algorithm": 7}}, "parameters.algorithm", "must be of type string, got integer"),
         ({"parameters": {}}, "parameters.dataset_name", "is required"),
         ({"parameters": {**SEED, "dataset": "wine"}}, "parameters.dataset", "are one parameter, but differ"),
-        ({"parameters": {**SEED, "hyperparameters": {"$where": 1}}}, "parameters.hyperparameters.$where", "rename it"),
+        ({"parameters": {**SEED, "hyperparameters": {"$x": 1}}}, "parameters.hyperparameters.$x", "unknown hyperp"),
         ({"parameters": {**SEED, "dataset_name": "../etc/passwd"}}, "parameters.dataset_name", "leaves the data root"),
         ({"parameters": {**SEED, "dataset_name": "/etc/passwd"}}, "parameters.dataset_name", "absolute path"),
         ({"parameters": {**SEED, "target_column": "price"}}, "parameters.target_column", "has the target 'species'"),

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from app.domain import explain
+from app.domain.job import Job
 from app.domain.states import JobStatus
+from app.domain.transitions import Change
 from app.scheduler.timers import BATCH, Timers, decide_due
 from tests.unit.domain.builders import NOW, a_job
 from tests.unit.scheduler.cluster import Cluster
@@ -116,3 +121,18 @@ async def test_without_a_deadline_the_hopeless_wait_a_day_and_others_for_ever() 
     await timers.give_up()
 
     assert await cluster.states([hopeless, patient, able]) == ["FAILED", "QUEUED", "QUEUED"]
+
+
+async def test_a_job_that_cannot_be_decided_on_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster()
+    bad, good = [await cluster.add(a_job(queue_deadline=5.0)) for _ in range(2)]
+
+    def decide(job: Job, *arguments: Any) -> Change | None:
+        if job.id == bad.id:
+            raise ValueError("no such thing")
+        return decide_due(job, *arguments)
+
+    monkeypatch.setattr("app.scheduler.timers.decide_due", decide)
+    cluster.clock.advance(60)
+    await Timers(cluster.services).fire()
+    assert await cluster.states([bad, good]) == ["QUEUED", "TIMEOUT"]

@@ -27,6 +27,7 @@ class Store:
         self.jobs = {job.id: job for job in jobs}
         self.batches: list[int] = []
         self.refuse: str | None = None
+        self.lose: str | None = None
         self.away = 0
         self.slow = asyncio.Event()
         self.slow.set()
@@ -43,7 +44,7 @@ class Store:
 
     def _commit(self, change: Change) -> Job | None:
         job = self.jobs[change.job_id]
-        if job.seq != change.seq:
+        if job.seq != change.seq or (job.id == self.lose and change.fields.get("result")):
             return None
         self.jobs[job.id] = apply(job, change)
         return self.jobs[job.id]
@@ -113,3 +114,13 @@ async def test_a_result_that_the_store_refuses_fails_its_own_job_only(store: Sto
     assert [job.status for job in after if job] == ["FAILED", *["COMPLETED"] * 4]
     assert after[0] is not None and after[0].error is not None
     assert after[0].error.message.startswith(REFUSED) and after[0].result is None
+
+
+async def test_a_result_that_is_refused_among_others_does_not_go_round_for_ever(store: Store) -> None:
+    """Group commit answers "lost" for it, and the others' ends keep coming."""
+    bad, *good = store.jobs.values()
+    store.lose = bad.id
+    async with Ends(store.services(), 1.0) as all_ends:
+        after = await asyncio.gather(*(all_ends.commit(job, finished(job)) for job in (bad, *good)))
+    assert [job.status for job in after if job] == ["FAILED", *["COMPLETED"] * 4]
+    assert store.batches == [5, 1]

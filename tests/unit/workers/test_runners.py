@@ -233,3 +233,20 @@ def _is_session_leader_of_none(process: psutil.Process) -> bool:
     """The warm process: it leads a session, and its parent is the fork server, which leads another."""
     parent = process.parent()
     return os.getsid(process.pid) == process.pid and parent is not None and parent.pid != os.getpid()
+
+
+async def test_a_process_that_cannot_be_remembered_does_not_outlive_its_run(
+    process: ProcessRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full: the run ends as an error and is tried again, so nothing of it may live."""
+    pids: list[int] = []
+
+    def full(_: Path, pid: int) -> None:
+        pids.append(pid)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("workers.runners.process.remember_process", full)
+    with pytest.raises(OSError, match="No space"):
+        await process.run(an_order(tmp_path, a_step("sleep"), seconds=60), Heard())
+    [pid] = pids
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -8,6 +8,7 @@ This module imports torch, so it is imported by name, and only for `cnn`.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +21,7 @@ KERNEL = 3
 LEAST_SIDE = 4
 
 
-class _Convolution(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class _Convolution(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
     """What both have in common. `max_iter` is in epochs; `loss_` is the mean loss of the last one."""
 
     _optimizer_state: Any = None
@@ -121,17 +122,21 @@ class _Convolution(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             output: np.ndarray = self._network()(self._tensor(np.asarray(numbers))).numpy()
         return output
 
+    @abstractmethod
     def _begin_target(self, target: np.ndarray, classes: np.ndarray | None) -> None:
-        raise NotImplementedError
+        """Learn what the target is."""
 
+    @abstractmethod
     def _width(self) -> int:
-        raise NotImplementedError
+        """How many outputs the network has."""
 
+    @abstractmethod
     def _answers(self, target: np.ndarray) -> Any:
-        raise NotImplementedError
+        """The target as the loss wants it."""
 
+    @abstractmethod
     def _loss(self, output: Any, answers: Any) -> Any:
-        raise NotImplementedError
+        """What training makes small."""
 
 
 class ConvolutionClassifier(ClassifierMixin, _Convolution):  # type: ignore[misc]

@@ -1,0 +1,47 @@
+"""What the service needs of the world, as protocols. `app.storage` implements them; memory adapters pass the same
+tests.
+
+Every call may raise `Unavailable` when its store is away for longer than the store's patience. A change that was not
+answered may be committed again, unchanged: its `op` makes that idempotent.
+"""
+
+from app.domain.ports.feed import ChangeFeed
+from app.domain.ports.queue import ROOM_BELL, SCHEDULER_BELL, Bells, Dispatcher, QueueIndex, Waker, node_bell
+from app.domain.ports.runs import ArtifactStore, LogStore, MetricStore, RunStore
+from app.domain.ports.stores import (
+    AnswerStore,
+    DatasetStore,
+    Health,
+    JobStore,
+    Lease,
+    LeaseStore,
+    NameRegister,
+    NodeStore,
+    TemplateStore,
+    node_lease,
+)
+
+__all__ = [
+    "ROOM_BELL",
+    "SCHEDULER_BELL",
+    "AnswerStore",
+    "ArtifactStore",
+    "Bells",
+    "ChangeFeed",
+    "DatasetStore",
+    "Dispatcher",
+    "Health",
+    "JobStore",
+    "Lease",
+    "LeaseStore",
+    "LogStore",
+    "MetricStore",
+    "NameRegister",
+    "NodeStore",
+    "QueueIndex",
+    "RunStore",
+    "TemplateStore",
+    "Waker",
+    "node_bell",
+    "node_lease",
+]

@@ -1,0 +1,85 @@
+"""What may be lost, as protocols: the queue index, the doorbell to nodes, bells. Nothing is decided from it alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from app.domain.priority import Priority
+from app.domain.queueing import Ticket
+from app.domain.records import Board, BucketHead, Member, Place
+
+
+class QueueIndex(Protocol):
+    """The priority queues: a rebuildable index. Nothing is decided from it alone."""
+
+    async def enqueue(self, tickets: Sequence[Ticket]) -> list[Place]:
+        """Add (or move) each and tell where it stands; wakes the scheduler."""
+
+    async def dequeue(self, job_ids: Iterable[str]) -> int:
+        """Remove; absent ones are skipped. Answers how many were there."""
+
+    async def heads(self) -> list[BucketHead]:
+        """Every non-empty bucket with its first member."""
+
+    async def members(self, wanted: Mapping[str, int]) -> dict[str, tuple[Member, ...]]:
+        """The first n members of each bucket."""
+
+    async def locate(self, job_ids: Sequence[str]) -> dict[str, Place]:
+        """Where these wait; absent ones are left out."""
+
+    async def listing(self, offset: int, limit: int) -> list[Member]:
+        """Members in the whole order, from the offset on."""
+
+    async def lengths(self) -> dict[Priority, int]: ...
+
+    async def missing(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of the ids that the index does not hold."""
+
+    def all_ids(self) -> AsyncIterator[list[str]]:
+        """Every id that the index holds, in batches; one that moves meanwhile may come twice or not at all."""
+
+    async def epoch(self) -> str | None:
+        """A mark that is lost when the index loses its data."""
+
+    async def rebuild(self, tickets: AsyncIterator[list[Ticket]]) -> int:
+        """Build anew beside the old one, then swap and set a new epoch. Answers how many were indexed."""
+
+    async def publish(self, board: Board) -> None: ...
+
+    async def board(self) -> Board | None: ...
+
+
+class Dispatcher(Protocol):
+    """The doorbell to nodes. A message has no authority: the claim in the store decides."""
+
+    async def dispatch(self, node_id: str, assignments: Sequence[tuple[str, int]]) -> None:
+        """One message with all (job_id, run_no) for the node, and a ring."""
+
+
+class Bells(Protocol):
+    """Hints that something changed; may be lost."""
+
+    async def ring(self, name: str) -> None:
+        """Never raises: a bell that cannot ring is replaced by the next beat."""
+
+    def listen(self, name: str) -> AbstractAsyncContextManager[Waker]: ...
+
+
+class Waker(Protocol):
+    """A bell being listened to."""
+
+    async def wait(self, timeout: float) -> bool:
+        """True when it rang (once for any number of rings since the last wait), False after `timeout` seconds."""
+
+
+SCHEDULER_BELL = "scheduler"
+"""Jobs entered the queue."""
+ROOM_BELL = "room"
+"""Resources were freed, or a node joined: what could not be placed before may be placed now."""
+
+
+def node_bell(node_id: str) -> str:
+    """The bell of a node: assignments and controls."""
+    return f"node:{node_id}"

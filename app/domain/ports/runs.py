@@ -1,0 +1,49 @@
+"""What runs leave behind, as protocols: summaries, logs, metric points, artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from app.domain.records import ArtifactInfo, LogLine, MetricPoint, RunSummary
+
+
+class RunStore(Protocol):
+    async def insert(self, summary: RunSummary) -> None:
+        """Once per (job, run_no); group commit."""
+
+    async def durations(self, template: str, limit: int = 100) -> list[float]:
+        """Run seconds of the newest completed runs of a template, newest first."""
+
+    async def completed_by_node(self) -> dict[str, int]:
+        """How many runs completed on each node, ever; a node without any is left out."""
+
+
+class LogStore(Protocol):
+    async def append(self, job_id: str, run_no: int, lines: Sequence[LogLine]) -> None: ...
+
+    async def read(
+        self, job_id: str, run_no: int | None = None, *, after: int = 0, step: str | None = None, limit: int = 1_000
+    ) -> list[LogLine]:
+        """Lines of a run (the newest when None) with `n` above `after`, ascending."""
+
+
+class MetricStore(Protocol):
+    async def append(self, job_id: str, run_no: int, points: Sequence[MetricPoint]) -> None: ...
+
+    async def read(
+        self, job_id: str, names: Iterable[str] = (), run_no: int | None = None
+    ) -> dict[str, list[MetricPoint]]:
+        """Series by metric name, ascending."""
+
+
+class ArtifactStore(Protocol):
+    async def put(self, info: ArtifactInfo, source: Path) -> None:
+        """Stored whole or not at all; the same name of a later run hides the earlier one."""
+
+    async def list(self, job_id: str, kind: str = "artifact") -> list[ArtifactInfo]: ...
+
+    async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None: ...
+
+    def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]: ...

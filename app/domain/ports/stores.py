@@ -1,0 +1,159 @@
+"""The truth as protocols: jobs, nodes with their ledger, leases, definitions, answers; and whether it is there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from app.domain.job import Job, Progress
+from app.domain.nodes import Allocation, Node, NodeState
+from app.domain.priority import Priority
+from app.domain.queueing import Ticket
+from app.domain.records import Dataset, JobPage, JobQuery, StateCount, StoredAnswer
+from app.domain.states import JobStatus
+from app.domain.templates import Template, TemplateDraft
+from app.domain.transitions import Change
+
+
+class JobStore(Protocol):
+    """Jobs. Writes of concurrent callers are gathered and sent together (group commit)."""
+
+    async def insert(self, job: Job) -> None:
+        """Durable when it returns. Inserting the same job twice is one insert."""
+
+    async def insert_with_answer(self, job: Job, answer: StoredAnswer) -> StoredAnswer | None:
+        """Insert job and stored answer in one transaction. Returns the earlier answer when the key is taken."""
+
+    async def get(self, job_id: str) -> Job | None: ...
+
+    async def get_many(self, job_ids: Iterable[str]) -> dict[str, Job]:
+        """Those that exist, by id."""
+
+    async def commit(self, changes: Sequence[Change]) -> list[bool]:
+        """Compare-and-set each on its `seq`; True where this very change is in the history now."""
+
+    async def save_progress(self, job_id: str, progress: Progress) -> bool:
+        """Only while the job is RUNNING with the same `run_no`; never touches `seq`."""
+
+    async def find(self, query: JobQuery) -> JobPage: ...
+
+    async def count(self, query: JobQuery) -> int: ...
+
+    async def waiting_on(self, parent_ids: Iterable[str]) -> list[Job]:
+        """SUBMITTED jobs that name one of these as a dependency."""
+
+    async def due(self, now: datetime, limit: int) -> list[Job]:
+        """Jobs for which a time has come: start_after, retry_at, or queue_deadline."""
+
+    async def scheduled_before(self, moment: datetime, limit: int) -> list[Job]:
+        """SCHEDULED jobs whose dispatch is older: to be rung again or taken back."""
+
+    async def on_node(self, node_id: str, status: Iterable[JobStatus]) -> list[Job]: ...
+
+    async def in_state(self, status: Iterable[JobStatus]) -> dict[str, tuple[str | None, int]]:
+        """Ids of all jobs in these states with their node and run_no."""
+
+    def queued_tickets(self, batch: int = 1_000) -> AsyncIterator[list[Ticket]]:
+        """Tickets of every QUEUED job, in batches."""
+
+    async def state_counts(self) -> list[StateCount]:
+        """Per non-terminal state and effective class."""
+
+    async def mean_waits(self, since: datetime) -> dict[Priority, float]:
+        """Mean seconds from queued to started of jobs started since then, per class that has any."""
+
+
+class NodeStore(Protocol):
+    """Nodes with the ledger of their allocations. Reserve and release are idempotent."""
+
+    async def register(self, node: Node) -> None:
+        """Upsert what the node is; its allocations stay, `free` is capacity less them."""
+
+    async def get(self, node_id: str) -> Node | None: ...
+
+    async def all(self) -> list[Node]:
+        """By id, with `lease_until` filled in."""
+
+    async def reserve(self, node_id: str, allocations: Sequence[Allocation]) -> bool:
+        """All of them in one guarded update, or none: absent before, enough free, GPUs free, node READY."""
+
+    async def release(self, node_id: str, runs: Sequence[tuple[str, int]]) -> int:
+        """Give back the allocations of these (job_id, run_no); absent ones are skipped. Answers how many were held."""
+
+    async def set_state(self, node_id: str, state: NodeState, reason: str, at: datetime) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A held lease: its epoch (or term) grows with each new holder; `until` is the store's clock."""
+
+    name: str
+    holder: str
+    epoch: int
+    until: datetime
+
+
+def node_lease(node_id: str) -> str:
+    """The name of a node's lease; `NodeStore.all` reads `lease_until` from it."""
+    return f"node:{node_id}"
+
+
+class LeaseStore(Protocol):
+    """Leases by the store's own clock."""
+
+    async def acquire(self, name: str, holder: str, term: timedelta) -> Lease | None:
+        """Take it when free, expired, or held by the same holder (a new epoch each time); None when another holds
+        it."""
+
+    async def take_over(self, name: str, holder: str, term: timedelta) -> Lease:
+        """Take it whoever holds it, under a new epoch: a node that registers anew."""
+
+    async def renew(self, lease: Lease, term: timedelta) -> Lease | None:
+        """Extend it under the same epoch; None when it was fenced."""
+
+    async def give_back(self, lease: Lease) -> None: ...
+
+    async def server_time(self) -> datetime: ...
+
+
+class TemplateStore(Protocol):
+    async def get(self, template_id: str, version: int | None = None) -> Template | None:
+        """That version, else the newest."""
+
+    async def all(self) -> list[Template]:
+        """Newest version of each, by id."""
+
+    async def insert(self, draft: TemplateDraft, template: Template) -> bool:
+        """False when this id and version exist."""
+
+
+class DatasetStore(Protocol):
+    async def get(self, name: str) -> Dataset | None: ...
+
+    async def all(self) -> list[Dataset]: ...
+
+    async def insert(self, dataset: Dataset) -> bool:
+        """False when the name is taken."""
+
+    async def delete(self, name: str) -> bool: ...
+
+
+class NameRegister(Protocol):
+    async def claim(self, base: str) -> int:
+        """1 for the first job with this base name, then 2, 3, …"""
+
+
+class AnswerStore(Protocol):
+    """Answers kept under an Idempotency-Key for 24 h."""
+
+    async def get(self, key: str) -> StoredAnswer | None: ...
+
+    async def put(self, answer: StoredAnswer) -> StoredAnswer | None:
+        """Store it; the earlier one when the key is taken."""
+
+
+class Health(Protocol):
+    async def check(self) -> dict[str, str]:
+        """Per store `ok`, or what is wrong."""

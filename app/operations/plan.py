@@ -1,0 +1,77 @@
+"""From a request to what a submit would store: the template, the nodes, and whatever the request names, looked up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES
+from app.domain.errors import FieldError, Invalid
+from app.domain.ids import is_name_id, is_object_id
+from app.domain.nearest import unknown_name
+from app.domain.resources import Vector
+from app.domain.specification import JobRequest, Specification, SubmitPolicy, specify
+from app.domain.step_checks import read_by_steps
+from app.domain.templates import Template
+from app.services import Services
+
+CLUSTER_MAX_AGE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    """Of every node that registered, and of those that the autoscaler may create; `torch`: one has it, or none is."""
+
+    capacities: tuple[Vector, ...]
+    torch: bool
+
+
+async def plan(services: Services, request: JobRequest) -> Specification:
+    """What would be stored. Raises Invalid with every error of the request, NotFound-like ones included."""
+    template = await _template(services, request.template)
+    cluster = await services.recent.get("cluster", lambda: _cluster(services), CLUSTER_MAX_AGE)
+    limits = services.settings.limits
+    policy = SubmitPolicy(limits.job_timeout, limits.retry_attempts, cluster.capacities, cluster.torch)
+    specification = specify(request, template, policy)
+    if errors := [error async for error in _reference_errors(services, specification)]:
+        raise Invalid(errors)
+    return specification
+
+
+async def _template(services: Services, template_id: str) -> Template:
+    template = await services.templates.get(template_id)
+    if template is None:
+        known = [t.id for t in await services.templates.all()]
+        message, near = unknown_name("template", template_id, known)
+        raise Invalid.one("template", message, code="unknown_template", nearest=near)
+    return template
+
+
+async def _cluster(services: Services) -> _Cluster:
+    nodes = await services.nodes.all()
+    possible = [Vector.from_units(kind.model_dump()) for kind in services.settings.capacity.node_types.values()]
+    return _Cluster((*(n.capacity for n in nodes), *possible), not nodes or any("torch" in n.facts for n in nodes))
+
+
+async def _reference_errors(services: Services, specification: Specification) -> AsyncIterator[FieldError]:
+    """Data set names and models that lead nowhere. A file is the node's to find: only there it can be looked for."""
+    read = read_by_steps(specification.template)
+    name, model = (specification.parameters.get(p) if p in read else None for p in ("dataset_name", "model"))
+    if isinstance(name, str) and not await _is_dataset(services, name):
+        known = [*BUILT_IN, *(d.name for d in await services.datasets.all())]
+        message, near = unknown_name("data set", name[:80], known)
+        yield FieldError("parameters.dataset_name", f"{message}; a file ends in {' or '.join(TABLE_SUFFIXES)}", near)
+    if isinstance(model, str) and model and not await _is_job(services, model.partition("/")[0]):
+        message = f"there is no job {model.partition('/')[0][:80]}; name one that has trained a model, or is to"
+        yield FieldError("parameters.model", message)
+
+
+async def _is_dataset(services: Services, name: str) -> bool:
+    """Whether it can be one, as far as it is known here: built in, registered, or perhaps a file of the node."""
+    if name in BUILT_IN or name.lower().endswith(TABLE_SUFFIXES):
+        return True
+    return is_name_id(name) and await services.datasets.get(name) is not None
+
+
+async def _is_job(services: Services, job_id: str) -> bool:
+    return is_object_id(job_id) and await services.jobs.get(job_id) is not None
