@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -49,7 +49,13 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-Seconds = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0), le=timedelta(days=366))]
+def _positive(value: timedelta) -> timedelta:
+    if not timedelta(0) < value <= timedelta(days=366):
+        raise ValueError("must be more than 0 seconds and at most a year")
+    return value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_positive)]
 """A duration: a positive number of seconds in the environment, `timedelta` inside, at most a year."""
 
 Labels = Annotated[dict[str, str], NoDecode, BeforeValidator(_labels)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 _OBJECT, _WHOLE, _NUMBER, _FLAG = (
@@ -44,8 +43,4 @@ def fault(found: Mapping[str, Any]) -> str:
     known = _FAULTS.get(found["type"])
     if known is None:
         return str(found["msg"]).removeprefix("Value error, ")
-    return known.format_map({name: _shown(value) for name, value in (found.get("ctx") or {}).items()})
-
-
-def _shown(value: object) -> object:
-    return f"{value.total_seconds():g} seconds" if isinstance(value, timedelta) else value
+    return known.format_map(found.get("ctx") or {})

@@ -70,7 +70,7 @@ class DatasetResolver:
             if path is not None:
                 return path, None
         message, near = unknown_name("data set", name, self.known_names())
-        raise BadDataset(message, nearest=near)
+        raise BadDataset(f"{message}; a file is looked for below DATA_ROOT of the node", nearest=near)
 
     def known_names(self) -> set[str]:
         """Every name that could be given here: what an unknown one is compared with."""
@@ -93,8 +93,10 @@ def read_table(path: Path, name: str) -> pd.DataFrame:
         raise BadDataset(f"{name} is neither CSV nor Parquet; give a file that ends in {' or '.join(TABLE_SUFFIXES)}")
     try:
         frame = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
+    except UnicodeDecodeError as error:
+        raise BadDataset(f"{name} is not UTF-8 text; save it as UTF-8") from error
     except (ValueError, OSError) as error:
-        said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        said = (str(error) or type(error).__name__).splitlines()[0].replace(str(path), name)[:200]
         raise BadDataset(f"{name} cannot be read: {said}") from error
     if frame.empty:
         raise BadDataset(f"{name} holds no rows; give a table with a header and at least one row")
@@ -113,15 +115,12 @@ def _load_built_in(dataset: BuiltInDataset, target_column: str | None) -> Datase
 
 
 def _file_below(root: Path, name: str) -> Path | None:
-    """The table `name` under `root`, its suffix given or not. Raises BadDataset when a link leads out of the root."""
+    """The table `name` under `root`. Raises BadDataset when a link leads out of the root."""
     base = root.resolve()
-    for each in (name, *(name + suffix for suffix in TABLE_SUFFIXES)):
-        path = (base / each).resolve()
-        if not path.is_relative_to(base):
-            raise BadDataset(f"{name} is a link that leaves the data root; put the file itself there")
-        if path.is_file():
-            return path
-    return None
+    path = (base / name).resolve()
+    if not path.is_relative_to(base):
+        raise BadDataset(f"{name} is a link that leaves the data root; put the file itself there")
+    return path if path.is_file() else None
 
 
 def _tables_below(root: Path) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from app.domain.builtin_templates import builtin_templates
 from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES, check_reference
-from app.domain.errors import AlreadyExists, BadDataset, Invalid, NotFound
+from app.domain.errors import AlreadyExists, BadDataset, Conflict, Invalid, NotFound
 from app.domain.ids import is_name_id
 from app.domain.json import unsafe_places
 from app.domain.nearest import nearest_name, unknown_name
@@ -94,8 +94,8 @@ async def get_dataset(services: Services, name: str) -> Dataset:
 
 
 async def delete_dataset(services: Services, name: str) -> None:
-    """Forget the name; the file stays. Raises NotFound, and AlreadyExists for a built-in one."""
+    """Forget the name; the file stays. Raises NotFound, and Conflict for a built-in one."""
     if name in BUILT_IN:
-        raise AlreadyExists("data set", name, "it is built in and cannot be removed", "built_in")
+        raise Conflict(f"Data set {name} is built in and cannot be removed.", code="built_in")
     if not is_name_id(name) or not await services.datasets.delete(name):
         raise NotFound("data set", name[:80])

@@ -81,8 +81,11 @@ class Conflict(TensorFleetError):
 
     code = "conflict"
 
-    def __init__(self, message: str, *, current: str | None = None, allowed: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, current: str | None = None, allowed: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
+        self.code = code or self.code
         self.current = current
         self.allowed = tuple(allowed)
 
@@ -129,9 +132,7 @@ class AlreadyExists(Conflict):
     code = "already_exists"
 
     def __init__(self, kind: str, key: str, remedy: str, code: str | None = None) -> None:
-        super().__init__(f"{kind.capitalize()} {key} exists already; {remedy}.")
-        if code is not None:
-            self.code = code
+        super().__init__(f"{kind.capitalize()} {key} exists already; {remedy}.", code=code)
 
 
 class PreconditionFailed(TensorFleetError):

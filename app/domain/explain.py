@@ -59,7 +59,8 @@ def resources(lacking: Mapping[str, float], asked: Mapping[str, float], node_id:
 
 
 def position(ahead: int, priority: str) -> Reason:
-    summary = "next in the queue" if ahead == 0 else f"{ahead} jobs are before it"
+    before = "1 job is before it" if ahead == 1 else f"{ahead} jobs are before it"
+    summary = "next in the queue" if ahead == 0 else before
     return Reason("position", summary, {"ahead": ahead, "class": priority})
 
 

@@ -18,7 +18,7 @@ def deep_merge(base: Mapping[str, Json], over: Mapping[str, Json]) -> dict[str, 
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = deep_merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = deep_merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
 
 
@@ -29,7 +29,7 @@ def unsafe_places(value: Json, path: str) -> Iterator[FieldError]:
         here, at, depth = todo.pop()
         if depth > MAX_DEPTH:
             yield FieldError(at, f"nested deeper than {MAX_DEPTH} levels; flatten it")
-        elif isinstance(here, Mapping):
+        elif isinstance(here, dict):
             for key, inner in here.items():
                 if key == "" or key.startswith("$") or "." in key or "\0" in key:
                     yield FieldError(

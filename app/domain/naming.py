@@ -56,7 +56,7 @@ def _telling(asked: Mapping[str, Json]) -> Iterator[str]:
     for name, value in asked.items():
         if name in _QUIET or value is None:
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from _telling(value)
             continue
         short = _SHORT.get(name)

@@ -20,7 +20,7 @@ def pattern_fault(pattern: str) -> str | None:
     try:
         _compiled(pattern)
     except SchemaError as error:
-        return " ".join(str(error).split())[:300]
+        return " ".join(str(error).rpartition("rror: ")[2].split())[:300]
     return None
 
 

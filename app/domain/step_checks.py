@@ -96,6 +96,8 @@ def _command_errors(template: Template, parameters: Mapping[str, Json]) -> Itera
     """What no command could be started with, from the template's steps and from the parameters of `command`."""
     roots = {"parameters": parameters}
     for step in template.execution_steps:
+        if step.command is None and not step.env:
+            continue
         for problem in unresolved([step.command, dict(step.env)], roots, ROOTS_OF_A_RUN):
             yield FieldError("parameters", f"step {step.step} asks for what is not given: {problem}", problem.nearest)
     if any(step.step == "command" and step.command is None for step in template.execution_steps):

@@ -70,8 +70,10 @@ def registered_function(step: str) -> StepFunction:
     """The code of a step of one's own. Raises PermanentFailure when no package here offers it, or it does not load."""
     points = registered_functions()
     if step not in points:
-        message = unknown_name("step function", step, points)[0]
-        raise PermanentFailure(f"{message}; a package on this node must offer it in the entry-point group {GROUP}")
+        message = unknown_name("step", step, [*BUILTIN_STEPS, *points])[0]
+        raise PermanentFailure(
+            f"{message}; a step of one's own is offered by a package on this node, in the entry-point group {GROUP}"
+        )
     try:
         found: StepFunction = points[step].load()
     except (ImportError, AttributeError) as error:

@@ -161,6 +161,13 @@ class StepState(Outgoing):
     text: str | None = Field(description="What it last said, such as `64/100 trees`.")
 
 
+class JobResult(Outgoing):
+    """What a run that completed leaves."""
+
+    metrics: dict[str, Any] = Field(description="The last value of each metric.")
+    steps: dict[str, Any] = Field(description="The outputs of each step, by its name.")
+
+
 class Attempt(Outgoing):
     """A run that ended."""
 
@@ -194,7 +201,7 @@ class Job(JobSummary):
     parameters: dict[str, Any] = Field(description="Resolved: the request over the template's defaults.")
     steps: list[StepState]
     attempts: list[Attempt]
-    result: dict[str, Any] | None = Field(description="`metrics` (last values) and `steps` (outputs by step).")
+    result: JobResult | None = Field(description="Of the run that completed.")
     history: list[HistoryEntry]
 
 

@@ -163,10 +163,9 @@ class Watch:
         return [node_event(node_id, last)] if last else []
 
     async def _job_events(self, job_id: str, written: Mapping[str, Any]) -> list[Event]:
-        events: list[Event] = []
-        if last := written.get("last"):
+        """Progress first: it belongs to the run that the entry may have ended."""
+        last, progress = written.get("last"), written.get("progress")
+        if last:
             self._subjects.remember(job_id, last)
-            events += entry_events(job_id, last, last)
-        if progress := written.get("progress"):
-            events.append(progress_event(job_id, progress, await self._subjects.of(job_id)))
-        return events
+        events = [progress_event(job_id, progress, await self._subjects.of(job_id))] if progress else []
+        return [*events, *entry_events(job_id, last, last)] if last else events

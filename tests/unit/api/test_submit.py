@@ -157,7 +157,7 @@ def _json(headers: dict[str, str]) -> dict[str, str]:
         (b'{"template": "noop",', "invalid_json", "not valid JSON"),
         (b"\xff\xfe", "invalid_json", "not valid JSON"),
         (b'"NaN', "invalid_json", "not valid JSON"),
-        (b"[1]", "invalid", "valid dictionary"),
+        (b"[1]", "invalid", "must be an object"),
         (b"", "invalid", "a JSON body is required"),
     ],
 )

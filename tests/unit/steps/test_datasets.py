@@ -38,10 +38,8 @@ def test_the_sample_is_what_its_script_writes(tmp_path: Path) -> None:
 def test_the_order_is_registered_then_root_then_samples(tmp_path: Path) -> None:
     (tmp_path / "raw_data.csv").write_text("a,b\n1,2\n")
     (tmp_path / "kept.csv").write_text("a,b,c\n1,2,3\n")
-    (tmp_path / "raw_data.parquet").touch()
     root = DatasetResolver(tmp_path)
     assert list(root.load("raw_data.csv").frame.columns) == ["a", "b"]
-    assert list(root.load("raw_data").frame.columns) == ["a", "b"]
     registered = DatasetResolver(tmp_path, {"raw_data.csv": DatasetEntry("kept.csv", "b")})
     assert registered.load("raw_data.csv").target_column == "b"
     assert registered.load("raw_data.csv", "a").target_column == "a"

@@ -108,6 +108,20 @@ def test_a_network_reports_each_epoch_and_ends_early_when_it_no_longer_learns(ru
     assert all("loss" in line["metrics"] for line in ran.of("progress") if line["n"])
 
 
+def test_a_network_that_still_learns_at_its_end_says_so(run: Run) -> None:
+    ran = run(["model_training"], {"dataset_name": "iris", "algorithm": "dnn", "max_epochs": 3})
+    texts = [line["text"] for line in ran.of("progress") if line["n"]]
+    assert texts == ["1/3 epochs", "2/3 epochs", "3/3 epochs; the loss still falls, raise max_epochs"]
+
+
+def test_a_file_that_is_no_parquet_is_named_without_its_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "table.parquet").write_text("no parquet")
+    ran = run(["model_training"], {"dataset_name": "table.parquet"}, data_root=str(tmp_path))
+    assert ran.failure is not None
+    assert "table.parquet cannot be read" in ran.failure.message
+    assert str(tmp_path) not in ran.failure.message
+
+
 def test_cross_validation_reports_each_fold_and_the_mean(run: Run) -> None:
     parameters = {"dataset_name": "wine", "algorithm": "knn", "preprocessing_steps": ["normalize", "feature_selection"]}
     ran = run(["hyperparameter_trial"], {**parameters, "validation_strategy": "cross_validation", "cv_folds": 4})
@@ -183,10 +197,11 @@ def test_faults_of_data_and_parameters_are_permanent_and_say_the_remedy(
         ("label\n1\n2\n", "one column only"),
         ("", "cannot be read"),
         ("a,label\n", "holds no rows"),
+        ("a,l\xe4bel\n1,2\n", "is not UTF-8 text; save it as UTF-8"),
     ],
 )
 def test_a_table_that_cannot_be_learnt_from_is_refused(run: Run, tmp_path: Path, rows: str, said: str) -> None:
-    (tmp_path / "table.csv").write_text(rows)
+    (tmp_path / "table.csv").write_text(rows, encoding="latin-1")
     ran = run(["model_training"], {"dataset_name": "table.csv"}, data_root=str(tmp_path))
     assert ran.failure is not None
     assert ran.failure.code == "permanent"

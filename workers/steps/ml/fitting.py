@@ -109,7 +109,8 @@ def _fit_epochs(fitting: Fitting, numbers: np.ndarray, judged: np.ndarray | None
         last = epoch == epochs or since_best > model.n_iter_no_change
         judgement = _judgement(fitting, judged) if last or epoch % every == 0 else {}
         metrics = {"loss": float(model.loss_), **judgement}
-        fitting.tell(1.0 if last else epoch / epochs, metrics, epoch, f"{epoch}/{epochs} epochs")
+        falling = "; the loss still falls, raise max_epochs" if last and since_best <= model.n_iter_no_change else ""
+        fitting.tell(1.0 if last else epoch / epochs, metrics, epoch, f"{epoch}/{epochs} epochs{falling}")
         if last:
             break
 
