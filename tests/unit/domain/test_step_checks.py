@@ -53,7 +53,7 @@ def refused(template: Template, parameters: dict[str, Any], *, torch: bool = Tru
         ("batch_inference", IRIS, "model", "is required"),
         ("command", {"command": []}, "command", "must be a list of strings"),
         ("command", {"command": ["sleep", 1]}, "command", "must be a list of strings"),
-        ("command", {"command": ["echo", "${{ parameters.arguments.lerning_rate }}"], "arguments": {"learning_rate": 1}},
+        ("command", {"command": ["${{ parameters.arguments.lerning_rate }}"], "arguments": {"learning_rate": 1}},
          "command", "did you mean parameters.arguments.learning_rate?"),
         ("command", {"command": ["echo", "${{ params.x }}"]}, "command", "did you mean parameters?"),
         ("command", {"command": ["true"], "env": {"A": 1}}, "env.A", "must be text"),
