@@ -37,10 +37,15 @@ class TensorFleetProcess(EmbeddedServer):
     """
 
     orphan_signal = signal.SIGKILL
+    may_move = False
 
     def __init__(self, directory: Path, port: int, env: Mapping[str, str]) -> None:
         super().__init__(directory, port)
         self._env = env
+
+    @property
+    def title(self) -> str:
+        return self.program
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, **self._env}

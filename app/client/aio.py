@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import httpx
 
 from .core import ApiError, EventParser, StreamEvent, Unreachable
 
 RECONNECT_SECONDS = 0.5
+PATIENCE_SECONDS = 30.0
+AGAIN = frozenset({429, 503})
 SILENCE_SECONDS = 45.0
 """The service sends at least a comment every 15 s; a longer silence means that the connection is dead."""
 
@@ -33,14 +37,29 @@ class AsyncClient:
         await self._http.aclose()
 
     async def request(self, method: str, path: str, **options: Any) -> Any:
-        """One call below `/api/v1`; the JSON of the answer. Raises ApiError and Unreachable."""
-        try:
-            answer = await self._http.request(method, f"/api/v1{path}", **options)
-        except httpx.TransportError as error:
-            raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error
+        """One call below `/api/v1`; the JSON of the answer. Raises ApiError and Unreachable.
+
+        What the service asks to be sent again (503, 429) is, as it says and for at most 30 s; a POST carries a key, so
+        that it is done once however often it is sent.
+        """
+        if method == "POST":
+            options["headers"] = {"Idempotency-Key": uuid4().hex, **options.get("headers", {})}
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            answer = await self._send(method, path, options)
+            wait = float(answer.headers.get("retry-after", RECONNECT_SECONDS))
+            if answer.status_code not in AGAIN or time.monotonic() + wait > deadline:
+                break
+            await asyncio.sleep(wait)
         if answer.is_error:
             raise ApiError(answer.status_code, _problem(answer))
         return answer.json()
+
+    async def _send(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        try:
+            return await self._http.request(method, f"/api/v1{path}", **options)
+        except httpx.TransportError as error:
+            raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from error
 
     async def submit(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """Submit a job; its answer with `job_id`, `queue_position` and `estimated_start_time`."""

@@ -63,6 +63,8 @@ class Mongod(EmbeddedServer):
         )
         async with client:
             try:
+                if (await client.admin.command("serverStatus"))["pid"] != self.pid:
+                    return None
                 await self._be_the_member(client)
                 if (await client.admin.command("hello")).get("isWritablePrimary"):
                     return str((await client.server_info())["version"])

@@ -17,11 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.dev import bound
+from app.dev.machine import free_port
 from app.lifecycle import Service
 from app.startup import StartupTrouble, embedded_failed
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.02
+MOST_MOVES = 3
 LOG_TAIL_LINES = 5
 
 
@@ -30,6 +32,8 @@ class EmbeddedServer(Service):
 
     program: str
     """What people call it."""
+    may_move = True
+    """Whether another port will do when this one is taken between the choice and the start."""
     term_seconds = 5.0
     """How long it may take to end when asked; then it is killed."""
     orphan_signal = signal.SIGTERM
@@ -51,11 +55,19 @@ class EmbeddedServer(Service):
 
     @abstractmethod
     async def probe(self) -> str | None:
-        """Its version once it is ready for work, None while it is not. Called until it answers."""
+        """Its version once it is ready for work, None while it is not. Called until it answers.
+
+        It must make sure that it is this child that answers, since another may have taken the port.
+        """
 
     def environment(self) -> dict[str, str]:
         """Its environment variables; this process's own unless a subclass says otherwise."""
         return dict(os.environ)
+
+    @property
+    def title(self) -> str:
+        """What it is called when it fails."""
+        return f"embedded {self.program}"
 
     @property
     def pid(self) -> int | None:
@@ -69,6 +81,24 @@ class EmbeddedServer(Service):
 
     async def _open(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
+        for _ in range(MOST_MOVES):
+            process = await self._spawn()
+            try:
+                await self._ready(process)
+            except StartupTrouble:
+                if not (self.may_move and await self._stolen(process)):
+                    raise
+                self.port = free_port()
+            else:
+                self._watching = asyncio.create_task(self._watch(process), name=f"{self.name}.watch")
+                return
+        raise self.trouble(process.returncode)
+
+    async def _stolen(self, process: asyncio.subprocess.Process) -> bool:
+        """Whether it ended because somebody else listens on its port by now."""
+        return process.returncode is not None and await self._accepts()
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
         with self.log_path.open("wb") as log_file:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", bound.__file__, str(os.getpid()), str(int(self.orphan_signal))),
@@ -80,8 +110,7 @@ class EmbeddedServer(Service):
                 pass_fds=self._keep_open,
                 env=self.environment(),
             )
-        await self._ready(self._process)
-        self._watching = asyncio.create_task(self._watch(self._process), name=f"{self.name}.watch")
+        return self._process
 
     async def _close(self) -> None:
         if self._watching is not None:
@@ -120,7 +149,7 @@ class EmbeddedServer(Service):
 
     def trouble(self, status: int | None) -> StartupTrouble:
         """The error of a child that ended with `status`, or (None) never became ready."""
-        return StartupTrouble(embedded_failed(self.program, status, self.log_tail()))
+        return StartupTrouble(embedded_failed(self.title, status, self.log_tail()))
 
     def log_tail(self) -> list[str]:
         """The last lines that it logged."""

@@ -49,4 +49,6 @@ class Valkey(EmbeddedServer):
                 found = await client.info("server")
             except RedisError:
                 return None
+            if int(found["process_id"]) != self.pid:
+                return None
             return str(found.get("valkey_version") or found["redis_version"])

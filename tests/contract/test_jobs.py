@@ -54,9 +54,9 @@ def answer(key: str, text: bytes = b'{"job_id": "job_1"}') -> StoredAnswer:
 
 EVERYTHING = a_job(
     "ml_training",
-    parameters={"dataset_name": "iris", "hyperparameters": {"n_estimators": 100, "deep": [1, {"x": None}]}},
+    parameters={"dataset_name": "iris", "hyperparameters": {"n_estimators": 100, "max_features": None}},
     tags=("vision", "nightly"),
-    metadata={"owner": "team", "n": 2**62},
+    metadata={"owner": "team", "n": 2**62, "deep": [1, {"x": None}]},
 ).running()
 
 

@@ -17,6 +17,8 @@ from redis.asyncio import Redis
 
 from app.dev.embedded import EmbeddedServers
 from app.dev.machine import demand_disk, free_port, port_holder
+from app.dev.mongodb import Mongod
+from app.dev.valkey import Valkey
 from app.startup import StartupTrouble
 from tests.support.wait import until
 
@@ -145,3 +147,15 @@ def test_low_disk_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StartupTrouble, match="MiB free at"):
         demand_disk(tmp_path, needed_mib=1 << 40)
     demand_disk(tmp_path, needed_mib=1)
+
+
+async def test_a_port_taken_meanwhile_is_never_mistaken_for_ours(tmp_path: Path) -> None:
+    for kind in (Valkey, Mongod):
+        first = kind(tmp_path / f"{kind.program}-1", free_port())
+        async with first, kind(tmp_path / f"{kind.program}-2", first.port) as second:
+            assert second.port != first.port
+            assert second.pid != first.pid
+            assert await second.probe()
+            second.port, moved = first.port, second.port
+            assert await second.probe() is None, "another server answered as ours"
+            second.port = moved
