@@ -100,8 +100,10 @@ def earlier(jobs: Sequence[Mapping[str, Any]], total: int) -> Iterator[str]:
 
 def farewell(folder: Path, *, ours: bool, stays: bool) -> str:
     """Whether the links above go on leading somewhere (`ours`: this process serves), and where the data stays."""
-    fate = "Serving until Ctrl-C." if stays else "Stopping: `tensorfleet dev` serves the same data again."
-    kept = f"Data stays in {folder}/" + (" ; `make clean` removes it." if folder == DEFAULT_FOLDER else ".")
+    usual = folder == DEFAULT_FOLDER
+    again = "tensorfleet dev" if usual else f"tensorfleet dev --data-dir {folder}"
+    fate = "Serving until Ctrl-C." if stays else f"Stopping: `{again}` serves the same data again."
+    kept = f"Data stays in {folder}/" + (" ; `make clean` removes it." if usual else ".")
     return f"{fate if ours else 'The service was running before, and goes on.'} {kept}"
 
 

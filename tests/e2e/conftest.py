@@ -9,12 +9,17 @@ import pytest
 
 @pytest.fixture
 def env(mongo_uri: str, redis_url: str, database: str, tmp_path: Path) -> dict[str, str]:
-    """Settings of the processes of one test: a database of its own, short graces, the logical pool."""
+    """Settings of the processes of one test, with a database of its own."""
+    return settings_of(mongo_uri, redis_url, database, tmp_path)
+
+
+def settings_of(mongo_uri: str, redis_url: str, database: str, folder: Path) -> dict[str, str]:
+    """Short graces, and the logical pool."""
     return {
         "MONGODB_URI": mongo_uri,
         "REDIS_URL": redis_url,
         "MONGODB_DATABASE": database,
-        "DATA_DIR": str(tmp_path / "data"),
+        "DATA_DIR": str(folder / "data"),
         "KILL_GRACE_SECONDS": "2",
         "DRAIN_GRACE_SECONDS": "0.5",
         "RECONCILE_SECONDS": "1",

@@ -70,22 +70,20 @@ async def submit_many(served: Api, count: int) -> list[str]:
 
 
 @pytest.mark.timeout(180)
-async def test_flushall_with_a_thousand_waiting_loses_nothing(
-    tmp_path: Path, env: dict[str, str], redis_url: str
-) -> None:
+async def test_flushall_while_live_loses_nothing(tmp_path: Path, env: dict[str, str], redis_url: str) -> None:
     async with api(tmp_path, {**env, "MAX_CONCURRENT_JOBS": "200"}) as served:
-        for _ in range(10):
+        for _ in range(3):
             await submit_many(served, 100)
         async with Redis.from_url(redis_url) as redis:
             await redis.flushall()
-        await wait_index(served, 1_000)
+        await wait_index(served, 300)
         async with worker(tmp_path, env, served):
 
             async def done() -> bool:
                 page = await served.client.get(
                     "/api/v1/jobs", params={"status": "COMPLETED", "include": "total", "limit": 1}
                 )
-                return bool(page.json()["total"] == 1_000)
+                return bool(page.json()["total"] == 300)
 
             await until(done, 90, every=0.2)
         runs = [j["run_no"] for j in await all_jobs(served)]

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 NOWHERE = "mongodb://user:geheim@127.0.0.1:1/?serverSelectionTimeoutMS=300"
 
 
+@pytest.mark.slow
 async def test_a_second_start_in_the_folder_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     url_file = folder / "url"
@@ -47,6 +48,7 @@ async def test_dev_says_what_its_api_says_when_mongodb_is_away(tmp_path: Path) -
     assert "geheim" not in line
 
 
+@pytest.mark.slow
 async def test_at_a_terminal_demo_serves_until_ctrl_c_and_ends_with_the_jobs_code(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     os.set_blocking(ours, False)

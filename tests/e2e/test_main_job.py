@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from app.client import AsyncClient
+from app.dev.embedded import Endpoints
+from tests.e2e.conftest import settings_of
 from tests.support.processes import Api, api, worker
 from tests.support.wait import until
 
@@ -30,10 +34,21 @@ SEED: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-async def served(tmp_path: Path, env: dict[str, str]) -> AsyncIterator[Api]:
-    (tmp_path / "data" / "datasets").mkdir(parents=True)
-    async with api(tmp_path, env) as found, worker(tmp_path, env, found):
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the one service that all tests of this file use."""
+    folder = tmp_path_factory.mktemp("main_job")
+    (folder / "data" / "datasets").mkdir(parents=True)
+    return folder
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(home: Path, servers: Endpoints) -> AsyncIterator[Api]:
+    env = settings_of(servers.mongodb_uri or "", servers.redis_url or "", f"main_job_{os.getpid()}", home)
+    async with api(home, env) as found, worker(home, env, found):
         yield found
 
 
@@ -98,8 +113,8 @@ async def test_start_after_and_timeouts_are_kept(served: Api) -> None:
     assert (await served.ended(late["job_id"]))["history"][-1]["reason"] == "queue_deadline"
 
 
-async def test_what_only_the_data_can_tell_is_in_the_failed_jobs_text(served: Api, tmp_path: Path) -> None:
-    data = tmp_path / "data" / "datasets"
+async def test_what_only_the_data_can_tell_is_in_the_failed_jobs_text(served: Api, home: Path) -> None:
+    data = home / "data" / "datasets"
     (data / "gaps.csv").write_text("a,b,label\n1,2,x\n,3,y\n4,5,x\n6,7,y\n8,9,x\n1,1,y\n")
     cases = {
         "gaps.csv": ({}, ["NaN", "impute"]),

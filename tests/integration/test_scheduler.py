@@ -12,6 +12,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -153,7 +154,10 @@ async def test_two_schedulers_at_once_place_each_job_once(services: Services) ->
         assert node.allocated.fits(node.capacity)
 
 
-async def test_a_flushed_index_is_whole_again_and_nothing_is_lost(services: Services, redis_url: str) -> None:
+async def test_a_flushed_index_is_whole_again_and_nothing_is_lost(
+    services: Services, environ: dict[str, str], redis_url: str
+) -> None:
+    patient = replace(services, settings=load_settings({**environ, "RECONCILE_SECONDS": "3"}))
     jobs = await add_jobs(services, 1_000)
     async with Redis.from_url(redis_url) as redis:
         await redis.flushall()
@@ -162,9 +166,9 @@ async def test_a_flushed_index_is_whole_again_and_nothing_is_lost(services: Serv
     await Cycle(services, Metrics()).run_once()
     assert await states(services, jobs) == {"QUEUED": 1_000}, "without the reconciler nobody finds them"
 
-    async with SchedulerService(services, Metrics()):
+    async with SchedulerService(patient, Metrics()):
         await until(lambda: _all(services, jobs, "SCHEDULED"), timeout=20)
-    assert len(await held(services)) == 1_000
+        assert len(await held(services)) == 1_000
 
 
 async def _all(services: Services, jobs: list[Job], state: str) -> bool:

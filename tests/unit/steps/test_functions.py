@@ -100,6 +100,7 @@ def test_a_function_reports_and_returns(run: Run, tmp_path: Path) -> None:
         ("returns_rubbish", {"inside": True}, "permanent", "what JSON cannot hold"),
         ("broken", {}, "permanent", "no_such_module"),
         ("trainz", {}, "permanent", "did you mean trains?"),
+        ("data_preperation", {}, "permanent", "did you mean data_preparation?"),
     ],
 )
 def test_how_a_function_ends(run: Run, step: str, parameters: dict[str, Any], code: str, said: str) -> None:

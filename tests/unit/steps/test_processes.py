@@ -50,9 +50,9 @@ class Forked:
 
 @pytest.fixture(scope="module")
 def context() -> Any:
-    """A fork server like the supervisor's, with little in it."""
+    """A fork server like the supervisor's, with little in it. A process has one, so tests of runners get it."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["workers.child", "workers.warm"])
+    made.set_forkserver_preload(["workers.child", "workers.warm", "workers.runners.fork_server"])
     return made
 
 
