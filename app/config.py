@@ -114,23 +114,23 @@ class LimitSettings(Group):
         "RETRY_ATTEMPTS", "Attempts of a job with no retry policy, first included.", 3, unit="attempts", ge=1, le=100
     )
     concurrency: dict[str, Annotated[int, Field(ge=1)]] = variable(
-        "CONCURRENCY_LIMITS", 'Named limits as JSON, e.g. {"main_orchestrator": 4}.', {}, unit="jobs by name"
+        "CONCURRENCY_LIMITS", '(later) Limits by name: {"main_orchestrator": 4}.', {}, unit="jobs by name"
     )
 
 
 class TenantSettings(Group):
     """Who submits, and how the pool is shared."""
 
-    header: str | None = variable("TENANT_HEADER", "Request header that names the tenant. Unset: one tenant.", None)
+    header: str | None = variable("TENANT_HEADER", "(later) Header that names the tenant. Unset: one tenant.", None)
     quotas: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = variable(
         "TENANT_QUOTAS",
-        'Most a tenant may hold at once as JSON, e.g. {"vision": {"cpu_cores": 16}}.',
+        '(later) Most a tenant may hold at once as JSON, e.g. {"vision": {"cpu_cores": 16}}.',
         {},
         unit="resources by tenant",
     )
     weights: dict[str, Annotated[float, Field(gt=0)]] = variable(
         "TENANT_WEIGHTS",
-        'Fair share as JSON, e.g. {"vision": 2}. A tenant not named weighs 1.',
+        '(later) Fair share as JSON, e.g. {"vision": 2}. A tenant not named weighs 1.',
         {},
         unit="weight by tenant",
     )
@@ -165,7 +165,7 @@ class LeaseSettings(Group):
     beat: Seconds = variable("LEASE_BEAT_SECONDS", "Time between two renewals.", timedelta(seconds=10), unit="seconds")
     margin: Seconds = variable(
         "LEASE_MARGIN_SECONDS",
-        "A node freezes its runs this long before the lease ends.",
+        "(later) A node freezes its runs so long before the lease ends.",
         timedelta(seconds=15),
         unit="seconds",
     )
@@ -229,7 +229,9 @@ class NodeType(BaseModel):
 class CapacitySettings(Group):
     """Nodes that do not exist yet."""
 
-    provider: Literal["none", "local"] = variable("CAPACITY_PROVIDER", "Who creates nodes: none or local.", "none")
+    provider: Literal["none", "local"] = variable(
+        "CAPACITY_PROVIDER", "(later) Who creates nodes: none or local.", "none"
+    )
     node_types: dict[str, NodeType] = variable(
         "NODE_TYPES",
         'Nodes that may be created as JSON, e.g. {"gpu": {"cpu_cores": 16, "memory_gb": 64, "gpu_count": 4, "max": 2}}.'

@@ -20,7 +20,7 @@ WIDTH = 100
 HEADER = """\
 # Every setting with its meaning, unit and default. All are optional; an empty value counts as unset.
 # Copy to .env, uncomment what you change, and read it into the shell (set -a; . ./.env; set +a) or name it in
-# compose.
+# compose. Those marked (later) are checked already and act from a later release on.
 """
 
 
