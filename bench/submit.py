@@ -15,8 +15,8 @@ from app.cli.demo import REQUEST
 from bench import kit
 
 BODY = json.dumps(REQUEST).encode()
-ROUNDS = 3
-AT_64, AT_1 = 6_000, 600
+CASES = ((64, 6_000, 3), (1, 600, 9))
+"""Clients, requests and rounds: the p99 of one client rests on few requests, so it takes more rounds."""
 
 
 def measure(port: int, path: str, count: int, clients: int) -> tuple[float, float]:
@@ -41,8 +41,8 @@ def main() -> None:
             targets = {"raw": (raw_port, "/insert"), "ours": (urlsplit(base).port or 0, "/api/v1/jobs")}
             for port, path in targets.values():
                 measure(port, path, 500, 64)
-            for clients, count in ((64, AT_64), (1, AT_1)):
-                rounds = [{n: measure(*t, count, clients) for n, t in targets.items()} for _ in range(ROUNDS)]
+            for clients, count, many in CASES:
+                rounds = [{n: measure(*t, count, clients) for n, t in targets.items()} for _ in range(many)]
                 for n in targets:
                     rate = kit.spread([r[n][0] for r in rounds], 0)
                     print(f"{n:5} {clients:3} clients: {rate} req/s, p99 {kit.spread([r[n][1] for r in rounds], 2)} ms")
