@@ -1,6 +1,6 @@
 # Every habit of the project. `make help` lists them. Needs Python 3.11 or newer, make and git; nothing else is assumed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-all lint types bench docs lock clean
+.PHONY: help setup demo dev test test-all lint types bench chaos soak docs lock clean
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) 2>/dev/null)) python3)
 VENV := .venv
@@ -9,6 +9,8 @@ PY := $(BIN)/python
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 JOBS ?= 2
+MINUTES ?= 3
+SEED ?= 7
 PYTEST := $(BIN)/pytest -q -n $(JOBS) --dist loadgroup
 
 # Settings of the machine that would end up in the lock files or change what is resolved.
@@ -59,6 +61,12 @@ types: setup ## mypy --strict
 
 bench: setup ## the figures of the README, with machine and versions
 	$(PY) -m bench
+
+chaos: setup ## every fault in its long form, with and without its protection; a table of figures at the end
+	@CHAOS_REPORT=.tensorfleet/chaos.md $(BIN)/pytest -q -m chaos tests/chaos
+
+soak: setup ## all faults mixed under load: make soak MINUTES=3 SEED=7
+	@$(PY) -m tests.chaos.soak $(MINUTES) $(SEED)
 
 docs: setup ## regenerate the generated pages and build the site into site/
 	$(PY) -m app.dev.pages

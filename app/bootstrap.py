@@ -17,6 +17,7 @@ from app.clock import SystemClock
 from app.config import DEFAULT_REDIS_URL, Settings
 from app.domain.errors import Unavailable
 from app.domain.ports import ArtifactStore
+from app.quarantine import Quarantine
 from app.services import Services
 from app.startup import StartupTrouble, artifacts_unusable, mongodb_missing, redis_unreachable
 from app.storage import mongo, redis
@@ -28,13 +29,14 @@ from app.storage.datasets import MongoDatasetStore
 from app.storage.dispatcher import ArqDispatcher, arq_pool
 from app.storage.feed import MongoChangeFeed
 from app.storage.health import StoresHealth
-from app.storage.indexes import ensure_indexes
+from app.storage.indexes import ensure_indexes, kept_indexes
 from app.storage.jobs import MongoJobStore
 from app.storage.leases import MongoLeaseStore
 from app.storage.logs import MongoLogStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.names import MongoNameRegister
 from app.storage.nodes import MongoNodeStore
+from app.storage.quarantine import QuarantineStore
 from app.storage.queue_index import RedisQueueIndex
 from app.storage.runs import MongoRunStore
 from app.storage.templates import MongoTemplateStore
@@ -52,6 +54,8 @@ async def open_services(settings: Settings, *, role: str) -> AsyncIterator[Servi
         stack.push_async_callback(database.close)
         facts = await mongo.verify(database)
         await ensure_indexes(database)
+        if role == "api":
+            await ensure_indexes(database, kept_indexes(settings.retention))
         _share(settings.data.artifact_directory)
         url = settings.queue.redis_url or DEFAULT_REDIS_URL
         index = redis.connect(url)
@@ -82,25 +86,27 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
     """The ports over these two connections."""
     namespace = redis.namespace_of(settings.store.database)
     bells = RedisBells(index, namespace)
+    quarantine = Quarantine(QuarantineStore(database).keep)
     return Services(
         settings=settings,
         clock=SystemClock(),
-        jobs=MongoJobStore(database),
-        nodes=MongoNodeStore(database),
-        leases=MongoLeaseStore(database),
-        templates=MongoTemplateStore(database),
-        datasets=MongoDatasetStore(database),
+        jobs=MongoJobStore(database, quarantine=quarantine),
+        nodes=MongoNodeStore(database, quarantine=quarantine),
+        leases=MongoLeaseStore(database, quarantine=quarantine),
+        templates=MongoTemplateStore(database, quarantine=quarantine),
+        datasets=MongoDatasetStore(database, quarantine=quarantine),
         names=MongoNameRegister(database),
         answers=MongoAnswerStore(database),
         runs=MongoRunStore(database),
         logs=MongoLogStore(database),
         metrics=MongoMetricStore(database),
         artifacts=_artifacts(settings.data.artifact_directory, database),
-        queue=RedisQueueIndex(index, namespace),
+        queue=RedisQueueIndex(index, namespace, quarantine),
         dispatcher=ArqDispatcher(arq_pool(index, namespace), bells),
         bells=bells,
         feed=MongoChangeFeed(database),
         health=StoresHealth(database, index),
+        quarantine=quarantine,
     )
 
 

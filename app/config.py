@@ -15,7 +15,9 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import SettingsError
 
+from app.capacity import CapacitySettings
 from app.environment import Group, Labels, Seconds, Upper, explain, read, variable
+from app.retention import RetentionSettings
 from app.startup import StartupTrouble
 
 log = structlog.get_logger()
@@ -165,10 +167,21 @@ class LeaseSettings(Group):
     beat: Seconds = variable("LEASE_BEAT_SECONDS", "Time between two renewals.", timedelta(seconds=10), unit="seconds")
     margin: Seconds = variable(
         "LEASE_MARGIN_SECONDS",
-        "(later) A node freezes its runs so long before the lease ends.",
+        "A node that could not renew its lease freezes its runs so long before the lease ends.",
         timedelta(seconds=15),
         unit="seconds",
     )
+    freeze_max: Seconds = variable(
+        "FREEZE_MAX_SECONDS",
+        "Runs that were frozen so long because the lease could not be renewed are killed.",
+        timedelta(hours=1),
+        unit="seconds",
+    )
+
+    @property
+    def trusted(self) -> timedelta:
+        """How long after a renewal was asked for the node may let its runs go on."""
+        return self.duration - self.margin
 
     @model_validator(mode="after")
     def _room_for_a_missed_beat(self) -> Self:
@@ -208,36 +221,11 @@ class NodeSettings(Group):
         timedelta(seconds=30),
         unit="seconds",
     )
-
-
-class NodeType(BaseModel):
-    """A kind of node that the autoscaler may create."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cpu_cores: float = Field(gt=0)
-    memory_gb: float = Field(gt=0)
-    gpu_count: int = Field(0, ge=0)
-    storage_gb: float = Field(0, ge=0)
-    labels: dict[str, str] = {}
-    price_per_hour: float = Field(0, ge=0)
-    boot_seconds: float = Field(60, ge=0)
-    min: int = Field(0, ge=0)
-    max: int = Field(10, ge=0)
-
-
-class CapacitySettings(Group):
-    """Nodes that do not exist yet."""
-
-    provider: Literal["none", "local"] = variable(
-        "CAPACITY_PROVIDER", "(later) Who creates nodes: none or local.", "none"
-    )
-    node_types: dict[str, NodeType] = variable(
-        "NODE_TYPES",
-        'Nodes that may be created as JSON, e.g. {"gpu": {"cpu_cores": 16, "memory_gb": 64, "gpu_count": 4, "max": 2}}.'
-        " The largest bounds what a job may ask for.",
-        {},
-        unit="node types by name",
+    pause_hold: Seconds = variable(
+        "PAUSE_HOLD_SECONDS",
+        "Longest time a paused run stands frozen on its node with its resources; then it is checkpointed and released.",
+        timedelta(hours=1),
+        unit="seconds",
     )
 
 
@@ -264,6 +252,7 @@ class Settings(BaseModel):
     lease: LeaseSettings
     node: NodeSettings
     capacity: CapacitySettings
+    retention: RetentionSettings
     logs: LogSettings
 
 

@@ -21,8 +21,11 @@ from app.config import Settings, load_settings
 from app.lifecycle import ServiceGroup
 from app.metrics import Metrics
 from app.scheduler.commit import Checkpoint, no_checkpoint
-from app.scheduler.service import SchedulerService
+from app.scheduler.service import SchedulerService, SchedulerStatus
 from app.startup import StartupTrouble
+
+LONGEST_CYCLE_AGE = 60.0
+"""Seconds after its last whole cycle in which a leader counts as healthy."""
 
 
 class Process:
@@ -48,6 +51,7 @@ class Process:
         try:
             async with open_services(settings, role="api") as services:
                 metrics = Metrics(version("tensorfleet"))
+                services.quarantine.on_new = lambda kind: metrics.documents_quarantined.labels(kind).inc()
                 hub, scheduler = Hub(services.feed, metrics), SchedulerService(services, metrics, checkpoint=checkpoint)
                 loops = ServiceGroup("api", [hub, scheduler])
                 loops.on_failure(self._failed)
@@ -62,10 +66,25 @@ class Process:
 def _status(scheduler: SchedulerService) -> LoopStatus:
     if failures := scheduler.failures():
         return LoopStatus(False, "; ".join(f"{name}: {why}" for name, why in failures.items()))
-    status = scheduler.status()
+    return judged(scheduler.status())
+
+
+def judged(status: SchedulerStatus) -> LoopStatus:
+    """A leader whose last cycle is old hangs, whatever else it says."""
+    ages = {"cycle": status.cycle_age if status.leading else None, **status.loops}
+    figures = {
+        "leading": status.leading,
+        "term": status.term,
+        "seconds_since": {name: None if age is None else round(age, 1) for name, age in ages.items()},
+        "holding_back": None if status.holding_back is None else status.holding_back.cause,
+    }
     if status.trouble:
-        return LoopStatus(False, status.trouble)
-    return LoopStatus(True, f"leading, term {status.term}" if status.leading else "standby")
+        return LoopStatus(False, status.trouble, figures)
+    if not status.leading:
+        return LoopStatus(True, "standby", figures)
+    if status.cycle_age is not None and status.cycle_age > LONGEST_CYCLE_AGE:
+        return LoopStatus(False, f"no cycle for {status.cycle_age:.0f} s", figures)
+    return LoopStatus(True, f"leading, term {status.term}", figures)
 
 
 def build(

@@ -55,6 +55,8 @@ class Metrics:
         self.index_repairs = self._counter("index_repairs_total", "Index made to agree with the store.", "kind")
         self.ledger_repairs = self._counter("ledger_repairs_total", "Ledger made to agree with live runs.", "kind")
         self.dispatch_redelivered = self._counter("dispatch_redelivered_total", "Rung again or taken back.", "kind")
+        self.nodes_lost = self._counter("nodes_lost_total", "Nodes given up because their lease ran out.")
+        self.runs_reaped = self._counter("runs_reaped_total", "Runs taken from lost nodes, by what became.", "to")
         self.documents_quarantined = self._counter("documents_quarantined_total", "Set aside as unusable.", "kind")
         self.stale_writes_refused = self._counter("stale_writes_refused_total", "Late writes refused.", "kind")
 

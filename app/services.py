@@ -28,6 +28,7 @@ from app.domain.ports import (
     TemplateStore,
 )
 from app.domain.transitions import SYSTEM, Stamp
+from app.quarantine import Quarantine
 from app.recent import Recent
 
 
@@ -53,6 +54,7 @@ class Services:
     bells: Bells
     feed: ChangeFeed
     health: Health
+    quarantine: Quarantine = field(default_factory=Quarantine)
     recent: Recent = field(default_factory=Recent)
     _process: str = field(default_factory=lambda: os.urandom(6).hex())
     _numbers: count[int] = field(default_factory=count)

@@ -19,12 +19,13 @@ from app.domain.errors import Invalid
 from app.domain.job import Job
 from app.domain.records import ArtifactInfo
 from app.services import Services
+from workers.checkpoints import find, look
+from workers.live import Kept
 from workers.preparation import CHECKPOINT, COMPLETED_STEPS, RESUME_COMPLETED, pack
 from workers.record import KeptFile, RunRecord
 
 log = structlog.get_logger()
 ARTIFACT = "artifact"
-CHECKPOINTS_FOLDER = "checkpoints"
 _BLOCK = 1 << 20
 _TYPES = {".skops": "application/zip", ".parquet": "application/vnd.apache.parquet", ".json": "application/json"}
 
@@ -41,30 +42,41 @@ async def keep_files(services: Services, job: Job, record: RunRecord, folder: Pa
             say(f"artifact {file.name} was not kept: {error}")
 
 
-async def keep_for_next_run(services: Services, job: Job, record: RunRecord, folder: Path) -> str | None:
-    """Store the checkpoint of a run that did not complete; its name, or None when there is none."""
-    if job.resume == RESUME_COMPLETED and record.outputs:
-        path = folder / COMPLETED_STEPS
-        await asyncio.to_thread(path.write_bytes, orjson.dumps(record.outputs))
-        await _keep(services, job, CHECKPOINT, KeptFile(COMPLETED_STEPS, path))
-    source = record.checkpoint or folder / CHECKPOINTS_FOLDER
-    if not _can_be_kept(source, folder):
-        return None
-    name = f"checkpoint-{job.run_no}.tar"
-    archive = await asyncio.to_thread(pack, source, folder / name)
-    await _keep(services, job, CHECKPOINT, KeptFile(name, archive))
-    return name
+async def keep_for_next_run(services: Services, job: Job, record: RunRecord, kept: Kept, folder: Path) -> str | None:
+    """Store what a run that did not complete leaves for the next; the name of its checkpoint, None without one."""
+    if record.outputs:
+        await keep_completed_steps(services, job, record, folder)
+    found = await asyncio.to_thread(find, job, record, folder)
+    if found is None:
+        return checkpoint_name(job) if kept.stored else None
+    if kept.stored != await asyncio.to_thread(look, found.path):
+        archive = await asyncio.to_thread(pack, found.path, folder / checkpoint_name(job), found.name)
+        await keep_checkpoint(services, job, archive)
+    return checkpoint_name(job)
+
+
+async def keep_completed_steps(services: Services, job: Job, record: RunRecord, folder: Path) -> None:
+    """Store the outputs of the steps so far, for a job whose next run passes over them."""
+    if job.resume != RESUME_COMPLETED:
+        return
+    path = folder / COMPLETED_STEPS
+    await asyncio.to_thread(path.write_bytes, orjson.dumps(record.outputs))
+    await _keep(services, job, CHECKPOINT, KeptFile(COMPLETED_STEPS, path))
+
+
+async def keep_checkpoint(services: Services, job: Job, archive: Path) -> None:
+    """Store a packed checkpoint in place of an earlier one of this run."""
+    await _keep(services, job, CHECKPOINT, KeptFile(checkpoint_name(job), archive))
+
+
+def checkpoint_name(job: Job) -> str:
+    """Under which a run stores its checkpoint: one for each run, the newest."""
+    return f"checkpoint-{job.run_no}.tar"
 
 
 def inside(path: Path, folder: Path) -> bool:
     """Whether it is a plain file beneath the folder, no link to elsewhere on the way."""
     return path.is_file() and not path.is_symlink() and folder.resolve() in path.resolve().parents
-
-
-def _can_be_kept(checkpoint: Path, folder: Path) -> bool:
-    """Whether there is anything in it, and it lies in the folder of the run."""
-    has_content = checkpoint.is_file() or (checkpoint.is_dir() and any(checkpoint.iterdir()))
-    return has_content and folder.resolve() in checkpoint.resolve().parents
 
 
 async def _keep(services: Services, job: Job, kind: str, file: KeptFile) -> None:

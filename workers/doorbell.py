@@ -17,7 +17,6 @@ from app.lifecycle import Loop
 from app.services import Services
 from app.storage.dispatcher import ArqDispatcher, doorbell_worker, drain_doorbell
 from workers.claims import Claims
-from workers.controls import Controls
 
 log = structlog.get_logger()
 LOOK_SECONDS = 5.0
@@ -27,20 +26,21 @@ CONTROL_SECONDS = 0.2
 """Least time between two looks for controls while rings bring work."""
 FINISH_SECONDS = 5.0
 
+Look = Callable[[], Awaitable[None]]
 Drain = Callable[[], Awaitable[list[tuple[str, int]]]]
 
 
 class Doorbell(Loop):
-    """Rings in, claims and stops out. `drain` gives the assignments that wait at the node's door."""
+    """Rings in, claims and stops out. `look` sees what users want; `drain` gives what waits at the node's door."""
 
     grace = FINISH_SECONDS
 
-    def __init__(self, services: Services, node_id: str, claims: Claims, controls: Controls, drain: Drain) -> None:
+    def __init__(self, services: Services, node_id: str, claims: Claims, look: Look, drain: Drain) -> None:
         super().__init__("doorbell")
         self._services = services
         self._node_id = node_id
         self._claims = claims
-        self._controls = controls
+        self._look = look
         self._drain = drain
         self._looked_at = float("-inf")
         self._owing = False
@@ -74,7 +74,7 @@ class Doorbell(Loop):
             self._owing = bool(found) and now - self._looked_at < CONTROL_SECONDS
             if not self._owing:
                 self._looked_at = now
-                await self._controls.look()
+                await self._look()
         except Unavailable as error:
             log.warning("doorbell.postponed", rang=rang, store=error.store)
         except Exception:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -17,7 +17,7 @@ from app.domain.transitions import Change
 from app.lifecycle import Loop
 from app.operations.change import commit_all
 from app.services import Services
-from workers.outcome import Ending, decide
+from workers.outcome import Ending, decide, is_live
 from workers.patience import chance, until_answered
 from workers.run import RunEnding, RunReport
 
@@ -60,6 +60,7 @@ class Ends(Loop):
 
     async def _commit(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
         """Those that are not done: they lost their race, or cannot be stored as they are."""
+        await self._measure(batch)
         decided = [(each, change) for each in batch if not each.done.done() and (change := self._decide(each))]
         if not decided:
             return []
@@ -68,7 +69,7 @@ class Ends(Loop):
         losers: list[_Waiting] = []
         for (each, _), after in zip(decided, results, strict=True):
             if isinstance(after, Job):
-                _settle(each, after)
+                left += _settle_or_go_on(each, after)
             elif after is None:
                 losers.append(each)
             else:
@@ -84,6 +85,15 @@ class Ends(Loop):
             if len(decided) > 1:
                 return [(await self._write([one]))[0] for one in decided]
             return [error]
+
+    async def _measure(self, batch: Sequence[_Waiting]) -> None:
+        """Runs that had too little memory get more, but no more than the largest node has."""
+        short = [each for each in batch if each.ending.report.ending is RunEnding.OUT_OF_MEMORY]
+        if short:
+            nodes = await until_answered("nodes", self._services.nodes.all)
+            largest = max((node.capacity.memory_mib for node in nodes), default=None)
+            for each in short:
+                each.ending = replace(each.ending, largest_mib=largest)
 
     def _decide(self, each: _Waiting) -> Change | None:
         change = decide(each.job, each.ending, chance(), self._services.stamp())
@@ -129,6 +139,15 @@ def without_result(ending: Ending, error: Exception) -> Ending:
         cpu_seconds=ending.report.cpu_seconds,
     )
     return Ending(ending.key, report, checkpoint=ending.checkpoint)
+
+
+def _settle_or_go_on(each: _Waiting, after: Job) -> list[_Waiting]:
+    """A change may only have led to the state in which the run can end: a frozen one that was woken."""
+    if is_live(after, each.ending.key):
+        each.job = after
+        return [each]
+    _settle(each, after)
+    return []
 
 
 def _settle(each: _Waiting, after: Job | None) -> None:

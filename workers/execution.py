@@ -63,6 +63,7 @@ class Executor:
         try:
             report = _redacted(await self._perform(run), run.redact)
             run.ending = True
+            await run.kept.stop()
             ending = await self._kept(run, report)
             after = await self._ends.commit(run.job, ending)
             if after is not None and run.job.executor != INLINE:
@@ -123,7 +124,7 @@ class Executor:
             await until_answered("keep_files", lambda: keep_files(self._services, run.job, run.record, folder, run.say))
         if report.ending is not RunEnding.FINISHED and folder.exists():
             checkpoint = await until_answered(
-                "keep_checkpoint", lambda: keep_for_next_run(self._services, run.job, run.record, folder)
+                "keep_checkpoint", lambda: keep_for_next_run(self._services, run.job, run.record, run.kept, folder)
             )
         await self._scribe.finish(run)
         return self._ending(run, report, checkpoint)

@@ -9,9 +9,32 @@ from app.clock import Clock
 from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.secrets import redactor
+from workers.checkpoints import Sight
 from workers.logbook import Logbook
 from workers.record import RunRecord
 from workers.run import RunEnding, RunKey, Runner
+
+
+class Kept:
+    """What is in the store of a live run's checkpoints. `stored_at` on the loop's clock; `steps`: how many outputs."""
+
+    def __init__(self) -> None:
+        self.seen: Sight = ()
+        self.stored: Sight = ()
+        self.stored_at = float("-inf")
+        self.steps = 0
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being stored now."""
+        return self.task is not None and not self.task.done()
+
+    async def stop(self) -> None:
+        """The run has ended: what is being stored is given up, since its end stores the last of it."""
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
 
 
 class LiveRun:
@@ -23,11 +46,14 @@ class LiveRun:
         self.record = RunRecord(job.run_no, [step.step for step in job.steps])
         self.redact = redactor(job.parameters, job.secrets)
         self.logbook = Logbook(redact=self.redact)
+        self.kept = Kept()
         self.task: asyncio.Task[None] | None = None
         self.ending = False
         """Set when the run is over and its end is being stored: its state is no longer a wish to others."""
         self.progress_saved_at = float("-inf")
         self.stop_reason: RunEnding | None = None
+        self.frozen_since: float | None = None
+        """Since when a user has it frozen, on the loop's clock."""
         self.runner = runner
         self._clock = clock
 

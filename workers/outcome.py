@@ -1,7 +1,8 @@
 """What becomes of a job when a run of it ends: a pure function of the job, the report and chance.
 
 A wish to cancel that is written on the job wins over every end but success, so that a cancelled job is never tried
-again. A fenced run changes nothing: whoever fenced it has already decided.
+again; a wish to pause wins where the run may go on later. A fenced run changes nothing: whoever fenced it has already
+decided. A frozen run that ended by itself first becomes RUNNING again, and then its end is decided.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from app.domain.control_transitions import as_asked, release, resume_in_place
 from app.domain.job import Job, JobError, Progress
 from app.domain.json import Json
-from app.domain.retry import next_try
+from app.domain.losses import lose_run
+from app.domain.resources import Vector
+from app.domain.retry import grown_memory, next_try
 from app.domain.states import JobStatus
 from app.domain.transitions import (
     Change,
@@ -33,8 +37,18 @@ _FAILURE_REASON = {
     RunEnding.TIMEOUT: "timeout",
     RunEnding.OUT_OF_MEMORY: "out_of_memory",
     RunEnding.LOST: "worker_lost",
+    RunEnding.CRASHED: "worker_lost",
 }
-_REQUEUED = frozenset({RunEnding.CHECKPOINTED, RunEnding.DRAINED})
+_GONE = frozenset({RunEnding.LOST, RunEnding.CRASHED})
+_LEAVES = {
+    RunEnding.CHECKPOINTED: "checkpointed",
+    RunEnding.DRAINED: "drained",
+    RunEnding.RELEASED: "checkpointed",
+}
+"""Ends after which the job goes on in another run, and why, unless a user wants it to wait: a release may have been
+taken back while it was carried out."""
+_ENDS_FROZEN = frozenset({RunEnding.CANCELLED, *_LEAVES, *_GONE})
+"""What a frozen run may end with as it stands."""
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{16,}\b|\d+(\.\d+)?([eE][+-]?\d+)?")
 _PATHS = re.compile(r"(/[\w.@+-]+)+/")
 _MAX_NORMALISED = 500
@@ -42,47 +56,85 @@ _MAX_NORMALISED = 500
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A run that ended, with what was kept of it."""
+    """A run that ended, with what was kept of it. `largest_mib`: memory of the largest node, where it is known."""
 
     key: RunKey
     report: RunReport
     progress: Progress | None = None
     result: Mapping[str, Json] | None = None
     checkpoint: str | None = None
+    largest_mib: int | None = None
 
 
 def decide(job: Job, ending: Ending, chance: float, stamp: Stamp) -> Change | None:
     """The transition that ends the run, or None when the job is no longer in that run. `chance` in [0, 1)."""
-    if job.status is not JobStatus.RUNNING or job.run_no != ending.key.run_no:
-        return None
-    if ending.report.ending is RunEnding.FENCED:
+    if not is_live(job, ending.key) or ending.report.ending is RunEnding.FENCED:
         return None
     change = _transition(job, ending, chance, stamp)
-    if ending.progress is None:
+    if change is None or ending.progress is None or change.entry.to is JobStatus.RUNNING:
         return change
     return replace(change, fields={**change.fields, "progress": ending.progress})
 
 
-def _transition(job: Job, ending: Ending, chance: float, stamp: Stamp) -> Change:
-    report = ending.report
-    end = _run_end(ending)
+def is_live(job: Job, key: RunKey) -> bool:
+    """Whether the job is in that run: it runs, or stands frozen."""
+    return job.run_no == key.run_no and (job.status is JobStatus.RUNNING or job.frozen)
+
+
+def _transition(job: Job, ending: Ending, chance: float, stamp: Stamp) -> Change | None:
+    report, end = ending.report, _run_end(ending)
+    if report.ending is RunEnding.CANCELLED or (report.ending is not RunEnding.FINISHED and job.wants("cancel")):
+        asked = job.control.reason if job.control else None
+        return finish_cancel(job, replace(end, error=None), as_asked(job, stamp), asked)
+    if job.frozen and job.wants("resume") and report.ending in _LEAVES:
+        return resume_in_place(job, as_asked(job, stamp), job.control.reason if job.control else None)
+    if job.frozen and report.ending not in _ENDS_FROZEN:
+        return resume_in_place(job, stamp, "the run ended while it was being frozen")
     if report.ending is RunEnding.FINISHED:
         return complete(job, end, stamp)
-    if report.ending is RunEnding.CANCELLED or _cancel_wanted(job):
-        return finish_cancel(job, replace(end, error=None), stamp, job.control.reason if job.control else None)
-    if report.ending in _REQUEUED:
-        return requeue(job, report.ending.value, replace(end, error=None), stamp)
+    if report.ending in _GONE:
+        return lose_run(job, report.message, stamp, crashed=report.ending is RunEnding.CRASHED, end=end)
+    if report.ending in _LEAVES and _is_to_stay(job):
+        return release(job, replace(end, error=None), as_asked(job, stamp), _after_release(job, ending))
+    if report.ending in _LEAVES:
+        return requeue(job, _LEAVES[report.ending], replace(end, error=None), stamp)
     if report.ending is RunEnding.PERMANENT:
         return fail(job, "permanent", end, stamp)
-    reason = _FAILURE_REASON[report.ending]
-    delay = next_try(job.retry_policy, reason, job.attempt, chance)
-    if delay is not None:
+    return _failed(job, ending, end, chance, stamp)
+
+
+def _is_to_stay(job: Job) -> bool:
+    """Whether a user wants that the job does not go on by itself."""
+    return job.frozen or job.wants("pause", "release")
+
+
+def _after_release(job: Job, ending: Ending) -> str:
+    checkpoint = ending.checkpoint or job.checkpoint
+    kept = f"checkpoint {checkpoint} is kept" if checkpoint else "no checkpoint: it will start over"
+    return f"{ending.report.message}; {kept}" if ending.report.message else kept
+
+
+def _failed(job: Job, ending: Ending, end: RunEnd, chance: float, stamp: Stamp) -> Change:
+    """Tried again as the policy says, with more memory after too little of it; else the end of the job."""
+    reason = _FAILURE_REASON[ending.report.ending]
+    delay = next_try(job.retry_policy, reason, job.attempts_counted, chance)
+    if delay is None:
+        return time_out(job, end, stamp) if reason == "timeout" else fail(job, reason, end, stamp)
+    if reason != "out_of_memory":
         return retry_later(job, reason, end, delay, stamp)
-    return time_out(job, end, stamp) if reason == "timeout" else fail(job, reason, end, stamp)
+    resources = _grown(job, ending)
+    before, after = job.resources.memory_mib, resources.memory_mib
+    said = f"{ending.report.message}; memory_gb of the next run {before / 1024:g} → {after / 1024:g}"
+    detail = {"detail": said[:500]} if after > before else {}
+    return retry_later(job, reason, end, delay, stamp, resources=resources, **detail)
 
 
-def _cancel_wanted(job: Job) -> bool:
-    return job.control is not None and job.control.action == "cancel"
+def _grown(job: Job, ending: Ending) -> Vector:
+    earlier = [a for a in job.attempts if a.outcome == "out_of_memory" and a.attempt > job.attempt_base]
+    memory = grown_memory(
+        job.retry_policy, job.resources.memory_mib, ending.report.peak_memory_mib, ending.largest_mib, len(earlier)
+    )
+    return replace(job.resources, memory_mib=memory)
 
 
 def _run_end(ending: Ending) -> RunEnd:

@@ -156,10 +156,10 @@ def _new_file(path: Path) -> BinaryIO:
     return path.open("wb")
 
 
-def pack(source: Path, archive: Path) -> Path:
-    """A checkpoint (file or folder) as one file, under its own name inside."""
+def pack(source: Path, archive: Path, name: str | None = None) -> Path:
+    """A checkpoint (file or folder) as one file, inside under that name, else under its own."""
     with tarfile.open(archive, "w") as tar:
-        tar.add(source, arcname=source.name)
+        tar.add(source, arcname=name or source.name)
     return archive
 
 

@@ -15,7 +15,10 @@ from app.domain.json import Json
 
 
 class RunEnding(StrEnum):
-    """How a run ended. The last six are given by the supervisor's side, the others by the run itself."""
+    """How a run ended. The last eight are given by the supervisor's side, the others by the run itself.
+
+    RELEASED: a user takes the node's resources back. LOST: gone, and nobody knows why; CRASHED: gone with its worker.
+    """
 
     FINISHED = "finished"
     ERROR = "error"
@@ -23,14 +26,20 @@ class RunEnding(StrEnum):
     CHECKPOINTED = "checkpointed"
     CANCELLED = "cancelled"
     DRAINED = "drained"
+    RELEASED = "released"
     FENCED = "fenced"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
     LOST = "lost"
+    CRASHED = "crashed"
 
 
 AT_ONCE = frozenset({RunEnding.FENCED, RunEnding.OUT_OF_MEMORY})
 """Reasons to kill without asking first: another run may be about to start, or the node to run out of memory."""
+
+
+LEAVES_NODE = frozenset({RunEnding.DRAINED, RunEnding.RELEASED})
+"""Reasons to end a run that may still succeed: one that finishes within its grace has finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +104,10 @@ class Runner(Protocol):
 
     def stop(self, key: RunKey, reason: RunEnding, message: str = "") -> None:
         """Have a run end for that reason. The first reason stays; unknown and ended runs are ignored."""
+
+    async def freeze(self, key: RunKey) -> bool:
+        """Stop everything of a run, and its clocks, until `thaw`. True: it is stopped, and has not ended. False, with
+        the run going on: it cannot be frozen, is not begun, is being stopped, or has said its last word."""
+
+    async def thaw(self, key: RunKey) -> None:
+        """Have a frozen run go on. Others, and unknown ones, are ignored."""

@@ -3,6 +3,7 @@
 A round writes only what is new, side by side, so that the stores can gather it; progress of a job at most once a
 second. A run that says nothing is never written, and a run's end waits only for its own last lines. What a store could
 not take is offered again in the next round; what it refuses (a run is untrusted and may say too much) is dropped.
+A run that has ended is still written until its end is stored: a worker may be killed while it keeps the run's files.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from collections.abc import Awaitable
 import structlog
 
 from app.domain.errors import Unavailable
+from app.domain.records import LogLine
 from app.lifecycle import Loop
 from app.services import Services
 from workers.live import LiveRun, LiveRuns
+from workers.patience import FIRST_PAUSE, LONGEST_PAUSE
 
 log = structlog.get_logger()
 ROUND_SECONDS = 0.25
 PROGRESS_SECONDS = 1.0
+PIECES = 20
+"""Most pieces of one log in a round: all that can wait of a run, so that none keeps the others waiting."""
 
 
 class Scribe(Loop):
@@ -36,47 +41,79 @@ class Scribe(Loop):
 
     async def round(self, now: float) -> None:
         """Write what is new of every run; `now` on the loop's clock."""
-        writes: list[Awaitable[None]] = []
+        writes: list[Awaitable[bool]] = []
         for run in self._runs:
-            if not run.ending:
-                writes += self._writes(run, now)
+            writes += self._writes(run, now)
         await asyncio.gather(*writes)
 
     async def finish(self, run: LiveRun) -> None:
-        """The run has ended: its last lines and points are written before its end is. Never raises for a store."""
+        """The run has ended: its last lines and points are written before its end is, however long a store is away."""
         run.logbook.close(run.record.step, self._services.clock.now())
-        await asyncio.gather(*self._lines_and_points(run))
+        pause = FIRST_PAUSE
+        while writes := self._lines_and_points(run):
+            if not all(await asyncio.gather(*writes)):
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, 2 * pause)
 
-    def _writes(self, run: LiveRun, now: float) -> list[Awaitable[None]]:
+    def _writes(self, run: LiveRun, now: float) -> list[Awaitable[bool]]:
         writes = self._lines_and_points(run)
-        if run.record.changed and now - run.progress_saved_at >= PROGRESS_SECONDS:
+        if not run.ending and run.record.changed and now - run.progress_saved_at >= PROGRESS_SECONDS:
             run.progress_saved_at = now
             writes.append(self._save_progress(run))
         return writes
 
-    def _lines_and_points(self, run: LiveRun) -> list[Awaitable[None]]:
-        writes: list[Awaitable[None]] = []
-        if run.logbook.size:
-            writes.append(self._append_lines(run))
+    def _lines_and_points(self, run: LiveRun) -> list[Awaitable[bool]]:
+        """Each answers whether it need not be done again."""
+        writes: list[Awaitable[bool]] = []
+        if run.logbook.size or run.logbook.surplus or run.logbook.writing.locked():
+            writes.append(self._write_log(run))
         if run.record.has_points:
             writes.append(self._append_points(run))
         return writes
 
-    async def _append_lines(self, run: LiveRun) -> None:
-        lines = run.logbook.take()
-        if not await self._written("logs", run, self._services.logs.append(run.key.job_id, run.key.run_no, lines)):
-            run.logbook.give_back(lines)
+    async def _write_log(self, run: LiveRun) -> bool:
+        async with run.logbook.writing:
+            for _ in range(PIECES):
+                if not (await self._append_lines(run) and await self._delete_surplus(run)):
+                    return False
+                if not run.logbook.size:
+                    break
+        return True
 
-    async def _append_points(self, run: LiveRun) -> None:
+    async def _append_lines(self, run: LiveRun) -> bool:
+        lines = run.logbook.take()
+        if lines and not await self._written("logs", run, self._append(run, lines)):
+            run.logbook.give_back(lines)
+            return False
+        return True
+
+    async def _append(self, run: LiveRun, lines: list[LogLine]) -> None:
+        await self._services.logs.append(run.key.job_id, run.key.run_no, lines)
+        run.logbook.stored(lines)
+
+    async def _delete_surplus(self, run: LiveRun) -> bool:
+        surplus = run.logbook.surplus
+        if surplus is None:
+            return True
+        delete = self._services.logs.delete_between(run.key.job_id, run.key.run_no, *surplus)
+        if deleted := await self._written("surplus of logs", run, delete):
+            run.logbook.deleted(surplus)
+        return deleted
+
+    async def _append_points(self, run: LiveRun) -> bool:
         points = run.record.take_points()
         append = self._services.metrics.append(run.key.job_id, run.key.run_no, points)
-        if not await self._written("metrics", run, append):
-            run.record.give_back(points)
+        if written := await self._written("metrics", run, append):
+            return written
+        run.record.give_back(points)
+        return False
 
-    async def _save_progress(self, run: LiveRun) -> None:
+    async def _save_progress(self, run: LiveRun) -> bool:
         progress = run.record.progress(self._services.clock.now())
-        if not await self._written("progress", run, self._services.jobs.save_progress(run.key.job_id, progress)):
-            run.record.changed = True
+        if written := await self._written("progress", run, self._services.jobs.save_progress(run.key.job_id, progress)):
+            return written
+        run.record.changed = True
+        return False
 
     async def _written(self, what: str, run: LiveRun, write: Awaitable[object]) -> bool:
         """Whether it need not be offered again: it was taken, or the store refused it, which it would do each time."""

@@ -20,7 +20,8 @@ from workers.run import RunEnding, RunKey, RunReport
 
 log = structlog.get_logger()
 MESSAGES = {
-    RunEnding.LOST: "the worker ended while the job ran; it is back, and the run is not",
+    RunEnding.CRASHED: "the worker ended while the job ran; it is back, and the run is not",
+    RunEnding.LOST: "no process of this run lives on its node any more",
     RunEnding.DRAINED: "the worker stopped before the run began",
 }
 
@@ -28,12 +29,12 @@ MESSAGES = {
 async def settle_running(
     services: Services, node_id: str, but: Container[RunKey] = frozenset(), ending: RunEnding = RunEnding.LOST
 ) -> int:
-    """End the RUNNING jobs of the node that have no run here (`but`: those that have).
+    """End the jobs of the node that say that they run, or stand frozen, and have no run here (`but`: those that have).
 
     The jobs are read before `but` is asked: a run that begins meanwhile is in it by then, and of one that ends
     meanwhile the job has moved on, so that the change loses.
     """
-    jobs = await services.jobs.on_node(node_id, [JobStatus.RUNNING])
+    jobs = await services.jobs.on_node(node_id, [JobStatus.RUNNING, JobStatus.PAUSED])
     lost = [job for job in jobs if RunKey(job.id, job.run_no) not in but]
     changes = [(job, change) for job in lost if (change := _ended(job, ending, services.stamp())) is not None]
     settled = [job for job in await commit_all(services, changes) if job is not None]

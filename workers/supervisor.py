@@ -4,7 +4,7 @@ Start: lock the node, load the fork server, end what an earlier supervisor left,
 listen. Stop: take no more work, give runs their grace, end the others and put them back in the queue (`drained`, no
 attempt used), say goodbye, release the lease. Redis being away, or arq ending, stops nothing here.
 
-The guard (freezing runs before the lease ends) will stand beside the heart; see `workers/heart.py`.
+The guard stands before the lease: it is there before the first lease is used, and ends after the last run.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ import structlog
 
 from app.domain.errors import Unavailable
 from app.domain.nodes import NodeState
-from app.domain.ports import ROOM_BELL, Lease, node_lease
+from app.domain.ports import ROOM_BELL, Lease
 from app.lifecycle import Service
 from app.services import Services
 from workers.claims import Claims
 from workers.controls import Controls
 from workers.doorbell import Doorbell, Drain, arq_drain
+from workers.draining import Draining, wait_for_ends
 from workers.ends import Ends
 from workers.execution import Executor
+from workers.guarding import Guarding
 from workers.heart import Heart
 from workers.home import NodeHome
+from workers.keeper import Keeper
 from workers.live import LiveRuns
 from workers.node_facts import describe, detect
 from workers.processors import Processors, own_cpus
@@ -36,6 +39,7 @@ from workers.runners.nursery import Nursery
 from workers.runners.process import ProcessRunner
 from workers.scribe import Scribe
 from workers.settling import give_back_scheduled, settle_running
+from workers.tenure import take_lease
 from workers.usage import TreeWatch
 
 log = structlog.get_logger()
@@ -54,41 +58,47 @@ class Supervisor(Service):
         self.runs = LiveRuns()
         self.impatient = asyncio.Event()
         """Set to end a stop's waiting for runs to finish by themselves."""
-        self._leaving = False
         self._services = services
         self._held = ExitStack()
         self._home = NodeHome(services.settings.data.directory, node_id)
         self._nursery = Nursery()
         self._watch = TreeWatch()
         self._scribe = Scribe(services, self.runs)
+        self._keeper = Keeper(services, self._home, self.runs)
         self._ends = Ends(services, COMMIT_SECONDS)
         kill_grace = node.kill_grace.total_seconds()
-        self._inline = InlineRunner(self._nursery, kill_grace)
-        apart = ProcessRunner(self._nursery, self._watch, kill_grace)
+        self._guard = Guarding(services.settings.lease.freeze_max.total_seconds())
+        self._inline = InlineRunner(self._nursery, self._guard, kill_grace)
+        apart = ProcessRunner(self._nursery, self._watch, self._guard, kill_grace)
         runners: dict[str, Runner] = {"process": apart, "inline": self._inline}
         self._executor = Executor(
             services, self._home, runners, Processors(own_cpus()), self.runs, self._scribe, self._ends
         )
-        self._claims = Claims(services, node_id, self.runs, self._executor.begin)
+        self._claims = Claims(services, node_id, self.runs, self._executor.begin, self._guard)
         self._controls = Controls(services, self.runs)
-        self._doorbell = Doorbell(services, node_id, self._claims, self._controls, drain(services, node_id))
+        self._draining = Draining(services, node_id, self.runs, self._claims)
+        self._doorbell = Doorbell(services, node_id, self._claims, self._look, drain(services, node_id))
         self._heart: Heart | None = None
 
     async def _open(self) -> None:
         self._held.enter_context(self._home)
         await self._nursery.open()
+        await self._start(self._guard)
         await asyncio.to_thread(self._home.clear)
         lease = await self._register()
-        await settle_running(self._services, self.node_id)
-        self._heart = Heart(self._services, lease, self._on_beat, self._on_fenced)
-        for part in (self._watch, self._ends, self._scribe, self._heart, self._doorbell):
-            part.on_failure(lambda _, error: self._fail(error))
-            await part.start()
+        await settle_running(self._services, self.node_id, ending=RunEnding.CRASHED)
+        self._heart = Heart(self._services, lease, self._guard, self._on_beat, self._on_fenced)
+        for part in (self._watch, self._ends, self._scribe, self._keeper, self._draining, self._heart, self._doorbell):
+            await self._start(part)
+
+    async def _start(self, part: Service) -> None:
+        part.on_failure(lambda _, error: self._fail(error))
+        await part.start()
 
     async def _register(self) -> Lease:
-        """Take the node's lease, whoever held it, and be ready."""
+        """Take the node's lease, when it is free or ours, and be ready."""
         settings = self._services.settings
-        lease = await self._services.leases.take_over(node_lease(self.node_id), self.node_id, settings.lease.duration)
+        lease = await take_lease(self._services, self.node_id, self._home.holder(), self._guard)
         machine = await asyncio.to_thread(detect, self._home.folder)
         node = describe(self.node_id, machine, settings.node, lease.epoch, self._services.clock.now())
         await self._services.nodes.register(node)
@@ -99,17 +109,23 @@ class Supervisor(Service):
     async def _on_beat(self) -> None:
         """What bells missed, and what went wrong here: a job that says RUNNING and has no run is settled."""
         await self._claims.sweep()
-        await self._controls.look()
+        await self._look()
         await settle_running(self._services, self.node_id, but=self._claims)
+
+    async def _look(self) -> None:
+        """What users want of this node and of its runs."""
+        await self._draining.look()
+        await self._controls.look()
 
     async def _on_fenced(self) -> Lease:
         """The runs are no longer ours: none may live when the node is ready again, and none may begin before."""
-        self._claims.closed = True
+        self._claims.close("fenced")
         self.runs.stop_all(RunEnding.FENCED, "the node lost its lease")
+        await self._guard.kill()
         await self.runs.all_ended(self._services.settings.lease.duration.total_seconds())
         lease = await self._register()
         await settle_running(self._services, self.node_id, but=self._claims)
-        self._claims.closed = self._leaving
+        self._claims.open("fenced")
         return lease
 
     async def _close(self) -> None:
@@ -118,27 +134,25 @@ class Supervisor(Service):
             await self._end_runs()
             await self._inline.close()
             await self._say_goodbye(self._heart)
-        for part in (self._scribe, self._ends, self._watch):
+        for part in (self._keeper, self._scribe, self._ends, self._watch):
             await part.stop()
+        if self.runs:
+            await self._guard.kill()
+        await self._guard.stop()
         self._nursery.close()
         self._held.close()
 
     async def _take_no_more(self) -> None:
-        self._leaving = self._claims.closed = True
+        self._claims.close("stopping")
         await self._doorbell.stop()
         await self._quietly("draining", self._set_state(NodeState.DRAINING, "the worker is stopping"))
+        await self._draining.stop()
         await self._quietly("give_back", give_back_scheduled(self._services, self.node_id))
 
     async def _end_runs(self) -> None:
         """Short runs may finish; the others go back to the queue."""
         node = self._services.settings.node
-        if self.runs and not self.impatient.is_set():
-            log.info("worker.waiting", runs=len(self.runs), seconds=node.drain_grace.total_seconds())
-            ended = asyncio.ensure_future(self.runs.all_ended(node.drain_grace.total_seconds()))
-            hurry = asyncio.ensure_future(self.impatient.wait())
-            await asyncio.wait([ended, hurry], return_when=asyncio.FIRST_COMPLETED)
-            ended.cancel()
-            hurry.cancel()
+        await wait_for_ends(self.runs, node.drain_grace.total_seconds(), self.impatient)
         await self._drain_runs(node.kill_grace.total_seconds() + COMMIT_SECONDS)
 
     async def _drain_runs(self, seconds: float) -> None:
@@ -156,7 +170,9 @@ class Supervisor(Service):
         await self._quietly("give_back_lease", self._services.leases.give_back(heart.lease))
 
     async def _set_state(self, state: NodeState, reason: str) -> None:
-        await self._services.nodes.set_state(self.node_id, state, reason, self._services.clock.now())
+        """Of the registration that this worker made; a later one, after it was fenced, says its own."""
+        epoch = self._heart.lease.epoch if self._heart is not None else None
+        await self._services.nodes.set_state(self.node_id, state, reason, self._services.clock.now(), epoch)
 
     async def _quietly(self, what: str, act: Awaitable[object]) -> None:
         """A stop goes on without a store: whatever it could not say is found out when the lease ends."""

@@ -12,18 +12,19 @@ from starlette.staticfiles import StaticFiles
 
 from app.api import errors, openapi
 from app.api.middleware import RequestContext
-from app.api.routes import definitions, events, job_data, jobs, queue, system
+from app.api.routes import controls, definitions, events, job_data, jobs, nodes, queue, system
 from app.config import Settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 ROUTERS = (
     jobs.router,
+    controls.router,
     job_data.router,
     definitions.templates_router,
     definitions.datasets_router,
     queue.queue_router,
-    queue.nodes_router,
-    queue.platform_router,
+    nodes.router,
+    nodes.platform_router,
     events.router,
     system.router,
     system.pages,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain.nodes import Node, NodeState
+from app.domain.nodes import Drain, Node, NodeState
 from app.domain.priority import Priority
 from app.domain.records import StateCount
 from app.domain.resources import Vector, total
@@ -91,12 +91,17 @@ def node_view(node: Node) -> View:
         "epoch": node.epoch,
         "registered_at": moment(node.registered_at),
         "lease_until": moment(node.lease_until),
+        "drain": None if node.drain is None else _drain(node.drain),
         "allocations": [
             {"job_id": a.job_id, "run_no": a.run_no, "resources": a.vector.units(), "gpu_indices": a.gpu_indices}
             for a in node.allocations
         ],
         "facts": node.facts,
     }
+
+
+def _drain(drain: Drain) -> View:
+    return {"actor": drain.actor, "reason": drain.reason, "at": moment(drain.at)}
 
 
 _IDLE = {NodeState.READY: "idle", NodeState.DRAINING: "draining", NodeState.LOST: "offline"}

@@ -39,6 +39,12 @@ async def _template_id(template_id: Annotated[str, Path(description="Id of a tem
     return template_id
 
 
+async def _node_id(node_id: Annotated[str, Path(description="Id of a node.")]) -> str:
+    if not is_name_id(node_id):
+        raise NotFound("node", node_id[:80])
+    return node_id
+
+
 IDEMPOTENCY_TEXT = (
     "1 to 255 visible characters. The same key and body give the first answer again for 24 h; another body is refused."
 )
@@ -99,6 +105,7 @@ State = Annotated[ApiState, Depends(_state)]
 Ports = Annotated[Services, Depends(_services)]
 JobId = Annotated[str, Depends(_job_id)]
 TemplateId = Annotated[str, Depends(_template_id)]
+NodeId = Annotated[str, Depends(_node_id)]
 Key = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]
 ExpectedSeq = Annotated[int | None, Depends(_expected_seq)]
 LastEventId = Annotated[str | None, Depends(_last_event_id)]

@@ -61,7 +61,8 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **more: Json,
 ) -> Response:
-    """A problem answer. `more`: `current`, `allowed`, `nearest`; what is None is left out."""
+    """A problem answer. `more`: `current`, `wanted`, `allowed`, `nearest`; what is None is left
+    out."""
     known = CODES.get(code)
     body: dict[str, Json] = {
         "type": f"/docs/errors/{code}",
@@ -92,7 +93,7 @@ def install(app: FastAPI) -> None:
 async def _domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TensorFleetError)  # noqa: S101 - registered for this class only
     headers: dict[str, str] = {}
-    more: dict[str, Json] = {"nearest": getattr(error, "nearest", None), "current": getattr(error, "current", None)}
+    more: dict[str, Json] = {name: getattr(error, name, None) for name in ("nearest", "current", "wanted")}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, TooLarge):

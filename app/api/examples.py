@@ -4,105 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-_T = "2026-01-01T12:00:00.000Z"
-_ID = "job_01kdvjm0q8m4x2c7w9f3e5t6y1"
-_RESOURCES = {"cpu_cores": 4, "memory_gb": 8, "gpu_count": 0, "storage_gb": 10}
-_POOL = {"cpu_cores": 64, "memory_gb": 256, "gpu_count": 8, "storage_gb": 1000}
-_LEFT = {"cpu_cores": 60, "memory_gb": 248, "gpu_count": 8, "storage_gb": 990}
-_POLICY = {
-    "max_attempts": 3, "retry_delay": 60, "backoff": "exponential", "max_delay": 600, "jitter": 0.1,
-    "retry_on": ["error", "worker_lost", "out_of_memory"],
-}  # fmt: skip
-_PARAMETERS = {
-    "dataset_name": "iris",
-    "algorithm": "random_forest",
-    "target_column": "species",
-    "hyperparameters": {"n_estimators": 100, "max_depth": 5},
-}
-_SUBMIT = {
-    "template": "ml_training_template",
-    "parameters": _PARAMETERS,
-    "priority": "high",
-    "resources": {"cpu_cores": 4, "memory_gb": 8},
-    "dependencies": [],
-    "retry_policy": {"max_attempts": 3, "retry_delay": 60},
-}
-_ENTRY = {
-    "seq": 1, "from": None, "to": "QUEUED", "reason": "submitted", "at": _T, "actor": "anonymous", "attempt": 0,
-    "run_no": 0, "detail": None,
-}  # fmt: skip
-_WHY = {"code": "position", "summary": "2 jobs are before it", "facts": {"ahead": 2, "class": "high"}}
-_SUMMARY: dict[str, Any] = {
-    "job_id": _ID,
-    "name": "iris-random-forest-species-n100-d5",
-    "status": "QUEUED",
-    "seq": 1,
-    "template": "ml_training_template",
-    "template_version": 1,
-    "batch_id": None,
-    "workflow_id": None,
-    "step_id": None,
-    "tags": [],
-    "metadata": {},
-    "resources": _RESOURCES,
-    "priority": "high",
-    "effective_priority": "high",
-    "dependencies": [],
-    "dependency_type": "all_complete",
-    "retry_policy": _POLICY,
-    "timeout": 3600,
-    "start_after": None,
-    "queue_deadline": None,
-    "node_selector": {},
-    "preemptible": False,
-    "executor": "process",
-    "limits": [],
-    "submitted_at": _T,
-    "started_at": None,
-    "finished_at": None,
-    "node_id": None,
-    "attempt": 0,
-    "max_attempts": 3,
-    "run_no": 0,
-    "paused_from": None,
-    "progress": 0.0,
-    "current_step": None,
-    "metrics": {},
-    "error": None,
-    "wait_reason": _WHY,
-    "wait_reasons": [_WHY],
-    "queue_position": 3,
-    "estimated_start_time": "2026-01-01T12:05:00.000Z",
-    "estimated_start_low": "2026-01-01T12:01:40.000Z",
-    "estimated_start_high": "2026-01-01T12:15:02.000Z",
-}
-_JOB = {
-    **_SUMMARY,
-    "parameters": _PARAMETERS,
-    "steps": [{"step": "data_preparation", "status": "PENDING", "started_at": None, "finished_at": None, "text": None}],
-    "attempts": [],
-    "result": None,
-    "history": [_ENTRY],
-}
-_CANCELLED = {
-    **_JOB,
-    "status": "CANCELLED",
-    "seq": 2,
-    "finished_at": "2026-01-01T12:00:03.250Z",
-    "wait_reason": None,
-    "wait_reasons": [],
-    "queue_position": None,
-    "estimated_start_time": None,
-    "estimated_start_low": None,
-    "estimated_start_high": None,
-    "history": [
-        _ENTRY,
-        {
-            **_ENTRY, "seq": 2, "from": "QUEUED", "to": "CANCELLED", "reason": "cancelled",
-            "at": "2026-01-01T12:00:03.250Z", "detail": "no longer needed",
-        },
-    ],
-}  # fmt: skip
+from app.api import control_examples
+from app.api.object_examples import (
+    AT,
+    JOB,
+    JOB_ID,
+    LEFT,
+    NODE,
+    PARAMETERS,
+    POLICY,
+    POOL,
+    RESOURCES,
+    SUBMIT,
+    SUMMARY,
+    WHOLE_NODE,
+)
+
 _TEMPLATE = {
     "id": "custom_training_template",
     "name": "custom_training_template",
@@ -120,13 +37,13 @@ _TEMPLATE = {
         }
     ],
     "default_parameters": {"algorithm": "random_forest", "validation_strategy": "cross_validation"},
-    "resource_requirements": _RESOURCES,
+    "resource_requirements": RESOURCES,
     "execution_steps": [{"step": "model_training", "timeout": 1800, "command": None, "env": {}}],
     "executor": "process",
     "retry_policy": {},
     "timeout": None,
     "resume": None,
-    "created_at": _T,
+    "created_at": AT,
 }  # fmt: skip
 _DERIVED = {
     "name": "custom_training_template",
@@ -158,24 +75,20 @@ _DATASET = {
     "rows": None,
     "features": None,
     "task": None,
-    "registered_at": _T,
+    "registered_at": AT,
 }
-_NODE = {
-    "node_id": "node-1", "state": "READY", "labels": {"zone": "a"}, "logical": True, "total": _POOL,
-    "allocated": _RESOURCES, "available": _LEFT,
-}  # fmt: skip
 _PLAN = {
     "name": "iris-random-forest-species-n100-d5",
     "template": "ml_training_template",
     "template_version": 1,
-    "parameters": _PARAMETERS,
-    "resources": _RESOURCES,
+    "parameters": PARAMETERS,
+    "resources": RESOURCES,
     "resources_from": {
         "cpu_cores": "request", "memory_gb": "request", "gpu_count": "template", "storage_gb": "template",
     },
     "executor": "process",
     "execution_steps": [{"step": "data_preparation", "timeout": 300}],
-    "retry_policy": _POLICY,
+    "retry_policy": POLICY,
     "timeout": 3600,
     "priority": "high",
     "dependencies": [],
@@ -185,14 +98,14 @@ _PLAN = {
     "estimated_start_low": "2026-01-01T12:01:40.000Z",
     "estimated_start_high": "2026-01-01T12:15:02.000Z",
 }  # fmt: skip
-_LOG_LINE = {"n": 1, "at": _T, "step": "model_training", "stream": "stdout", "text": "64 of 100 trees"}
+_LOG_LINE = {"n": 1, "at": AT, "step": "model_training", "stream": "stdout", "text": "64 of 100 trees"}
 
 REQUESTS: dict[str, dict[str, Any]] = {
+    **control_examples.REQUESTS,
     "submit_job": {
-        "random forest on iris": _SUBMIT,
+        "random forest on iris": SUBMIT,
         "a command": {"template": "command", "parameters": {"command": ["python", "train.py", "--lr", "0.1"]}},
     },
-    "cancel_job": {"with a reason": {"reason": "no longer needed"}},
     "create_template": {"inheriting": _DERIVED, "whole": _WHOLE},
     "create_dataset": {
         "a file": {
@@ -201,6 +114,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 ANSWERS: dict[str, dict[str, Any]] = {
+    **control_examples.ANSWERS,
     "submit_job": {
         "201": {
             "job_id": "job_67890abcdef", "status": "QUEUED", "message": "Job submitted successfully",
@@ -209,15 +123,13 @@ ANSWERS: dict[str, dict[str, Any]] = {
         },
         "200": _PLAN,
     },
-    "list_jobs": {"200": {"jobs": [_SUMMARY], "next_cursor": None, "total": None}},
-    "get_job": {"200": _JOB},
-    "delete_job": {"200": _CANCELLED},
-    "cancel_job": {"200": _CANCELLED},
-    "get_job_logs": {"200": {"job_id": _ID, "run_no": 1, "lines": [_LOG_LINE], "next_after": 1}},
+    "list_jobs": {"200": {"jobs": [SUMMARY], "next_cursor": None, "total": None}},
+    "get_job": {"200": JOB},
+    "get_job_logs": {"200": {"job_id": JOB_ID, "run_no": 1, "lines": [_LOG_LINE], "next_after": 1}},
     "get_job_metrics": {
         "200": {
-            "job_id": _ID, "run_no": 1,
-            "metrics": {"accuracy": [{"n": 64, "value": 0.961, "step": "model_training", "at": _T}]},
+            "job_id": JOB_ID, "run_no": 1,
+            "metrics": {"accuracy": [{"n": 64, "value": 0.961, "step": "model_training", "at": AT}]},
         }
     },
     "list_job_artifacts": {
@@ -225,7 +137,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
             "artifacts": [
                 {
                     "name": "model.skops", "run_no": 1, "size": 186_368, "sha256": "9f" * 32,
-                    "content_type": "application/octet-stream", "stored_at": _T,
+                    "content_type": "application/octet-stream", "stored_at": AT,
                 }
             ]
         }
@@ -247,34 +159,41 @@ ANSWERS: dict[str, dict[str, Any]] = {
             },
         }
     },
-    "list_queue": {"200": {"jobs": [_SUMMARY], "next_cursor": None}},
+    "list_queue": {"200": {"jobs": [SUMMARY], "next_cursor": None}},
     "get_resource_availability": {
-        "200": {"total": _POOL, "allocated": _RESOURCES, "available": _LEFT, "nodes": [_NODE]}
+        "200": {"total": POOL, "allocated": RESOURCES, "available": LEFT, "nodes": [NODE]}
     },
-    "list_nodes": {
-        "200": {
-            "nodes": [
-                {
-                    **_NODE, "epoch": 1, "registered_at": _T, "lease_until": "2026-01-01T12:01:00.000Z",
-                    "allocations": [{"job_id": _ID, "run_no": 1, "resources": _RESOURCES, "gpu_indices": []}],
-                    "facts": {"cpus": 2},
-                }
-            ]
-        }
-    },
+    "list_nodes": {"200": {"nodes": [WHOLE_NODE]}},
     "get_worker_activity": {
         "200": {
             "workers": [
                 {
-                    "worker_id": "node-1", "status": "busy", "current_task_id": f"{_ID}-1", "current_job_id": _ID,
-                    "tasks_completed": 12, "last_activity_time": _T,
+                    "worker_id": "node-1", "status": "busy", "current_task_id": f"{JOB_ID}-1", "current_job_id": JOB_ID,
+                    "tasks_completed": 12, "last_activity_time": AT,
                 }
             ],
             "total_workers": 1,
         }
     },
     "get_health": {"200": {"status": "alive"}},
-    "get_readiness": {"200": {"status": "ready", "checks": {"mongodb": "ok", "redis": "ok", "feed": "ok: watch"}}},
+    "get_readiness": {
+        "200": {
+            "status": "ready",
+            "checks": {
+                "mongodb": "ok", "redis": "ok", "feed": "ok: watch", "scheduler": "ok: leading, term 3",
+            },
+            "detail": {
+                "feed_mode": "watch", "index_epoch": "9f2c41d07ab3e815", "quarantined": 0,
+                "scheduler": {
+                    "leading": True, "term": 3, "holding_back": None,
+                    "seconds_since": {
+                        "cycle": 0.4, "scheduler.reconciler": 2.1, "scheduler.retention": 31.0, "scheduler.timers": 0.6,
+                        "scheduler.reaper": 1.2,
+                    },
+                },
+            },
+        }
+    },
 }  # fmt: skip
 PROBLEM: dict[str, Any] = {
     "type": "/docs/errors/invalid",

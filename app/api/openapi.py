@@ -29,11 +29,11 @@ DESCRIPTION = (
     "an `Idempotency-Key`. Unknown fields and query parameters are refused."
 )
 TAGS = (
-    ("jobs", "Submit, follow and cancel jobs; their logs, metrics and artifacts."),
+    ("jobs", "Submit, follow and control jobs; their logs, metrics and artifacts."),
     ("templates", "What jobs are made from."),
     ("datasets", "Names for data."),
     ("queue", "Who waits, where, and why."),
-    ("nodes", "Where jobs run, and what is left."),
+    ("nodes", "Where jobs run, and what is left; drain them."),
     ("events", "Everything that happens, pushed."),
     ("system", "The process itself."),
 )
@@ -48,6 +48,7 @@ SHARED_PARAMETERS = {
     "timeout_seconds": "TimeoutSeconds",
     "job_id": "JobId",
     "template_id": "TemplateId",
+    "node_id": "NodeId",
     "run_no": "RunNo",
 }
 HEADER_NAMES = {"idempotency-key": "Idempotency-Key", "if-match": "If-Match", "last-event-id": "Last-Event-ID"}
@@ -57,7 +58,8 @@ HEADERS = {
     "Idempotent-Replayed": "`true` when this is the answer that was given before under the same key.",
     "X-Request-ID": "Stands on every log line of this request.",
 }
-TAGGED = ("get_job", "delete_job", "get_template", "get_job_artifact")
+CONTROLS = ("delete_job", "cancel_job", "pause_job", "resume_job", "retry_job")
+TAGGED = ("get_job", *CONTROLS, "get_template", "get_job_artifact")
 
 
 def install(app: FastAPI) -> None:

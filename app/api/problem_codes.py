@@ -76,7 +76,8 @@ CODES = MappingProxyType(
         "invalid_transition": ProblemCode(
             409,
             "The job cannot go to that state",
-            "The state machine has no edge from `current` to the wanted state; `allowed` names those that exist.",
+            "The job cannot go from `current` to `wanted`; `allowed` names the states that it can go to, and `detail` "
+            "says what forbids it.",
         ),
         "stale_job": ProblemCode(
             409,
@@ -131,7 +132,8 @@ CODES = MappingProxyType(
         "unavailable": ProblemCode(
             503,
             "A store is away for the moment",
-            "Nothing was accepted. Try again after the seconds in `Retry-After`.",
+            "Try again after the seconds in `Retry-After`. Nothing is answered as accepted that is not stored; whether "
+            "a change was made all the same is not known: look first, or send it again with the same Idempotency-Key.",
         ),
     }
 )

@@ -147,14 +147,19 @@ async def job_events(
 
 
 class LogFollower:
-    """Keeps a stream of log lines exact, over all runs from one on: which was sent last, what to do with the next."""
+    """Keeps a stream of log lines exact, over all runs from one on: of each run the number of the line sent last.
+
+    A line that follows the one before is sent as it comes. Whatever does not (lines were missed, or are not kept any
+    more) is settled by what is stored, which also says the gaps.
+    """
 
     def __init__(
         self, state: ApiState, job_id: str, run_no: int, after: int, wanted: Callable[[str | None], bool]
     ) -> None:
         self._services = state.services
         self._job_id = job_id
-        self._at = (run_no, after)
+        self._first_run = run_no
+        self._sent = {run_no: after}
         self._wanted = wanted
         self.ended = False
 
@@ -162,7 +167,8 @@ class LogFollower:
         """What is stored already; ended when the job is."""
         job = await self._services.jobs.get(self._job_id)
         self.ended = job is None or job.terminal
-        return await self._stored(self._at[0] if job is None else max(self._at[0], job.run_no))
+        newest = self._first_run if job is None else job.run_no
+        return b"".join([await self._stored(run_no) for run_no in range(self._first_run, newest + 1)])
 
     async def take(self, batch: list[Delivery]) -> bytes:
         """The frames for what came in. A gap and the end of the job are settled by what is stored."""
@@ -170,29 +176,32 @@ class LogFollower:
         for delivery in batch:
             data = delivery.event.data
             if delivery.event.type == "log.line":
-                out.append(self._next(delivery, (data["run_no"], data["n"])))
+                out.append(await self._next(delivery, data["run_no"], data["n"]))
             elif delivery.event.type == "resync":
                 out.append(await self.open())
             elif data.get("to") in _TERMINAL:
-                out.append(await self._stored(data["run_no"]))
+                out.append(await self.open())
                 self.ended = True
         return b"".join(out)
 
-    def _next(self, delivery: Delivery, at: tuple[int, int]) -> bytes:
-        if at <= self._at:
+    async def _next(self, delivery: Delivery, run_no: int, n: int) -> bytes:
+        sent = self._sent.get(run_no, 0)
+        if run_no < self._first_run or n <= sent:
             return b""
-        self._at = at
+        return self._send(delivery, run_no, n) if n == sent + 1 else await self._stored(run_no)
+
+    def _send(self, delivery: Delivery, run_no: int, n: int) -> bytes:
+        self._sent[run_no] = n
         return delivery.own if self._wanted(delivery.event.data["step"]) else b""
 
-    async def _stored(self, newest_run: int) -> bytes:
+    async def _stored(self, run_no: int) -> bytes:
         out = []
-        for run_no in range(self._at[0], newest_run + 1):
-            after = self._at[1] if run_no == self._at[0] else 0
-            while lines := await self._services.logs.read(self._job_id, run_no, after=after, limit=LOG_BATCH):
-                for line in lines:
-                    data = {"type": "log.line", "job_id": self._job_id, "run_no": run_no, **log_line_view(line)}
-                    out.append(self._next(Delivery(Event("log.line", data)), (run_no, line.n)))
-                after = lines[-1].n
+        after = self._sent.get(run_no, 0)
+        while lines := await self._services.logs.read(self._job_id, run_no, after=after, limit=LOG_BATCH):
+            for line in lines:
+                data = {"type": "log.line", "job_id": self._job_id, "run_no": run_no, **log_line_view(line)}
+                out.append(self._send(Delivery(Event("log.line", data)), run_no, line.n))
+            after = lines[-1].n
         return b"".join(out)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 
 from starlette.requests import HTTPConnection
 
@@ -17,10 +18,12 @@ STATE_KEY = "api"
 
 
 class LoopStatus(NamedTuple):
-    """Whether a background loop does its work, and in words: `leading`, `standby`, or why it does not."""
+    """Whether a background loop does its work, and in words: `leading`, `standby`, or why it does not; with figures."""
 
     ok: bool
     detail: str
+    figures: Mapping[str, Any] = MappingProxyType({})
+    """As `SchedulerFigures`; none where there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ Written by hand because lists of hundreds go through here; `tests/unit/api` hold
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from app.domain.explain import Reason
-from app.domain.job import Attempt, Entry, Job, JobError, StepState
+from app.domain.job import Attempt, Control, Entry, Job, JobError, StepState
 from app.domain.json import Json
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint
 from app.domain.retry import RetryPolicy
@@ -18,6 +19,8 @@ from app.domain.specification import Specification
 from app.domain.states import JobStatus
 from app.domain.timestamps import optional_rfc3339 as moment
 from app.domain.timestamps import rfc3339
+from app.operations.cancel_matching import Cancelled
+from app.operations.control import outlook
 from app.operations.inspect import JobView
 from app.operations.submit import Submitted
 
@@ -69,6 +72,16 @@ def job_view(view: JobView) -> View:
     }
 
 
+def controlled_view(view: JobView) -> View:
+    """The whole job after a control, with what happens to it."""
+    return {**job_view(view), "message": outlook(view.job)}
+
+
+def cancelled_view(done: Cancelled, *, dry_run: bool) -> View:
+    """What became of the jobs that a filter matched."""
+    return {**asdict(done), "dry_run": dry_run}
+
+
 def _identity(job: Job) -> View:
     return {
         "job_id": job.id,
@@ -112,11 +125,22 @@ def _life(job: Job) -> View:
         "finished_at": moment(job.finished_at),
         "node_id": job.node_id,
         "attempt": job.attempt,
-        "max_attempts": job.retry_policy.max_attempts,
+        "max_attempts": job.retry_policy.max_attempts + job.attempt_base,
         "run_no": job.run_no,
+        "infra_losses": job.infra_losses,
         "paused_from": job.paused_from,
+        "control": None if job.control is None else _control(job.control),
         "progress": 1.0 if done else job.progress.fraction if job.progress else 0.0,
         "current_step": live.step if live else None,
+    }
+
+
+def _control(control: Control) -> View:
+    return {
+        "action": control.action,
+        "actor": control.actor,
+        "reason": control.reason,
+        "at": rfc3339(control.at),
     }
 
 
@@ -197,6 +221,7 @@ def retry_policy_view(policy: RetryPolicy) -> View:
         "max_delay": policy.max_delay,
         "jitter": policy.jitter,
         "retry_on": policy.retry_on,
+        "memory_growth": policy.memory_growth,
     }
 
 

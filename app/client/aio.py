@@ -71,6 +71,39 @@ class AsyncClient:
         answer: dict[str, Any] = await self.request("GET", f"/jobs/{job_id}")
         return answer
 
+    async def cancel(self, job_id: str, reason: str | None = None) -> dict[str, Any]:
+        """Cancel a job; the job with `message`, which says what happens now, as after every control."""
+        return await self._control(f"/jobs/{job_id}/cancel", reason=reason)
+
+    async def pause(self, job_id: str, reason: str | None = None, *, release: bool = False) -> dict[str, Any]:
+        """Hold a waiting job, freeze a running one, or have it give its resources back."""
+        return await self._control(f"/jobs/{job_id}/pause", reason=reason, release=release or None)
+
+    async def resume(self, job_id: str, reason: str | None = None) -> dict[str, Any]:
+        """Let a paused job go on, or wait again."""
+        return await self._control(f"/jobs/{job_id}/resume", reason=reason)
+
+    async def retry(self, job_id: str, reason: str | None = None, **changes: Any) -> dict[str, Any]:
+        """Another attempt of a job that ended without success. `changes`: `parameters`, `resources`, `priority`."""
+        return await self._control(f"/jobs/{job_id}/retry", reason=reason, **changes)
+
+    async def cancel_jobs(self, reason: str | None = None, **filters: Any) -> dict[str, Any]:
+        """Cancel every job that matches all filters (`status`, `tag`, `template`, …); what became of how many."""
+        return await self._control("/jobs/cancel", reason=reason, **filters)
+
+    async def drain_node(self, node_id: str, reason: str | None = None) -> dict[str, Any]:
+        """Have a node take no more work; the node."""
+        return await self._control(f"/nodes/{node_id}/drain", reason=reason)
+
+    async def resume_node(self, node_id: str, reason: str | None = None) -> dict[str, Any]:
+        """Let a drained node take work again; the node."""
+        return await self._control(f"/nodes/{node_id}/resume", reason=reason)
+
+    async def _control(self, path: str, **body: Any) -> dict[str, Any]:
+        said = {name: value for name, value in body.items() if value is not None}
+        answer: dict[str, Any] = await self.request("POST", path, json=said)
+        return answer
+
     async def events(self, path: str = "/events") -> AsyncIterator[StreamEvent]:
         """The events of a stream; a lost or ended connection is resumed after the last id, and nothing is missed.
 

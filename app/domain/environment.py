@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-INHERITED = frozenset({"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES"})
+MARK = "TF_MARK"
+"""Says which worker a process descends from, so that it is found again however it left its parent and its session."""
+INHERITED = frozenset({"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES", MARK})
 INHERITED_PREFIXES = ("LC_",)
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -23,6 +25,7 @@ THREAD_VARIABLES = (
 OWN_VARIABLES = (
     *("TF_JOB_ID", "TF_RUN_NO", "TF_ATTEMPT", "TF_STEP"),
     *("TF_PARAMETERS", "TF_OUTPUTS", "TF_ARTIFACTS", "TF_CHECKPOINTS", "TF_EVENTS"),
+    MARK,
 )
 """What the orchestrator itself tells a command."""
 _FORBIDDEN = frozenset(

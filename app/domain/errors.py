@@ -91,14 +91,17 @@ class Conflict(TensorFleetError):
 
 
 class InvalidTransition(Conflict):
-    """The job cannot go from its state to the wanted one."""
+    """The job cannot go from its state to the wanted one. `because`: what forbids it, with the remedy."""
 
     code = "invalid_transition"
 
-    def __init__(self, job_id: str, current: str, wanted: str, allowed: Sequence[str]) -> None:
+    def __init__(
+        self, job_id: str, current: str, wanted: str, allowed: Sequence[str], because: str | None = None
+    ) -> None:
         ways = ", ".join(allowed) or "nothing: it is terminal"
+        why = f": {because}" if because else ""
         super().__init__(
-            f"Job {job_id} is {current} and cannot become {wanted}; from here it can become {ways}.",
+            f"Job {job_id} is {current} and cannot become {wanted}{why}; from here it can become {ways}.",
             current=current,
             allowed=allowed,
         )

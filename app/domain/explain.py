@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.domain.dependencies import Waits
-from app.domain.job import Job
+from app.domain.job import SUSPECT_AFTER, Entry, Job
 from app.domain.states import JobStatus
+from app.domain.transitions import SYSTEM
 
 Fact = float | int | str
 
@@ -26,8 +27,13 @@ class Reason:
     facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
-def no_workers() -> Reason:
-    return Reason("no_workers", "no worker is registered and ready; start one with: tensorfleet worker", {"nodes": 0})
+def no_workers(draining: Sequence[str] = ()) -> Reason:
+    """`draining`: nodes that are there, and take no more work."""
+    if not draining:
+        summary = "no worker is registered and ready; start one with: tensorfleet worker"
+        return Reason("no_workers", summary, {"nodes": 0})
+    summary = f"no worker takes work: {_named(draining)} {_is(draining)} draining"
+    return Reason("no_workers", summary, {"nodes": 0, "draining": _named(draining)})
 
 
 def unsatisfiable(missing: Mapping[str, float], asked: Mapping[str, float]) -> Reason:
@@ -58,6 +64,29 @@ def resources(lacking: Mapping[str, float], asked: Mapping[str, float], node_id:
     return Reason("resources", f"needs {'; '.join(parts)} on {node_id}", facts)
 
 
+def draining(nodes: Sequence[str], asked: Mapping[str, float]) -> Reason:
+    """Only nodes that take no more work could hold it."""
+    facts: dict[str, Fact] = {f"{dimension}_asked": amount for dimension, amount in asked.items() if amount}
+    summary = f"would fit on {_named(nodes)} only, which {_is(nodes)} draining"
+    return Reason("resources", summary, facts | {"draining": _named(nodes)})
+
+
+def alone(node_id: str, runs: int, able: int) -> Reason:
+    """A suspect waits for an empty node. `node_id` has the fewest runs among the `able` that could hold it."""
+    why = f"{SUSPECT_AFTER} workers crashed under it, so it runs alone"
+    others = "1 run is" if runs == 1 else f"{runs} runs are"
+    facts: dict[str, Fact] = {"alone": 1, "node": node_id, "runs_on_node": runs, "nodes_large_enough": able}
+    return Reason("resources", f"{why}; no node is empty, and {others} on {node_id}", facts)
+
+
+def _named(nodes: Sequence[str]) -> str:
+    return ", ".join(nodes[:3]) + (", …" if len(nodes) > 3 else "")
+
+
+def _is(nodes: Sequence[str]) -> str:
+    return "is" if len(nodes) == 1 else "are"
+
+
 def position(ahead: int, priority: str) -> Reason:
     before = "1 job is before it" if ahead == 1 else f"{ahead} jobs are before it"
     summary = "next in the queue" if ahead == 0 else before
@@ -75,14 +104,48 @@ def wait_reasons(
         return tuple(_not_eligible(job, now, waits))
     if job.status is JobStatus.RETRYING and job.retry_at is not None:
         left = max(0.0, (job.retry_at - now).total_seconds())
-        summary = f"attempt {job.attempt} of {job.retry_policy.max_attempts} ended; the next starts in {left:.0f} s"
+        attempt = f"attempt {job.attempts_counted} of {job.retry_policy.max_attempts}"
+        summary = f"{attempt} ended ({job.history[-1].reason}); the next run is queued in {left:.0f} s"
         return (Reason("retry_delay", summary, {"seconds_left": round(left, 3)}),)
     if job.status is JobStatus.PAUSED:
-        return (Reason("held", f"paused by a user while {job.paused_from or 'waiting'}"),)
+        return (_paused(job, now),)
     if job.status is JobStatus.QUEUED:
         place = [position(ahead, job.effective_priority)] if ahead is not None else []
         return (*verdict, *place) or (Reason("position", "just queued; the next cycle decides"),)
     return ()
+
+
+def _paused(job: Job, now: datetime) -> Reason:
+    """Who paused it, why, and since when; what became of its run; and what ends it."""
+    entry, asked = _pause_of(job.history)
+    facts: dict[str, Fact] = {
+        "by": asked.actor,
+        "since": f"{entry.at:%Y-%m-%dT%H:%M:%SZ}",
+        "seconds": round(max(0.0, (now - entry.at).total_seconds()), 3),
+    }
+    if asked.detail:
+        facts["reason"] = asked.detail
+    why = f": {asked.detail}" if asked.detail else ""
+    if job.node_id is not None:
+        facts["node"] = job.node_id
+        what = f"frozen on {job.node_id} by {asked.actor}{why}; it keeps its room there, resume it to go on"
+    elif job.released:
+        kept = "goes on from its checkpoint" if job.checkpoint else "starts over"
+        what = f"paused and released by {asked.actor}{why}; resume it to queue it again, it {kept}"
+    else:
+        what = f"held by {asked.actor} while {job.paused_from or 'waiting'}{why}; resume it to go on"
+    return Reason("held", what, facts)
+
+
+def _pause_of(history: Sequence[Entry]) -> tuple[Entry, Entry]:
+    """The entry with which the job was paused, and that of the user who asked for it, whose node carried it out."""
+    n = max(
+        (n for n, e in enumerate(history) if e.to is JobStatus.PAUSED and e.source is not JobStatus.PAUSED),
+        default=len(history) - 1,
+    )
+    paused = history[n]
+    requests = (e for e in reversed(history[:n]) if e.reason == "control_requested")
+    return paused, next(requests, paused) if paused.actor == SYSTEM else paused
 
 
 def _not_eligible(job: Job, now: datetime, waits: Waits | None) -> list[Reason]:

@@ -1,10 +1,10 @@
 """A job as a frozen value, and the records inside it.
 
 `seq` is the one version: the number of history entries, the compare-and-set guard, the ETag, and the id of events on
-the
-job's own stream. Three counters stay apart: `run_no` (dispatches; the fencing token), `attempt` (failures that the
-retry
-policy bounds), `infra_losses` (lost workers).
+the job's own stream. Three counters stay apart: `run_no` (dispatches; the fencing token), `attempt` (failures that the
+retry policy bounds), `infra_losses` (workers that crashed under it).
+
+A PAUSED job has a `node_id` exactly when it is frozen there; `paused_from` tells from which state it was paused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.domain.json import Json
 from app.domain.priority import Priority
 from app.domain.resources import Vector
 from app.domain.retry import RetryPolicy
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import ON_NODE, TERMINAL, JobStatus
 from app.domain.templates import Step
 
 
@@ -104,9 +104,15 @@ class Progress:
     metrics: Mapping[str, Json] = field(default_factory=dict)
 
 
+CONTROLS = ("cancel", "pause", "release", "resume")
+"""What a user may ask of a live run: to end, to be frozen, to leave its node (checkpointed), to go on."""
+SUSPECT_AFTER = 2
+"""Workers that crashed under a job before it must run alone on a node."""
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What a user asked of a live run; the bell only says "look"."""
+    """What a user asked of a live run (`CONTROLS`); the bell only says "look"."""
 
     action: str
     actor: str
@@ -116,7 +122,8 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The whole job. Durations in seconds, times UTC with milliseconds. `secrets`: parameters never to be shown."""
+    """The whole job. Durations in seconds, times UTC with milliseconds. `secrets`: parameters never to be shown;
+    `attempt_base`: attempts used before the last manual retry, which count against the retry policy no more."""
 
     id: str
     name: str
@@ -157,6 +164,7 @@ class Job:
     attempt: int = 0
     run_no: int = 0
     infra_losses: int = 0
+    attempt_base: int = 0
     paused_from: JobStatus | None = None
     control: Control | None = None
     error: JobError | None = None
@@ -171,6 +179,40 @@ class Job:
     @property
     def terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def frozen(self) -> bool:
+        """PAUSED with its processes stopped on its node, its allocation kept."""
+        return self.status is JobStatus.PAUSED and self.node_id is not None
+
+    @property
+    def on_node(self) -> bool:
+        """Whether it holds an allocation."""
+        return self.status in ON_NODE or self.frozen
+
+    @property
+    def released(self) -> bool:
+        """PAUSED after its run was ended for it: no node, perhaps a checkpoint."""
+        return self.status is JobStatus.PAUSED and self.node_id is None and self.paused_from is JobStatus.RUNNING
+
+    @property
+    def held(self) -> bool:
+        """PAUSED before it started, or between two runs: waiting, outside the queue."""
+        return self.status is JobStatus.PAUSED and self.paused_from is not JobStatus.RUNNING
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what crashes workers: it runs alone on a node."""
+        return self.infra_losses >= SUSPECT_AFTER
+
+    @property
+    def attempts_counted(self) -> int:
+        """The present attempt as the retry policy counts it: from 1 since the last manual retry."""
+        return self.attempt - self.attempt_base
+
+    def wants(self, *actions: str) -> bool:
+        """Whether a user has asked one of these of its live run."""
+        return self.control is not None and self.control.action in actions
 
     @property
     def deadline(self) -> datetime | None:

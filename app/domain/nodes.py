@@ -22,6 +22,15 @@ class NodeState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """A user's wish that a node takes no more work, until it is taken back."""
+
+    actor: str
+    reason: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Allocation:
     """What one run holds on a node."""
 
@@ -46,6 +55,7 @@ class Node:
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     registered_at: datetime | None = None
     lease_until: datetime | None = None
+    drain: Drain | None = None
 
     @property
     def allocated(self) -> Vector:

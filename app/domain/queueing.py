@@ -1,8 +1,8 @@
 """What the queue index knows of a waiting job, and the bucket it belongs to.
 
 A bucket is all waiting jobs that a scheduler cannot tell apart but by their order: same effective class, tenant, exact
-vector and selector. Only the heads of buckets are examined, so a block of blocked jobs never hides small ones behind
-it.
+vector and selector, and whether each must have a node for itself (suspects). Only the heads of buckets are examined, so
+a block of blocked jobs never hides small ones behind it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from app.domain.job import Job
 from app.domain.priority import RANK, Priority
 from app.domain.resources import Vector
 
+Selector = tuple[tuple[str, str], ...]
+Request = tuple[Vector, Selector, bool]
+"""What is asked of a node: so much, these labels, and whether nobody else may be there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
@@ -24,21 +28,28 @@ class Bucket:
     priority: Priority
     tenant: str
     vector: Vector
-    selector: tuple[tuple[str, str], ...] = ()
+    selector: Selector = ()
+    alone: bool = False
 
     def parts(self) -> dict[str, Any]:
-        """The JSON form that is stored beside the bucket."""
-        return {
+        """The JSON form that is stored beside the bucket. `alone` stands in it only where it is true."""
+        parts: dict[str, Any] = {
             "class": self.priority.value,
             "tenant": self.tenant,
             "vector": list(self.vector.parts()),
             "selector": [list(pair) for pair in self.selector],
         }
+        return parts | {"alone": True} if self.alone else parts
 
     @classmethod
     def from_parts(cls, parts: dict[str, Any]) -> Bucket:
         selector = tuple((str(k), str(v)) for k, v in parts["selector"])
-        return cls(Priority(parts["class"]), parts["tenant"], Vector(*parts["vector"]), selector)
+        vector, alone = Vector(*parts["vector"]), bool(parts.get("alone", False))
+        return cls(Priority(parts["class"]), parts["tenant"], vector, selector, alone)
+
+    @property
+    def request(self) -> Request:
+        return self.vector, self.selector, self.alone
 
     @property
     def id(self) -> str:
@@ -60,7 +71,7 @@ class Ticket:
 def ticket_of(job: Job) -> Ticket:
     """The ticket of a QUEUED job."""
     selector = tuple(sorted(job.node_selector.items()))
-    bucket = Bucket(job.effective_priority, job.tenant, job.resources, selector)
+    bucket = Bucket(job.effective_priority, job.tenant, job.resources, selector, job.suspect)
     return Ticket(job.id, job.order_key, job.order_key, bucket)
 
 

@@ -1,10 +1,12 @@
 """Retries: the policy and the one decision. Chance is an argument.
 
-`max_attempts` counts all attempts, the first included. A lost worker uses no attempt and waits no delay.
+`max_attempts` counts all attempts, the first included. A lost worker uses no attempt and waits no delay. A run that was
+ended for its memory is followed by one with more, as long as that may help.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,7 +16,8 @@ _COUNTS_AS = {"stalled": "error"}
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a failed run is followed by another. Delays in seconds."""
+    """When a failed run is followed by another. Delays in seconds. `memory_growth`: factor for the memory after
+    `out_of_memory`; 1 keeps it."""
 
     max_attempts: int = 3
     retry_delay: float = 10.0
@@ -22,6 +25,13 @@ class RetryPolicy:
     max_delay: float = 600.0
     jitter: float = 0.1
     retry_on: tuple[str, ...] = ("error", "worker_lost", "out_of_memory")
+    memory_growth: float = 1.5
+
+
+MOST_GROWTHS = 3
+"""How often the memory of a job grows."""
+PEAK_ROOM = 1.2
+"""The memory asked for next is at least so many times the peak that was seen."""
 
 
 def delay_before(policy: RetryPolicy, failures: int, chance: float) -> timedelta:
@@ -41,3 +51,18 @@ def next_try(policy: RetryPolicy, reason: str, attempt: int, chance: float) -> t
     if reason == "worker_lost":
         return timedelta(0)
     return delay_before(policy, attempt, chance) if attempt < policy.max_attempts else None
+
+
+def grown_memory(
+    policy: RetryPolicy, memory_mib: int, peak_mib: float | None, largest_mib: int | None, growths: int
+) -> int:
+    """Memory of the next run after `out_of_memory`, in MiB: max(growth · limit, 1.2 · peak), at most the largest
+    node's.
+
+    `growths`: how often it has grown already; `largest_mib`: None when no node is known. Never less than `memory_mib`.
+    Source: design, scheduling section 6, "OOM retry".
+    """
+    if policy.memory_growth <= 1 or growths >= MOST_GROWTHS:
+        return memory_mib
+    wanted = math.ceil(max(policy.memory_growth * memory_mib, PEAK_ROOM * (peak_mib or 0.0)))
+    return max(memory_mib, wanted if largest_mib is None else min(wanted, largest_mib))

@@ -168,7 +168,13 @@ def _duration_errors(request: JobRequest) -> Iterator[FieldError]:
 
 def retry_errors(policy: Mapping[str, Json], path: str = "retry_policy") -> Iterator[FieldError]:
     """What is wrong with a (partial) retry policy."""
-    bounds = {"max_attempts": (1, 100), "retry_delay": (0, 86_400), "max_delay": (0, 86_400), "jitter": (0, 1)}
+    bounds = {
+        "max_attempts": (1, 100),
+        "retry_delay": (0, 86_400),
+        "max_delay": (0, 86_400),
+        "jitter": (0, 1),
+        "memory_growth": (1, 10),
+    }
     for name, (low, high) in bounds.items():
         value = policy.get(name)
         if value is not None and not low <= value <= high:

@@ -1,8 +1,7 @@
 """The state machine as data: ten states, and every edge with its reason, in one table.
 
 Everything else is derived from it: what is terminal, what is allowed from here, the filters of the store, the tests,
-and
-`docs/state_machine.md`. A transition that is not a row here does not exist.
+and `docs/state_machine.md`. A transition that is not a row here does not exist.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ MEANING: dict[JobStatus, str] = {
     JobStatus.QUEUED: "eligible, waiting in its priority queue",
     JobStatus.SCHEDULED: "resources allocated on a node, dispatched, not yet started",
     JobStatus.RUNNING: "executing",
-    JobStatus.PAUSED: "stopped by a user: frozen on its node, or held before it started",
+    JobStatus.PAUSED: "stopped by a user: frozen on its node, checkpointed and released, or held before it started",
     JobStatus.RETRYING: "a run ended without success and another follows after its delay",
     JobStatus.COMPLETED: "finished successfully",
     JobStatus.FAILED: "ended with an error",
@@ -120,7 +119,7 @@ TERMINAL: frozenset[JobStatus] = frozenset(
 
 WAITING: frozenset[JobStatus] = frozenset({_S.SUBMITTED, _S.QUEUED, _S.RETRYING})
 ON_NODE: frozenset[JobStatus] = frozenset({_S.SCHEDULED, _S.RUNNING})
-"""States in which a job holds an allocation (a frozen PAUSED one does as well: `paused_from` tells)."""
+"""States in which a job always holds an allocation. A PAUSED one does while it is frozen (`Job.on_node`)."""
 
 STATE_KEEPING: dict[str, frozenset[JobStatus]] = {
     "priority_changed": frozenset(JobStatus) - TERMINAL,

@@ -2,7 +2,8 @@
 InvalidTransition.
 
 A change is decided on a loaded job and applied by compare-and-set on its `seq`; nothing like `update(job, **fields)`
-exists. `apply` is what the store does, done in memory.
+exists. `apply` is what the store does, done in memory. Here are the edges that time, the scheduler and runs take; those
+that users take are in `control_transitions`, and both are made by `make_change` and `end_run`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.errors import HistoryFull, InvalidTransition
-from app.domain.job import Attempt, Control, Entry, Job, JobError
+from app.domain.job import Attempt, Entry, Job, JobError
 from app.domain.json import Json
-from app.domain.states import ON_NODE, TERMINAL, Edge, JobStatus, allowed_from, is_allowed
+from app.domain.states import TERMINAL, Edge, JobStatus, allowed_from, is_allowed
 
 MAX_USER_HISTORY = 1_000
 SYSTEM = "system"
@@ -63,24 +64,34 @@ def first_entry(to: JobStatus, stamp: Stamp) -> Entry:
     return Entry(1, None, to, "submitted", stamp.at, stamp.actor, 0, 0, None, stamp.op)
 
 
-def _change(job: Job, to: JobStatus, reason: str, stamp: Stamp, detail: str | None = None, **fields: Any) -> Change:
+def make_change(job: Job, to: JobStatus, reason: str, stamp: Stamp, detail: str | None = None, **fields: Any) -> Change:
+    """The change along the edge (state, reason, to). Raises InvalidTransition where there is none, and HistoryFull."""
     if not is_allowed(Edge(job.status, reason, to)):
         raise InvalidTransition(job.id, job.status, to, allowed_from(job.status))
-    if stamp.actor != SYSTEM and job.seq >= MAX_USER_HISTORY:
+    carried_out = job.control is not None and reason != "control_requested"
+    if stamp.actor != SYSTEM and not carried_out and job.seq >= MAX_USER_HISTORY:
         raise HistoryFull(job.id, MAX_USER_HISTORY)
+    if job.status is JobStatus.PAUSED and to is not JobStatus.PAUSED:
+        fields["paused_from"] = None
     attempt, run_no = fields.get("attempt", job.attempt), fields.get("run_no", job.run_no)
     entry = Entry(job.seq + 1, job.status, to, reason, stamp.at, stamp.actor, attempt, run_no, detail, stamp.op)
     return Change(job.id, job.seq, entry, fields)
 
 
+def refuse_unless(condition: bool, job: Job, to: JobStatus) -> None:
+    """Raises InvalidTransition: the table has the edge, but not for a job that is PAUSED in this way."""
+    if not condition:
+        raise InvalidTransition(job.id, job.status, to, allowed_from(job.status))
+
+
 def become_eligible(job: Job, stamp: Stamp) -> Change:
     """SUBMITTED → QUEUED: dependencies are met and the start time has come."""
-    return _change(job, JobStatus.QUEUED, "eligible", stamp, queued_at=stamp.at)
+    return make_change(job, JobStatus.QUEUED, "eligible", stamp, queued_at=stamp.at)
 
 
 def place(job: Job, node_id: str, gpu_indices: tuple[int, ...], stamp: Stamp) -> Change:
     """QUEUED → SCHEDULED: resources are reserved on a node under the next `run_no`."""
-    return _change(
+    return make_change(
         job,
         JobStatus.SCHEDULED,
         "placed",
@@ -95,54 +106,70 @@ def place(job: Job, node_id: str, gpu_indices: tuple[int, ...], stamp: Stamp) ->
 
 def start(job: Job, stamp: Stamp) -> Change:
     """SCHEDULED → RUNNING: the node claimed the run."""
-    return _change(
+    return make_change(
         job, JobStatus.RUNNING, "started", stamp, job.node_id,
-        attempt=_attempts_used(job) + 1, started_at=stamp.at, progress=None, error=None, control=None,
+        attempt=attempts_used(job) + 1, started_at=stamp.at, progress=None, error=None, control=None,
     )  # fmt: skip
 
 
-def _attempts_used(job: Job) -> int:
-    """Failures that count against the retry policy."""
-    return sum(a.outcome in {"error", "timeout", "out_of_memory", "stalled"} for a in job.attempts)
+def attempts_used(job: Job) -> int:
+    """Failures of the user's own code, ever."""
+    return sum(a.outcome in {"error", "permanent", "timeout", "out_of_memory", "stalled"} for a in job.attempts)
 
 
 def lose_dispatch(job: Job, stamp: Stamp) -> Change:
     """SCHEDULED → QUEUED: never started; not an attempt."""
-    return _change(job, JobStatus.QUEUED, "dispatch_lost", stamp, job.node_id, **_off_node())
+    return make_change(job, JobStatus.QUEUED, "dispatch_lost", stamp, job.node_id, **off_node())
 
 
 def complete(job: Job, end: RunEnd, stamp: Stamp) -> Change:
     """RUNNING → COMPLETED with the result."""
-    return _end(job, JobStatus.COMPLETED, "completed", end, stamp, result=end.result, error=None)
+    return end_run(job, JobStatus.COMPLETED, "completed", end, stamp, result=end.result, error=None)
 
 
 def fail(job: Job, reason: str, end: RunEnd, stamp: Stamp) -> Change:
     """RUNNING → FAILED: `error`, `permanent`, `out_of_memory`, `worker_lost`, `stalled` or `poisoned`."""
-    return _end(job, JobStatus.FAILED, reason, end, stamp, error=end.error)
+    return end_run(job, JobStatus.FAILED, reason, end, stamp, error=end.error)
 
 
 def time_out(job: Job, end: RunEnd, stamp: Stamp) -> Change:
     """RUNNING → TIMEOUT: a step's or the job's time limit passed."""
-    return _end(job, JobStatus.TIMEOUT, "timeout", end, stamp, error=end.error)
+    return end_run(job, JobStatus.TIMEOUT, "timeout", end, stamp, error=end.error)
 
 
-def retry_later(job: Job, reason: str, end: RunEnd, delay: timedelta, stamp: Stamp) -> Change:
-    """RUNNING → RETRYING: another run follows after the delay."""
-    return _end(job, JobStatus.RETRYING, reason, end, stamp, error=end.error, retry_at=stamp.at + delay)
+def retry_later(job: Job, reason: str, end: RunEnd, delay: timedelta, stamp: Stamp, **fields: Any) -> Change:
+    """RUNNING → RETRYING: another run follows after the delay. `fields`: what is different then, such as resources."""
+    retry_at = stamp.at + delay
+    return end_run(job, JobStatus.RETRYING, reason, end, stamp, error=end.error, retry_at=retry_at, **fields)
+
+
+def lose_worker(job: Job, end: RunEnd, stamp: Stamp, *, crashed: bool) -> Change:
+    """RUNNING or frozen → RETRYING at once (`worker_lost`), or FAILED: the run is gone with its worker.
+
+    `crashed`: there is evidence that the worker crashed, which counts as a loss; a drain, a shutdown or a lease that
+    ran out do not. A suspect ran alone, so that a crash under it ends it as `poisoned`. No attempt is used.
+    """
+    losses = job.infra_losses + crashed
+    if crashed and job.suspect:
+        return end_run(job, JobStatus.FAILED, "poisoned", end, stamp, error=end.error, infra_losses=losses)
+    if "worker_lost" not in job.retry_policy.retry_on:
+        return end_run(job, JobStatus.FAILED, "worker_lost", end, stamp, error=end.error, infra_losses=losses)
+    return retry_later(job, "worker_lost", end, timedelta(0), stamp, infra_losses=losses)
 
 
 def requeue(job: Job, reason: str, end: RunEnd, stamp: Stamp) -> Change:
     """RUNNING → QUEUED at once, no attempt used: `preempted`, `drained` or `checkpointed`."""
-    return _end(job, JobStatus.QUEUED, reason, end, stamp, queued_at=stamp.at)
+    return end_run(job, JobStatus.QUEUED, reason, end, stamp, queued_at=stamp.at)
 
 
 def finish_cancel(job: Job, end: RunEnd, stamp: Stamp, detail: str | None) -> Change:
-    """RUNNING → CANCELLED: nothing of the run lives any more."""
-    return _end(job, JobStatus.CANCELLED, "cancelled", end, stamp, detail=detail)
+    """RUNNING or frozen → CANCELLED: nothing of the run lives any more."""
+    return end_run(job, JobStatus.CANCELLED, "cancelled", end, stamp, detail=detail)
 
 
-def _end(job: Job, to: JobStatus, reason: str, end: RunEnd, stamp: Stamp, **fields: Any) -> Change:
-    """The end of a live run: an attempt is recorded, the node is left."""
+def end_run(job: Job, to: JobStatus, reason: str, end: RunEnd, stamp: Stamp, **fields: Any) -> Change:
+    """The end of a live run: an attempt is recorded, the allocation is left. The node stays named on it."""
+    refuse_unless(job.on_node, job, to)
     attempt = Attempt(
         job.attempt, job.run_no, job.node_id, job.started_at, stamp.at, reason, end.peak_memory_mib, end.cpu_seconds
     )
@@ -151,44 +178,33 @@ def _end(job: Job, to: JobStatus, reason: str, end: RunEnd, stamp: Stamp, **fiel
         fields["finished_at"] = stamp.at
     if to is not JobStatus.COMPLETED and end.checkpoint:
         fields["checkpoint"] = end.checkpoint
-    return _change(job, to, reason, stamp, **fields, attempts=(*job.attempts, attempt), **_off_node(keep_node=True))
+    left = {"gpu_indices": (), "control": None, "attempts": (*job.attempts, attempt)}
+    return make_change(job, to, reason, stamp, **{**left, **fields})
 
 
-def _off_node(*, keep_node: bool = False) -> dict[str, Any]:
-    """Fields of a job that holds no allocation. The last node stays visible on a run that really ran."""
-    return {"gpu_indices": (), "control": None} | ({} if keep_node else {"node_id": None})
-
-
-def cancel_waiting(job: Job, stamp: Stamp, detail: str | None) -> Change:
-    """SUBMITTED, QUEUED, SCHEDULED, PAUSED (held) or RETRYING → CANCELLED at once."""
-    off_node = _off_node() if job.status in ON_NODE else {}
-    return _change(job, JobStatus.CANCELLED, "cancelled", stamp, detail, finished_at=stamp.at, **off_node)
-
-
-def request_cancel(job: Job, stamp: Stamp, detail: str | None) -> Change:
-    """RUNNING stays RUNNING: the cancel is written for the node to find."""
-    control = Control("cancel", stamp.actor, detail, stamp.at)
-    return _change(job, job.status, "control_requested", stamp, detail, control=control)
+def off_node() -> dict[str, Any]:
+    """Fields of a job that leaves a node on which nothing of it ran."""
+    return {"gpu_indices": (), "control": None, "node_id": None}
 
 
 def retry_now(job: Job, stamp: Stamp) -> Change:
     """RETRYING → QUEUED: the delay is over. The order key stays."""
-    return _change(job, JobStatus.QUEUED, "retry_due", stamp, queued_at=stamp.at, retry_at=None)
+    return make_change(job, JobStatus.QUEUED, "retry_due", stamp, queued_at=stamp.at, retry_at=None)
 
 
 def fail_dependency(job: Job, cause: str, stamp: Stamp) -> Change:
     """Waiting → FAILED: a dependency can no longer be met; `cause` is the first ancestor that failed."""
     error = JobError("dependency_failed", f"dependency {cause} did not complete")
-    return _change(job, JobStatus.FAILED, "dependency_failed", stamp, cause, finished_at=stamp.at, error=error)
+    return make_change(job, JobStatus.FAILED, "dependency_failed", stamp, cause, finished_at=stamp.at, error=error)
 
 
 def pass_queue_deadline(job: Job, stamp: Stamp) -> Change:
     """Waiting → TIMEOUT: `queue_deadline` passed."""
     error = JobError("queue_deadline", f"did not start within {job.queue_deadline or 0:g} s of its submission")
-    return _change(job, JobStatus.TIMEOUT, "queue_deadline", stamp, finished_at=stamp.at, error=error)
+    return make_change(job, JobStatus.TIMEOUT, "queue_deadline", stamp, finished_at=stamp.at, error=error)
 
 
 def give_up_unsatisfiable(job: Job, facts: str, stamp: Stamp) -> Change:
     """QUEUED → FAILED: no node could hold it until the deadline passed. `facts`: the dimension and the limit."""
     error = JobError("unsatisfiable", facts)
-    return _change(job, JobStatus.FAILED, "unsatisfiable", stamp, facts, finished_at=stamp.at, error=error)
+    return make_change(job, JobStatus.FAILED, "unsatisfiable", stamp, facts, finished_at=stamp.at, error=error)

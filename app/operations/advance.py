@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from app.domain.dependencies import Hopeless, Met, Verdict, judge
 from app.domain.job import Job
@@ -17,19 +18,22 @@ async def decide_dependants(services: Services, ended: Iterable[str]) -> list[tu
 
 
 async def decide_waiting(services: Services, jobs: Sequence[Job]) -> list[tuple[Job, Change]]:
-    """The changes of these SUBMITTED jobs: QUEUED when nothing holds them, FAILED when hopeless; others are left
-    out."""
+    """The changes of these jobs: QUEUED when nothing keeps them, FAILED when hopeless; others are left out. One that is
+    held can only become hopeless."""
     verdicts = await verdicts_on(services, jobs)
     now = services.clock.now()
     decided = []
     for job, verdict in zip(jobs, verdicts, strict=True):
-        if job.status is not JobStatus.SUBMITTED:
-            continue
-        if isinstance(verdict, Hopeless):
+        if isinstance(verdict, Hopeless) and (job.status is JobStatus.SUBMITTED or job.held):
             decided.append((job, fail_dependency(job, verdict.cause, services.stamp())))
-        elif isinstance(verdict, Met) and (job.start_after is None or job.start_after <= now):
+        elif job.status is JobStatus.SUBMITTED and is_eligible(job, verdict, now):
             decided.append((job, become_eligible(job, services.stamp())))
     return decided
+
+
+def is_eligible(job: Job, verdict: Verdict, now: datetime) -> bool:
+    """Whether neither a parent nor its start time keeps a job from the queue."""
+    return isinstance(verdict, Met) and (job.start_after is None or job.start_after <= now)
 
 
 async def verdicts_on(services: Services, jobs: Sequence[Job]) -> list[Verdict]:

@@ -11,9 +11,11 @@ import structlog
 
 from app.domain.errors import NotFound, StaleJob, Unavailable
 from app.domain.job import Job
+from app.domain.states import JobStatus
 from app.domain.transitions import SYSTEM, Change, Stamp, apply
-from app.operations.advance import decide_dependants
+from app.operations.advance import decide_dependants, decide_waiting
 from app.operations.effects import Moved, carry_out
+from app.operations.hints import hinted
 from app.services import Services
 
 log = structlog.get_logger()
@@ -54,6 +56,18 @@ async def commit_all(services: Services, pairs: Sequence[tuple[Job, Change]]) ->
     except Unavailable as error:
         log.warning("dependants.postponed", ended=len(ended), store=error.store)
     return results
+
+
+async def look_again(services: Services, job: Job) -> Job:
+    """One more look at a job that has just become SUBMITTED: what it waits for may have happened meanwhile."""
+    if job.status is not JobStatus.SUBMITTED:
+        return job
+    return await hinted("look_again", _look(services, job)) or job
+
+
+async def _look(services: Services, job: Job) -> Job | None:
+    moved = await commit_all(services, await decide_waiting(services, [job]))
+    return moved[0] if moved else None
 
 
 async def _commit(services: Services, pairs: Sequence[tuple[Job, Change]]) -> tuple[list[Job | None], list[Moved]]:

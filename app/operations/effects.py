@@ -18,7 +18,7 @@ from app.domain.job import Job
 from app.domain.ports import ROOM_BELL
 from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
-from app.domain.states import ON_NODE, JobStatus
+from app.domain.states import JobStatus
 from app.operations.hints import hinted
 from app.services import Services
 
@@ -42,7 +42,7 @@ class Moved:
 
     @property
     def left_node(self) -> bool:
-        return self.before.status in ON_NODE and self.after.status not in {*ON_NODE, JobStatus.PAUSED}
+        return self.before.on_node and not self.after.on_node
 
     @property
     def ended_run(self) -> bool:
@@ -101,7 +101,7 @@ def _summary(moved: Moved) -> RunSummary:
         dataset=job.dataset,
         priority=job.priority,
         node_id=attempt.node_id,
-        asked=job.resources,
+        asked=moved.before.resources,
         peak_memory_mib=attempt.peak_memory_mib,
         cpu_seconds=attempt.cpu_seconds,
         wait_seconds=max(0.0, (started - queued).total_seconds()),

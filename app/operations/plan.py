@@ -26,9 +26,10 @@ class _Cluster:
     torch: bool
 
 
-async def plan(services: Services, request: JobRequest) -> Specification:
-    """What would be stored. Raises Invalid with every error of the request, NotFound-like ones included."""
-    template = await _template(services, request.template)
+async def plan(services: Services, request: JobRequest, version: int | None = None) -> Specification:
+    """What would be stored, by that version of the template, else by its newest. Raises Invalid with every error of the
+    request, NotFound-like ones included."""
+    template = await template_of(services, request.template, version)
     cluster = await services.recent.get("cluster", lambda: _cluster(services), CLUSTER_MAX_AGE)
     limits = services.settings.limits
     policy = SubmitPolicy(limits.job_timeout, limits.retry_attempts, cluster.capacities, cluster.torch)
@@ -38,8 +39,12 @@ async def plan(services: Services, request: JobRequest) -> Specification:
     return specification
 
 
-async def _template(services: Services, template_id: str) -> Template:
-    template = await services.templates.get(template_id)
+async def template_of(services: Services, template_id: str, version: int | None = None) -> Template:
+    """That version, else the newest. Raises Invalid for an unknown one, naming the nearest."""
+    template = await services.templates.get(template_id, version)
+    if template is None and version is not None:
+        message = f"version {version} of template {template_id} is not there any more; submit a new job"
+        raise Invalid.one("template", message, code="unknown_template")
     if template is None:
         known = [t.id for t in await services.templates.all()]
         message, near = unknown_name("template", template_id, known)

@@ -21,8 +21,7 @@ from app.domain.queueing import ticket_of
 from app.domain.records import Place, StoredAnswer
 from app.domain.specification import JobRequest, Specification, build_job
 from app.domain.states import JobStatus
-from app.operations.advance import decide_waiting
-from app.operations.change import commit_all
+from app.operations.change import look_again
 from app.operations.hints import hinted
 from app.operations.inspect import recent_board
 from app.operations.once import Answer, IdempotencyKey, earlier_answer, replay
@@ -118,13 +117,9 @@ async def _enter(services: Services, job: Job) -> Submitted:
     """After the insert: into the index, or one more look at the parents, one of which may have ended meanwhile."""
     if job.status is JobStatus.SUBMITTED:
         if job.dependencies:
-            await hinted("look_again", _look_again(services, job))
+            await look_again(services, job)
         return Submitted(job, None, None)
     return await hinted("enqueue", _enqueue(services, job)) or Submitted(job, None, None)
-
-
-async def _look_again(services: Services, job: Job) -> None:
-    await commit_all(services, await decide_waiting(services, [job]))
 
 
 async def _enqueue(services: Services, job: Job) -> Submitted:

@@ -71,7 +71,7 @@ def check(placements: Sequence[Placement], jobs: Mapping[str, Job], held: frozen
         job = jobs.get(placement.job_id)
         if job is None or job.status is not JobStatus.QUEUED:
             gone.append(placement.job_id)
-        elif job.resources != placement.vector or ticket_of(job).bucket.id != placement.bucket_id:
+        elif not _is_as_planned(job, placement):
             moved.append(job)
         elif (job.id, job.run_no + 1) in held:
             waiting.append(job.id)
@@ -79,6 +79,12 @@ def check(placements: Sequence[Placement], jobs: Mapping[str, Job], held: frozen
             allocation = Allocation(job.id, job.run_no + 1, placement.vector, placement.gpu_indices)
             ready.append(Ready(placement, job, allocation))
     return Findings(tuple(ready), tuple(gone), tuple(moved), tuple(waiting))
+
+
+def _is_as_planned(job: Job, placement: Placement) -> bool:
+    """Whether it asks for what the plan was made for. One that runs alone is given all of its node instead."""
+    asked = placement.alone or job.resources == placement.vector
+    return asked and ticket_of(job).bucket.id == placement.bucket_id
 
 
 async def mend_index(services: Services, metrics: Metrics, findings: Findings) -> None:
@@ -95,7 +101,7 @@ async def commit(services: Services, ready: Sequence[Ready], checkpoint: Checkpo
     """Reserve, compare-and-set, dispatch. What a node refuses is dropped; what a race takes is given back too."""
     reserved = await _reserve(services, ready)
     checkpoint("reserved")
-    pairs = [(r.job, place(r.job, r.placement.node_id, r.allocation.gpu_indices, services.stamp())) for r in reserved]
+    pairs = [(r.job, place(r.job, r.placement.node_id, r.placement.job_gpus, services.stamp())) for r in reserved]
     results = await commit_all(services, pairs)
     checkpoint("placed")
     won = [(r, job) for r, job in zip(reserved, results, strict=True) if job is not None]
@@ -108,15 +114,16 @@ async def commit(services: Services, ready: Sequence[Ready], checkpoint: Checkpo
 
 
 async def _reserve(services: Services, ready: Sequence[Ready]) -> list[Ready]:
-    """Those whose node granted them: all of a node in one guarded update, or none."""
-    groups: dict[str, list[Ready]] = defaultdict(list)
+    """Those whose node granted them: all of a node in one guarded update, or none. A node that has registered anew by
+    then grants nothing: its labels and its capacity may be others."""
+    groups: dict[tuple[str, int], list[Ready]] = defaultdict(list)
     for r in ready:
-        groups[r.placement.node_id].append(r)
+        groups[r.placement.node_id, r.placement.epoch].append(r)
     answers = await asyncio.gather(
-        *(services.nodes.reserve(node_id, [r.allocation for r in group]) for node_id, group in groups.items())
+        *(services.nodes.reserve(node_id, [r.allocation for r in g], epoch) for (node_id, epoch), g in groups.items())
     )
     granted = []
-    for (node_id, group), yes in zip(groups.items(), answers, strict=True):
+    for ((node_id, _), group), yes in zip(groups.items(), answers, strict=True):
         if yes:
             granted.extend(group)
         else:

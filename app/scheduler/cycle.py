@@ -10,11 +10,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from app.domain.nodes import Allocation
 from app.domain.records import BucketHead
 from app.metrics import Metrics
+from app.quarantine import Unreadable
 from app.scheduler.commit import Checkpoint, Committed, Findings, check, commit, mend_index, no_checkpoint
 from app.scheduler.expectations import Expectations
 from app.scheduler.loading import load
@@ -26,7 +25,6 @@ from app.scheduler.snapshot import Snapshot, after_placing, members_wanted, take
 from app.scheduler.store_clock import store_now
 from app.services import Services
 
-log = structlog.get_logger()
 MOST_ASIDE = 1_000
 """Members read beyond what could be placed, to get past those that are set aside."""
 
@@ -91,7 +89,7 @@ class Cycle:
     async def _commit(self, snapshot: Snapshot, planned: Plan) -> tuple[Committed, int]:
         """Make the plan true; also answers how many of its jobs were not as the index said."""
         for bucket_id, fault in planned.faults.items():
-            self._quarantine("bucket", bucket_id, fault)
+            await self._quarantine("bucket", bucket_id, fault)
         if not planned.placements:
             return Committed(), 0
         findings = await self._findings(snapshot, planned)
@@ -107,7 +105,7 @@ class Cycle:
         """The planned jobs as they are. What cannot be read, or holds room already, is set aside."""
         loaded = await load(self._services, [p.job_id for p in planned.placements])
         for job_id, fault in loaded.faults.items():
-            self._quarantine("job", job_id, fault)
+            await self._quarantine("job", job_id, fault)
         readable = [p for p in planned.placements if p.job_id not in loaded.faults]
         held = frozenset((a.job_id, a.run_no) for n in snapshot.nodes for a in n.allocations)
         findings = check(readable, loaded.jobs, held)
@@ -115,10 +113,9 @@ class Cycle:
             self._aside.add(job_id, time.monotonic(), HELD_ELSEWHERE)
         return findings
 
-    def _quarantine(self, kind: str, key: str, fault: str) -> None:
-        if self._aside.add(key, time.monotonic(), BAD):
-            log.error("cycle.quarantined", kind=kind, id=key, fault=fault)
-            self._metrics.documents_quarantined.labels(kind).inc()
+    async def _quarantine(self, kind: str, key: str, fault: str) -> None:
+        self._aside.add(key, time.monotonic(), BAD)
+        await self._services.quarantine.hold([Unreadable(kind, key, fault)])
 
     async def _explain(self, snapshot: Snapshot, committed: Committed, mended: int) -> float | None:
         placed: dict[str, list[tuple[str, Allocation]]] = {}

@@ -18,6 +18,7 @@ from datetime import datetime
 from app.domain.estimates import Forecast
 from app.domain.nodes import matches
 from app.domain.priority import RANK, order_key
+from app.domain.queueing import Bucket
 from app.domain.records import BucketHead
 from app.domain.resources import Vector
 from app.scheduler.snapshot import Snapshot
@@ -89,6 +90,7 @@ class World:
     def __init__(self, snapshot: Snapshot, expected: Expected, at: datetime) -> None:
         ready = snapshot.ready
         self.free = [n.free for n in ready]
+        self.capacity = [n.capacity for n in ready]
         self.slots = snapshot.slot_limit - snapshot.slots_used if snapshot.slot_limit else snapshot.waiting
         self.looks = MOST_LOOKS
         self.chain = -(-snapshot.waiting // MOST_STARTS)
@@ -136,17 +138,21 @@ class World:
         return self.slots <= 0
 
     def _room(self, queue: Queue, nodes: Sequence[int]) -> int | None:
-        vector = queue.head.bucket.vector
+        bucket = queue.head.bucket
         for index in nodes:
             self.looks -= 1
-            if index in queue.nodes and vector.fits(self.free[index]):
+            if index in queue.nodes and self._holds(bucket, index).fits(self.free[index]):
                 return index
         return None
+
+    def _holds(self, bucket: Bucket, index: int) -> Vector:
+        """What a member holds on a node; one that runs alone holds all of it, for which it must be empty."""
+        return self.capacity[index] if bucket.alone else bucket.vector
 
     def _start(self, queue: Queue, index: int, now: float) -> None:
         together = min(self.chain, queue.left)
         queue.starts.extend(now + n * queue.duration for n in range(together))
-        vector = queue.head.bucket.vector
+        vector = self._holds(queue.head.bucket, index)
         self.free[index] = self.free[index] - vector
         self.slots -= 1
         heapq.heappush(self._ends, (now + together * queue.duration, index, vector))

@@ -56,6 +56,9 @@ class Leader(Loop):
         except Unavailable as error:
             log.warning("leader.store_away", store=error.store)
             return
+        except Exception:
+            log.exception("leader.attempt_failed")
+            return
         self._believed_until = asked + self._term.total_seconds()
         self._metrics.leader.set(int(self._lease is not None))
         if self._lease is not None and (before is None or before.epoch != self._lease.epoch):

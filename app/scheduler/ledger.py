@@ -2,6 +2,9 @@
 
 An allocation without a live run is released; a live run without one gets it back where there is room. Both only after
 a grace. `leaked_allocations` tells what was found in the last look; at rest it is 0.
+
+How long a thing has been wrong is how long this process has seen it wrong: the times in the documents are those of
+other clocks, which may be wrong by minutes.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ from datetime import timedelta
 import structlog
 
 from app.domain.job import Job
-from app.domain.states import ON_NODE
+from app.domain.states import JobStatus
 from app.domain.transitions import lose_dispatch
 from app.metrics import Metrics
 from app.operations.change import commit_all
 from app.scheduler.commit import by_node, dispatch
 from app.scheduler.loading import load
 from app.scheduler.repairs import (
+    MAY_HOLD_ROOM,
     Held,
     Suspects,
     allocation_for,
@@ -31,8 +35,6 @@ from app.scheduler.repairs import (
     live_runs,
     overdue_dispatches,
 )
-from app.scheduler.snapshot import as_leased
-from app.scheduler.store_clock import store_now
 from app.services import Services
 
 log = structlog.get_logger()
@@ -61,10 +63,11 @@ class Ledger:
         self._patience = patience
         self._leaked: Suspects[Held] = Suspects()
         self._missing: Suspects[Held] = Suspects()
+        self._unstarted: Suspects[Held] = Suspects()
 
     async def compare(self) -> None:
         """Allocations against live runs. Runs are read first: a run that is live then has had its allocation before."""
-        live = live_runs(await self._services.jobs.in_state(ON_NODE))
+        live = live_runs(await self._services.jobs.in_state(MAY_HOLD_ROOM))
         nodes = await self._services.nodes.all()
         held = allocations_of(nodes)
         now, grace = time.monotonic(), self._patience.leak.total_seconds()
@@ -75,16 +78,22 @@ class Ledger:
 
     async def ring_again(self) -> None:
         """SCHEDULED jobs that nobody started: their nodes are told again, in the end they go back to the queue."""
-        services = self._services
-        now = services.clock.now()
-        late = await services.jobs.scheduled_before(now - self._patience.ring, MOST_OVERDUE)
+        scheduled = live_runs(await self._services.jobs.in_state([JobStatus.SCHEDULED]))
+        now = time.monotonic()
+        late = self._unstarted.confirmed(scheduled, now, self._patience.ring.total_seconds())[:MOST_OVERDUE]
         if not late:
             return
-        moment = await store_now(services)
-        nodes = {n.id: as_leased(n, moment) for n in await services.nodes.all()}
-        overdue = overdue_dispatches(late, nodes, now, self._patience.give_up)
-        await self._ring(overdue.ring)
-        await self._take_back(overdue.take_back)
+        given_up = self._unstarted.confirmed(scheduled, now, self._patience.give_up.total_seconds())
+        nodes = {n.id: n for n in await self._services.nodes.all()}
+        overdue = overdue_dispatches(late, given_up, nodes)
+        await self._ring(await self._unstarted_jobs(overdue.ring))
+        await self._take_back(await self._unstarted_jobs(overdue.take_back))
+
+    async def _unstarted_jobs(self, late: Sequence[Held]) -> list[Job]:
+        """Those of the jobs, loaded now, that still wait for their start under the same run."""
+        jobs = (await load(self._services, [held.job_id for held in late])).jobs
+        found = [(held, jobs.get(held.job_id)) for held in late]
+        return [job for held, job in found if job and job.status is JobStatus.SCHEDULED and holds_room(job, held)]
 
     async def _without_run(self, suspects: Sequence[Held]) -> list[Held]:
         """Those whose job, loaded now, does not hold this place."""
@@ -100,12 +109,15 @@ class Ledger:
         self._metrics.ledger_repairs.labels("released").inc(sum(counts))
 
     async def _reserve_again(self, missing: Sequence[Held]) -> None:
+        if not missing:
+            return
         jobs = (await load(self._services, {m.job_id for m in missing})).jobs
+        nodes = {n.id: n for n in await self._services.nodes.all()}
         for held in missing:
-            job = jobs.get(held.job_id)
-            if job is None or not holds_room(job, held):
+            job, node = jobs.get(held.job_id), nodes.get(held.node_id)
+            if job is None or node is None or not holds_room(job, held):
                 continue
-            granted = await self._services.nodes.reserve(held.node_id, [allocation_for(job)])
+            granted = await self._services.nodes.reserve(node.id, [allocation_for(job, node)], node.epoch)
             self._metrics.ledger_repairs.labels("reserved" if granted else "refused").inc()
             log.warning("ledger.run_without_room", granted=granted, **held._asdict())
 

@@ -1,8 +1,8 @@
 """Decide which waiting jobs start where: greedy over candidates in order, each on the node that it fits best.
 
 Pure and deterministic: the same snapshot gives the same plan, whatever order its parts came in, and the last word in
-every comparison is an id. No placement exceeds what is free; GPU indices are disjoint. A bucket that cannot be planned
-is named in `faults` and the others go on.
+every comparison is an id. No placement exceeds what is free; GPU indices are disjoint; a suspect shares its node with
+nobody. A bucket that cannot be planned is named in `faults` and the others go on.
 """
 
 from __future__ import annotations
@@ -18,13 +18,20 @@ from app.scheduler.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One waiting job and where it is to run."""
+    """One waiting job and where it is to run: on a node as it registered under `epoch`.
+
+    `vector` and `gpu_indices` are what its allocation holds: what was asked for, or the whole node where it is to run
+    `alone`; `job_gpus` are those that it may use.
+    """
 
     job_id: str
     bucket_id: str
     node_id: str
+    epoch: int
     vector: Vector
     gpu_indices: tuple[int, ...] = ()
+    job_gpus: tuple[int, ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +65,11 @@ def plan(snapshot: Snapshot, candidates: Candidates, most: int) -> Plan:
 
 
 def _place(pool: Pool, candidate: Candidate) -> Placement | None:
-    vector = candidate.bucket.vector
-    room = pool.best(candidate.bucket)
+    bucket = candidate.bucket
+    room = pool.best(bucket)
     if room is None:
         return None
-    gpus = pool.take(room, vector)
-    return Placement(candidate.member.job_id, candidate.head.bucket_id, room.node.id, vector, gpus)
+    taken = pool.take(room, bucket)
+    return Placement(
+        candidate.member.job_id, candidate.head.bucket_id, room.node.id, room.node.epoch, *taken, bucket.alone
+    )

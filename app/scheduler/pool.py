@@ -4,6 +4,8 @@ Free only falls. Therefore what fits nowhere once fits nowhere for the rest of t
 has to be looked at again only where something was taken since: each ranking keeps a heap of scores and reads the log of
 takings up to its end before it answers. A plan of P placements with V distinct requests over N nodes costs
 O(V·N + V·P·log N), with P = what was placed, not what waits.
+
+What must run alone goes where nothing is, and takes the whole node: then plain arithmetic keeps all others out.
 """
 
 from __future__ import annotations
@@ -11,13 +13,20 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from app.domain.nodes import Node, matches
-from app.domain.queueing import Bucket
+from app.domain.queueing import Bucket, Request, Selector
 from app.domain.resources import Vector
 from app.scheduler.placement import Score, pick_gpus, score
 
-Selector = tuple[tuple[str, str], ...]
+
+class Taken(NamedTuple):
+    """What was taken from a room: vector and GPUs, and those of the GPUs that the job may use."""
+
+    vector: Vector
+    gpu_indices: tuple[int, ...]
+    job_gpus: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -30,8 +39,12 @@ class Room:
     gpus: tuple[int, ...]
     version: int = 0
 
-    def fits(self, vector: Vector) -> bool:
-        return vector.fits(self.free) and vector.gpu <= len(self.gpus)
+    @property
+    def empty(self) -> bool:
+        return not self.node.allocations and self.version == 0
+
+    def fits(self, vector: Vector, alone: bool) -> bool:
+        return vector.fits(self.free) and vector.gpu <= len(self.gpus) and (self.empty or not alone)
 
 
 @dataclass(slots=True)
@@ -53,7 +66,7 @@ class Pool:
     _takings: list[int] = field(default_factory=list)
     _matching: dict[Selector, tuple[int, ...]] = field(default_factory=dict)
     _ceilings: dict[Selector, Vector] = field(default_factory=dict)
-    _rankings: dict[tuple[Vector, Selector], Ranking] = field(default_factory=dict)
+    _rankings: dict[Request, Ranking] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ready: Sequence[Node], slot_limit: int, slots_used: int) -> Pool:
@@ -68,7 +81,7 @@ class Pool:
         return self._matching[selector]
 
     def best(self, bucket: Bucket) -> Room | None:
-        """The room that fits the bucket's vector best, or None when it fits nowhere. Slots are not looked at."""
+        """The room that fits the bucket's request best, or None when it fits nowhere. Slots are not looked at."""
         ranking = self._ranking(bucket)
         while ranking.heap:
             _, index, version = ranking.heap[0]
@@ -77,11 +90,12 @@ class Pool:
             heapq.heappop(ranking.heap)
         return None
 
-    def take(self, room: Room, vector: Vector) -> tuple[int, ...]:
-        """Take the vector from the room; answers the GPU indices."""
-        taken = pick_gpus(room.gpus, vector.gpu)
-        room.free = room.free - vector
-        room.gpus = tuple(i for i in room.gpus if i not in taken)
+    def take(self, room: Room, bucket: Bucket) -> Taken:
+        """Take what a member of the bucket holds there."""
+        own = pick_gpus(room.gpus, bucket.vector.gpu)
+        taken = Taken(room.node.capacity, room.gpus, own) if bucket.alone else Taken(bucket.vector, own, own)
+        room.free = room.free - taken.vector
+        room.gpus = tuple(i for i in room.gpus if i not in taken.gpu_indices)
         room.version += 1
         self._takings.append(room.index)
         if self.slots is not None:
@@ -96,27 +110,28 @@ class Pool:
         return self._ceilings[selector]
 
     def _ranking(self, bucket: Bucket) -> Ranking:
-        key = bucket.vector, bucket.selector
+        key = bucket.request
         ranking = self._rankings.get(key)
         if ranking is None:
             indices = self.matching(bucket.selector) if bucket.vector.fits(self._most(bucket.selector)) else ()
-            ranking = Ranking(self._entries(bucket.vector, indices), frozenset(indices), len(self._takings))
+            ranking = Ranking(self._entries(bucket, indices), frozenset(indices), len(self._takings))
             heapq.heapify(ranking.heap)
             self._rankings[key] = ranking
             return ranking
         if ranking.heap:
             changed = set(self._takings[ranking.read :]) & ranking.rooms
-            for entry in self._entries(bucket.vector, sorted(changed)):
+            for entry in self._entries(bucket, sorted(changed)):
                 heapq.heappush(ranking.heap, entry)
         ranking.read = len(self._takings)
         return ranking
 
-    def _entries(self, vector: Vector, indices: Sequence[int]) -> list[tuple[Score, int, int]]:
+    def _entries(self, bucket: Bucket, indices: Sequence[int]) -> list[tuple[Score, int, int]]:
+        vector = bucket.vector
         known: dict[tuple[Vector, Vector], Score] = {}
         entries = []
         for index in indices:
             room = self.rooms[index]
-            if not room.fits(vector):
+            if not room.fits(vector, bucket.alone):
                 continue
             kind = room.node.capacity, room.free
             if kind not in known:

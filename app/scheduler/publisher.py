@@ -20,6 +20,7 @@ from app.metrics import Metrics
 from app.scheduler.expectations import Expectations
 from app.scheduler.forecast import forecast
 from app.scheduler.snapshot import Snapshot
+from app.scheduler.store_clock import store_now
 from app.scheduler.verdicts import Verdicts, reason_counts, verdicts
 from app.services import Services
 
@@ -75,7 +76,7 @@ class Publisher:
 
     async def _publish(self, snapshot: Snapshot) -> None:
         began = time.monotonic()
-        now = self._services.clock.now()
+        now = await store_now(self._services)
         expected = await self._expectations.expected(snapshot, now)
 
         def make() -> Board:

@@ -23,7 +23,8 @@ from app.services import Services
 
 log = structlog.get_logger()
 PAGE = 500
-SUBMITTED = frozenset({JobStatus.SUBMITTED})
+DEPENDENT = frozenset({JobStatus.SUBMITTED, JobStatus.PAUSED})
+"""States in which a job may have parents that are open: one that is held still fails with its parent."""
 
 
 class Reconciler:
@@ -56,11 +57,11 @@ class Reconciler:
                 self._metrics.cycle_failures.labels("reconciler").inc()
 
     async def promote_missed(self) -> None:
-        """SUBMITTED jobs whose parents ended without their being told: a page of them each time, round and round.
+        """Jobs whose parents ended without their being told: a page of them each time, round and round.
 
         When the job at which the last page ended is gone, this round fails and the next begins at the start.
         """
-        query = JobQuery(status=SUBMITTED, oldest_first=True, after=self._after, limit=PAGE)
+        query = JobQuery(status=DEPENDENT, oldest_first=True, after=self._after, limit=PAGE)
         self._after = None
         page = await self._services.jobs.find(query)
         self._after = page.next_after

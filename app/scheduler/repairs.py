@@ -6,14 +6,16 @@ compare-and-set, and between a run's end and its release, every correct cycle is
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 
 from app.domain.job import Job
 from app.domain.nodes import Allocation, Node, NodeState
 from app.domain.states import ON_NODE, JobStatus
+
+MAY_HOLD_ROOM = frozenset({*ON_NODE, JobStatus.PAUSED})
+"""States in which a job with a node may hold an allocation on it."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -43,37 +45,41 @@ def allocations_of(nodes: Iterable[Node]) -> set[Held]:
 
 
 def live_runs(on_node: Mapping[str, tuple[str | None, int]]) -> set[Held]:
-    """The runs that must hold an allocation, of jobs that are SCHEDULED or RUNNING, by id with node and run_no."""
+    """The runs that must hold an allocation, of jobs in `MAY_HOLD_ROOM` by id with node and run_no: a PAUSED job has a
+    node exactly while it is frozen there."""
     return {Held(node_id, job_id, run_no) for job_id, (node_id, run_no) in on_node.items() if node_id is not None}
 
 
 def holds_room(job: Job | None, held: Held) -> bool:
     """Whether this job's present run is the one that the allocation is for. A job frozen on its node keeps its room."""
-    if job is None or (job.node_id, job.run_no) != (held.node_id, held.run_no):
-        return False
-    return job.status in ON_NODE or (job.status is JobStatus.PAUSED and job.paused_from is JobStatus.RUNNING)
+    return job is not None and job.on_node and (job.node_id, job.run_no) == (held.node_id, held.run_no)
 
 
-def allocation_for(job: Job) -> Allocation:
-    """The allocation that a live run must hold."""
+def allocation_for(job: Job, node: Node) -> Allocation:
+    """The allocation that a live run must hold: what it asked for, or as a suspect the whole node."""
+    if job.suspect:
+        return Allocation(job.id, job.run_no, node.capacity, tuple(range(node.capacity.gpu)))
     return Allocation(job.id, job.run_no, job.resources, job.gpu_indices)
 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """SCHEDULED jobs that have not started in time: rung again, or taken back."""
+    """Dispatches that nobody took up in time: rung again, or taken back."""
 
-    ring: tuple[Job, ...]
-    take_back: tuple[Job, ...]
+    ring: tuple[Held, ...]
+    take_back: tuple[Held, ...]
 
 
-def overdue_dispatches(jobs: Sequence[Job], nodes: Mapping[str, Node], now: datetime, give_up: timedelta) -> Overdue:
-    """Ring until the dispatch is `give_up` old; take it back then, or at once when the node takes no runs any more."""
-    ring: list[Job] = []
-    back: list[Job] = []
-    for job in jobs:
-        node = nodes.get(job.node_id or "")
-        age = now - (job.scheduled_at or job.submitted_at)
+def overdue_dispatches(late: Iterable[Held], given_up: Iterable[Held], nodes: Mapping[str, Node]) -> Overdue:
+    """Take back what is given up, or is on a node that is lost; ring for the others that are late.
+
+    A node whose lease has lapsed is not lost before the reaper has fenced it.
+    """
+    over = set(given_up)
+    ring: list[Held] = []
+    back: list[Held] = []
+    for held in late:
+        node = nodes.get(held.node_id)
         able = node is not None and node.state is not NodeState.LOST
-        (ring if able and age < give_up else back).append(job)
+        (ring if able and held not in over else back).append(held)
     return Overdue(tuple(ring), tuple(back))

@@ -1,4 +1,4 @@
-"""The scheduler as a service of a process: leader, cycles, timers and reconciler, each a loop under supervision.
+"""The scheduler as a service of a process: leader, cycles, timers, reaper, reconciler: each a loop under supervision.
 
 Every process may run one; the leader works and the others stand by. A cycle runs on a ring of the scheduler's bell, at
 the latest after the interval: rings are hints, looking is the truth. Rings that come close together share a cycle. A
@@ -11,8 +11,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -22,8 +22,11 @@ from app.lifecycle import Loop, ServiceGroup
 from app.metrics import Metrics
 from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle, Outcome
+from app.scheduler.hold_back import HoldBack
 from app.scheduler.leader import Leader
+from app.scheduler.reaper import Reaper
 from app.scheduler.reconciler import Reconciler
+from app.scheduler.retention import EVERY, Retention
 from app.scheduler.timers import Timers
 from app.services import Services
 
@@ -42,12 +45,16 @@ FUTILE = 3
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStatus:
-    """What `/readyz` tells of the scheduler. `cycle_age`: seconds since the last whole cycle of this process."""
+    """What `/readyz` tells of the scheduler. `cycle_age`: seconds since the last whole cycle of this process;
+    `holding_back`: why, and until when, a leader gives up no node whose lease has lapsed."""
 
     leading: bool
     term: int | None
     cycle_age: float | None
     trouble: str | None
+    holding_back: HoldBack | None = None
+    loops: Mapping[str, float | None] = field(default_factory=dict)
+    """Of each periodic loop the seconds since it last did its work whole; None before it has."""
 
 
 class CycleLoop(Loop):
@@ -65,6 +72,7 @@ class CycleLoop(Loop):
         self._futile = 0
         self._gap = LEAST_GAP
         self.ended_at: float | None = None
+        """When the last whole cycle ended, or, before the first, when this process began to lead."""
         self.trouble: str | None = None
 
     async def run(self) -> None:
@@ -79,6 +87,7 @@ class CycleLoop(Loop):
             pass
 
     async def _lead(self, jobs: Waker, room: Waker) -> None:
+        self.ended_at = time.monotonic()
         try:
             while self._leader.leading and not self.stopping.is_set():
                 await self._idle(jobs, room, await self._turn())
@@ -153,6 +162,7 @@ class Periodic(Loop):
     def __init__(self, name: str, leader: Leader, every: float, do: Callable[[], Awaitable[None]]) -> None:
         super().__init__(name)
         self._leader, self._every, self._do = leader, every, do
+        self.succeeded_at: float | None = None
 
     async def run(self) -> None:
         while not self.stopping.is_set():
@@ -163,6 +173,7 @@ class Periodic(Loop):
     async def _once(self) -> None:
         try:
             await self._do()
+            self.succeeded_at = time.monotonic()
         except Unavailable as error:
             log.warning("periodic.store_away", loop=self.name, store=error.store)
         except Exception:
@@ -176,20 +187,29 @@ class SchedulerService(ServiceGroup):
         scheduler = services.settings.scheduler
         self._leader = Leader(services, metrics, holder_name())
         self._cycles = CycleLoop(services, metrics, self._leader, checkpoint)
+        self._reaper = Reaper(services, metrics, lambda: self._leader.term_number, checkpoint)
         reconciler, timers = Reconciler(services, metrics), Timers(services)
         members = (
             self._leader,
             Periodic("scheduler.reconciler", self._leader, scheduler.reconcile.total_seconds(), reconciler.run_once),
+            Periodic("scheduler.retention", self._leader, EVERY, Retention(services).run_once),
             Periodic("scheduler.timers", self._leader, scheduler.interval.total_seconds(), timers.fire),
+            Periodic("scheduler.reaper", self._leader, self._reaper.every, self._reaper.run_once),
             self._cycles,
         )
         super().__init__("scheduler", members)
 
     def status(self) -> SchedulerStatus:
         """What is so now."""
-        ended = self._cycles.ended_at
-        age = None if ended is None else time.monotonic() - ended
-        return SchedulerStatus(self._leader.leading, self._leader.term_number, age, self._cycles.trouble)
+        leading = self._leader.leading
+        holding_back = self._reaper.holding_back if leading else None
+        loops = {m.name: _age(m.succeeded_at) for m in self.members if isinstance(m, Periodic)}
+        age = _age(self._cycles.ended_at)
+        return SchedulerStatus(leading, self._leader.term_number, age, self._cycles.trouble, holding_back, loops)
+
+
+def _age(moment: float | None) -> float | None:
+    return None if moment is None else time.monotonic() - moment
 
 
 def holder_name() -> str:

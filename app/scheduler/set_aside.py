@@ -17,11 +17,9 @@ class SetAside:
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
-    def add(self, key: str, now: float, seconds: float) -> bool:
-        """Leave it out; False when it already was."""
-        known = key in self._until
+    def add(self, key: str, now: float, seconds: float) -> None:
+        """Leave it out from now on for so long."""
         self._until[key] = now + seconds
-        return not known
 
     def current(self, now: float) -> frozenset[str]:
         """Those that are left out now."""

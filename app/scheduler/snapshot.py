@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.domain.nodes import Allocation, Node, NodeState, matches
-from app.domain.queueing import Bucket
+from app.domain.queueing import Bucket, Request
 from app.domain.records import BucketHead, Member
-from app.domain.resources import Vector, total
+from app.domain.resources import total
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ def members_wanted(snapshot: Snapshot, most: int, aside: int = 0) -> dict[str, i
     """
     slots = most if not snapshot.slot_limit else min(most, snapshot.slot_limit - snapshot.slots_used)
     ready = snapshot.ready
-    room: dict[tuple[Vector, tuple[tuple[str, str], ...]], int] = {}
+    room: dict[Request, int] = {}
     wanted = {}
     for head in snapshot.heads:
-        key = head.bucket.vector, head.bucket.selector
+        key = head.bucket.request
         if key not in room:
             room[key] = _room_for(head.bucket, ready, slots)
         count = min(room[key] + aside, head.count)
@@ -108,5 +108,11 @@ def _room_for(bucket: Bucket, ready: Sequence[Node], most: int) -> int:
         if places >= most:
             break
         if matches(node.labels, selector):
-            places += bucket.vector.times_in(node.free)
+            places += _places_on(bucket, node)
     return max(0, min(places, most))
+
+
+def _places_on(bucket: Bucket, node: Node) -> int:
+    if bucket.alone:
+        return int(not node.allocations and bucket.vector.fits(node.capacity))
+    return bucket.vector.times_in(node.free)

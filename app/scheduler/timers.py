@@ -1,7 +1,8 @@
 """Times that have come: a start time, the end of a retry delay, a queue deadline.
 
 The deadline outweighs the others. A queued job for which no node could ever have room waits a day at most even without
-a deadline of its own, and ends FAILED `unsatisfiable`; every other deadline ends in TIMEOUT.
+a deadline of its own, and ends FAILED `unsatisfiable`; every other deadline ends in TIMEOUT. The store's clock tells
+what has come, so that a leader whose own clock is wrong ends and starts nothing before its time.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def decide_due(job: Job, now: datetime, verdict: Sequence[Reason], stamp: Stamp)
 
     `verdict`: the planner's reasons for a queued job.
     """
-    if job.deadline is not None and job.deadline <= now and job.status in WAITING:
+    if job.deadline is not None and job.deadline <= now and (job.status in WAITING or job.held):
         return end_of_patience(job, verdict, stamp)
     if job.status is JobStatus.RETRYING and job.retry_at is not None and job.retry_at <= now:
         return retry_now(job, stamp)
@@ -65,16 +66,16 @@ class Timers:
         """Everything that is due now. Jobs whose start time came before their parents ended stay due: looked past."""
         limit = BATCH
         while limit <= MOST_DUE:
-            due = await self._services.jobs.due(self._services.clock.now(), limit)
-            moved = await self._apply(due) if due else 0
+            now = await store_now(self._services)
+            due = await self._services.jobs.due(now, limit)
+            moved = await self._apply(due, now) if due else 0
             if len(due) < limit:
                 return
             if moved == 0:
                 limit *= 2
 
-    async def _apply(self, due: Sequence[Job]) -> int:
+    async def _apply(self, due: Sequence[Job], now: datetime) -> int:
         """Change each; answers how many were changed. A job that cannot be decided on keeps no other waiting."""
-        now = self._services.clock.now()
         judge = Judge(await self._empty_queue()) if any(j.status is JobStatus.QUEUED for j in due) else None
         pairs: list[tuple[Job, Change]] = []
         undecided: list[Job] = []
@@ -95,7 +96,8 @@ class Timers:
     async def give_up(self) -> None:
         """End jobs without a deadline of their own that waited a day although no node could hold them."""
         services = self._services
-        limit = order_key(services.clock.now() - UNSATISFIABLE_DEADLINE)
+        latest = await store_now(services) - UNSATISFIABLE_DEADLINE
+        limit = order_key(latest)
         snapshot = await self._snapshot(await services.queue.heads())
         judge = Judge(snapshot)
         old = [h for h in snapshot.heads if h.members and h.members[0].key <= limit]
@@ -104,7 +106,6 @@ class Timers:
             return
         members = await services.queue.members({h.bucket_id: min(h.count, BATCH) for h in hopeless})
         loaded = await load(services, [m.job_id for ms in members.values() for m in ms if m.key <= limit])
-        latest = services.clock.now() - UNSATISFIABLE_DEADLINE
         pairs = [
             (job, give_up_unsatisfiable(job, verdict[0].summary, services.stamp()))
             for job in loaded.jobs.values()

@@ -2,7 +2,8 @@
 
 All reasons that hold, the deciding one first: no node at all; no node that carries the labels; no node large enough
 even when empty; no slot; no room now. An empty verdict means that only its turn is missing. A selector that no node
-matches is never `unsatisfiable`: a node with that label may register at any time.
+matches is never `unsatisfiable`: a node with that label may register at any time. Nor is what would fit on a node that
+is draining: it may take work again.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from heapq import nlargest
 
 from app.domain import explain
 from app.domain.explain import Reason
-from app.domain.nodes import Node, matches
-from app.domain.queueing import Bucket
+from app.domain.nodes import Node, NodeState, matches
+from app.domain.queueing import Bucket, Request, Selector
 from app.domain.resources import Vector, largest_misfit, total
-from app.scheduler.pool import Selector
 from app.scheduler.snapshot import Snapshot
 
 Verdicts = Mapping[str, tuple[Reason, ...]]
@@ -67,28 +67,33 @@ class Judge:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._ready = snapshot.ready
+        self._draining = tuple(n for n in snapshot.nodes if n.state is NodeState.DRAINING)
         self._slots = _slot_reason(snapshot)
         self._fields: dict[Selector, Field] = {}
-        self._known: dict[tuple[Vector, Selector], tuple[Reason, ...]] = {}
+        self._known: dict[Request, tuple[Reason, ...]] = {}
 
     def reasons(self, bucket: Bucket) -> tuple[Reason, ...]:
         """All reasons that hold, the deciding one first."""
-        key = bucket.vector, bucket.selector
+        key = bucket.request
         if key not in self._known:
             never = self._never(bucket)
-            now = [] if never else _no_room(bucket.vector, self._field(bucket.selector))
+            now = [] if never else _no_room(bucket, self._field(bucket.selector))
             self._known[key] = (*never, *self._slots, *now)
         return self._known[key]
 
     def _never(self, bucket: Bucket) -> list[Reason]:
         """Why it could not start even on an idle cluster."""
         if not self._ready:
-            return [explain.no_workers()]
+            return [explain.no_workers([n.id for n in self._draining])]
         field = self._field(bucket.selector)
+        missing = largest_misfit(bucket.vector, list(field.capacities))
+        if field.nodes and not missing:
+            return []
+        if able := [n.id for n in self._draining if _could_hold(n, bucket)]:
+            return [explain.draining(able, bucket.vector.units())]
         if not field.nodes:
             return [explain.node_selector(bucket.selector, len(self._ready))]
-        missing = largest_misfit(bucket.vector, list(field.capacities))
-        return [explain.unsatisfiable(missing, bucket.vector.units())] if missing else []
+        return [explain.unsatisfiable(missing or {}, bucket.vector.units())]
 
     def _field(self, selector: Selector) -> Field:
         if selector not in self._fields:
@@ -102,7 +107,22 @@ def _slot_reason(snapshot: Snapshot) -> list[Reason]:
     return [explain.concurrency_limit(used, limit)] if limit and used >= limit else []
 
 
-def _no_room(vector: Vector, field: Field) -> list[Reason]:
+def _could_hold(node: Node, bucket: Bucket) -> bool:
+    return matches(node.labels, dict(bucket.selector)) and bucket.vector.fits(node.capacity)
+
+
+def _no_room(bucket: Bucket, field: Field) -> list[Reason]:
+    return _none_empty(bucket.vector, field) if bucket.alone else _none_free(bucket.vector, field)
+
+
+def _none_empty(vector: Vector, field: Field) -> list[Reason]:
+    """Which node is nearest to being empty; none when one is."""
+    able = [n for n in field.nodes if vector.fits(n.capacity)]
+    calmest = min(able, key=lambda n: (len(n.allocations), n.id))
+    return [explain.alone(calmest.id, len(calmest.allocations), len(able))] if calmest.allocations else []
+
+
+def _none_free(vector: Vector, field: Field) -> list[Reason]:
     """What the node that lacks least is short of; empty when some node has room."""
     if vector.fits(field.most) and any(vector.fits(n.free) for n in field.nodes):
         return []

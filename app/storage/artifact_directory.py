@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ class DirectoryArtifactStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._place = ""
 
     async def put(self, info: ArtifactInfo, source: Path) -> None:
         """See the port. Raises Invalid when the file is not what `info` says."""
@@ -72,6 +74,22 @@ class DirectoryArtifactStore:
         with file:
             while block := await _next_block(file):
                 yield block
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        with _reachable():
+            for job_id in filter(is_object_id, job_ids):
+                await asyncio.to_thread(_remove, self._root / job_id)
+
+    async def owners(self, after: str, limit: int) -> Sequence[str]:
+        with _reachable():
+            return [name for name in await asyncio.to_thread(_jobs_below, self._root) if name > after][:limit]
+
+    async def delete_unfinished(self, before: datetime, limit: int) -> int:
+        owners = await self.owners(self._place, limit)
+        with _reachable():
+            counts = [await asyncio.to_thread(_remove_parts, self._root / job, before.timestamp()) for job in owners]
+        self._place = owners[-1] if len(owners) == limit else ""
+        return sum(counts)
 
     def _folder(self, job_id: str, kind: str) -> Path | None:
         """None for what can be no id, and so must not become part of a path."""
@@ -130,6 +148,30 @@ def _describe(info: ArtifactInfo, part: Path, place: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(place)
+
+
+def _remove(folder: Path) -> None:
+    """Descriptions first, so that nothing half deleted is visible."""
+    for path in folder.glob("*/*.json"):
+        path.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def _jobs_below(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if is_object_id(path.name)) if root.exists() else []
+
+
+def _remove_parts(folder: Path, before: float) -> int:
+    """Bytes that no description names, and that have not been touched since `before` (Unix time)."""
+    removed = 0
+    for kind in folder.iterdir() if folder.exists() else ():
+        described = {info.sha256 for info in _described(kind)}
+        for path in kind.iterdir():
+            if path.suffix != ".json" and path.name not in described and path.stat().st_mtime < before:
+                path.unlink(missing_ok=True)
+                removed += 1
+    return removed
 
 
 def _described(folder: Path) -> list[ArtifactInfo]:

@@ -7,11 +7,14 @@ twice for a moment: the newest counts, and the older one is deleted.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from app.domain.errors import NotFound
@@ -22,6 +25,9 @@ from app.storage.mongo import Database, Document
 
 BUCKET = "artifacts"
 BLOCK = 1 << 20
+DELETED_AT_ONCE = 20
+FIRST = ObjectId("0" * 24)
+"""Before every file."""
 
 
 class GridFsArtifactStore:
@@ -29,7 +35,9 @@ class GridFsArtifactStore:
 
     def __init__(self, database: Database, patience: float = PATIENCE) -> None:
         self._files = database[f"{BUCKET}.files"]
+        self._chunks = database[f"{BUCKET}.chunks"]
         self._bucket = database.bucket(BUCKET)
+        self._place = FIRST
         self._patience = patience
 
     async def put(self, info: ArtifactInfo, source: Path) -> None:
@@ -73,6 +81,38 @@ class GridFsArtifactStore:
             file = await self._bucket.open_download_stream(found[0]["_id"])
             while block := await file.read(BLOCK):
                 yield block
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        """Entries go first, then their chunks: what a crash leaves between is unfinished, and found as such."""
+        with answered():
+            found = await self._files.find({"metadata.job_id": {"$in": list(job_ids)}}, {"_id": 1}).to_list(None)
+        await self._delete([d["_id"] for d in found])
+
+    async def owners(self, after: str, limit: int) -> Sequence[str]:
+        wanted = {"metadata.job_id": {"$gt": after}}
+        files = self._files.find(wanted, {"metadata.job_id": 1, "_id": 0}).sort([("metadata.job_id", 1)]).limit(limit)
+        with answered():
+            return list(dict.fromkeys([d["metadata"]["job_id"] for d in await files.to_list(None)]))
+
+    async def delete_unfinished(self, before: datetime, limit: int) -> int:
+        """A file's id tells when its upload began."""
+        begun = {"$gt": self._place, "$lt": ObjectId.from_datetime(before)}
+        firsts = self._chunks.find({"files_id": begun, "n": 0}, {"files_id": 1, "_id": 0})
+        with answered():
+            chunks = await firsts.sort([("files_id", 1), ("n", 1)]).limit(limit).to_list(None)
+            ids = [chunk["files_id"] for chunk in chunks]
+            whole = await self._files.find({"_id": {"$in": ids}}, {"_id": 1}).to_list(None)
+        orphans = sorted(set(ids) - {d["_id"] for d in whole})
+        await self._delete(orphans)
+        self._place = ids[-1] if len(ids) == limit else FIRST
+        return len(orphans)
+
+    async def _delete(self, file_ids: Sequence[ObjectId]) -> None:
+        """Few at a time: the chunks of many files are more than one command should delete."""
+        for start in range(0, len(file_ids), DELETED_AT_ONCE):
+            some = list(file_ids[start : start + DELETED_AT_ONCE])
+            await until_answered(partial(self._files.delete_many, {"_id": {"$in": some}}), self._patience)
+            await until_answered(partial(self._chunks.delete_many, {"files_id": {"$in": some}}), self._patience)
 
 
 def _metadata(info: ArtifactInfo) -> Document:

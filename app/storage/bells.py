@@ -116,6 +116,9 @@ class _Ear:
                 failures = 1 if self._confirmed else failures + 1
                 if failures == 1:
                     log.warning("bells.disconnected", error=repr(error))
+            except Exception:
+                failures += 1
+                log.exception("bells.failed")
             finally:
                 self._asked.clear()
                 self._confirmed.clear()

@@ -8,8 +8,10 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.records import Dataset
+from app.quarantine import Quarantine
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.mongo import Database, Document
+from app.storage.quarantine import Reading
 
 
 def _document(dataset: Dataset) -> Document:
@@ -30,18 +32,20 @@ def _dataset(d: Mapping[str, Any]) -> Dataset:
 class MongoDatasetStore:
     """`DatasetStore` over the collection `datasets`."""
 
-    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+    def __init__(self, database: Database, patience: float = PATIENCE, *, quarantine: Quarantine | None = None) -> None:
+        self._reading = Reading("dataset", quarantine)
         self._datasets, self._patience = database["datasets"], patience
 
     async def get(self, name: str) -> Dataset | None:
         with answered():
             found = await self._datasets.find_one({"_id": name})
-        return None if found is None else _dataset(found)
+        return next(iter(await self._reading.each([found] if found else [], _dataset)), None)
 
     async def all(self) -> list[Dataset]:
         """By name."""
         with answered():
-            return [_dataset(d) async for d in self._datasets.find({}).sort([("_id", 1)])]
+            found = await self._datasets.find({}).sort([("_id", 1)]).to_list(None)
+        return await self._reading.each(found, _dataset)
 
     async def insert(self, dataset: Dataset) -> bool:
         """See the port. Sent again after a lost answer it meets itself, which counts as inserted."""

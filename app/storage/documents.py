@@ -11,7 +11,7 @@ Times are BSON dates (UTC, milliseconds), vectors objects of integers, enumerati
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -31,8 +31,8 @@ SUBJECT = ("name", "tags", "batch_id", "workflow_id", "tenant", "priority", "eff
 PLAIN = (
     "name", "tenant", "seq", "template", "template_version", "executor", "parameters", "order_key", "timeout",
     "submitted_at", "metadata", "node_selector", "preemptible", "resume", "start_after", "queue_deadline", "queued_at",
-    "scheduled_at", "started_at", "finished_at", "retry_at", "node_id", "attempt", "run_no", "infra_losses", "result",
-    "checkpoint", "batch_id", "workflow_id", "step_id",
+    "scheduled_at", "started_at", "finished_at", "retry_at", "node_id", "attempt", "run_no", "infra_losses",
+    "attempt_base", "result", "checkpoint", "batch_id", "workflow_id", "step_id",
 )  # fmt: skip
 """Attributes stored as they are."""
 MAX_TERMS, MAX_TERM = 50, 64
@@ -98,13 +98,12 @@ def _retry_document(policy: RetryPolicy) -> Document:
         "max_delay": policy.max_delay,
         "jitter": policy.jitter,
         "retry_on": list(policy.retry_on),
+        "memory_growth": policy.memory_growth,
     }
 
 
 def _retry_from(d: Mapping[str, Any]) -> RetryPolicy:
-    return RetryPolicy(
-        d["max_attempts"], d["retry_delay"], d["backoff"], d["max_delay"], d["jitter"], tuple(d["retry_on"])
-    )
+    return RetryPolicy(**{**d, "retry_on": tuple(d["retry_on"])})
 
 
 def _attempt_document(a: Attempt) -> Document:
@@ -235,20 +234,32 @@ def job_from(d: Mapping[str, Any]) -> Job:
 
 
 def change_update(change: Change, subject: Mapping[str, Any]) -> Document:
-    """The update of a change: `subject` is that of the job it was decided on."""
+    """The update of a change: `subject` is that of the job it was decided on.
+
+    A change of `parameters` names `secrets` too, since no job may be found by what is secret.
+    """
     fields = {name: field_document(name, value) for name, value in change.fields.items()}
     entry = entry_document(change.entry)
     last = {**entry, **subject, **{name: fields[name] for name in SUBJECT if name in fields}}
+    if "queue_deadline" in fields:  # it is only ever dropped
+        fields["deadline"] = None
+    if "parameters" in fields and subject:
+        given = change.fields
+        fields["search"] = _terms(subject["name"], subject["tags"], given["parameters"], given["secrets"])
     fields |= {"status": change.entry.to.value, "seq": change.entry.seq, "last": last}
     return {"$set": fields, "$push": {"history": entry}}
 
 
 def search_terms(job: Job) -> list[str]:
     """Lower-case texts: the name from each of its words on, tags, short texts among the parameters, no secrets."""
-    name = job.name.lower()
+    return _terms(job.name, job.tags, job.parameters, job.secrets)
+
+
+def _terms(name: str, tags: Iterable[str], parameters: Mapping[str, Any], secrets: Collection[str]) -> list[str]:
+    name = name.lower()
     names = [name[start:] for start in _word_starts(name)]
-    texts = [v.lower() for k, v in job.parameters.items() if isinstance(v, str) and k not in job.secrets]
-    terms = (*names, *(t.lower() for t in job.tags), *texts)
+    texts = [v.lower() for k, v in parameters.items() if isinstance(v, str) and k not in secrets]
+    terms = (*names, *(t.lower() for t in tags), *texts)
     return list(dict.fromkeys(t[:MAX_TERM] for t in terms if t))[:MAX_TERMS]
 
 

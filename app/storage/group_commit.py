@@ -85,7 +85,7 @@ class GroupCommit:
         wanted = {"_id": {"$in": [c.job_id for c in changes]}, "history.op": {"$in": [c.entry.op for c in changes]}}
         with answered():
             found = await self._collection.find(wanted, {"history.op": 1}).to_list(None)
-        return {entry["op"] for document in found for entry in document["history"]}
+        return {entry.get("op") for document in found for entry in document["history"]}
 
 
 def in_rounds(send: Send[T], key: Callable[[T], Hashable]) -> Send[T]:

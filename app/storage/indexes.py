@@ -6,6 +6,7 @@ here under the same name is dropped and made anew; indexes that are not ours are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -14,15 +15,16 @@ import structlog
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
+from app.retention import RetentionSettings
 from app.storage.failures import until_answered
-from app.storage.job_queries import DEADLINES, values
+from app.storage.job_queries import DEADLINES, DEPENDENT, LONG_AGO, values
 from app.storage.mongo import Collection, Database
 
 log = structlog.get_logger()
 
-ANSWERS_KEPT = timedelta(hours=24)
-LOGS_KEPT = timedelta(days=7)
-METRICS_KEPT = timedelta(days=30)
+_DATE = {"$gte": LONG_AGO}
+LONGEST_KEPT = 2_147_483_647
+"""Seconds: more the server does not take."""
 UP, DOWN = 1, -1
 NEWEST = (("submitted_at", DOWN), ("_id", DOWN))
 _CHANGED = frozenset({85, 86})
@@ -33,6 +35,11 @@ _GONE = frozenset({26, 27})
 
 def _index(name: str, *keys: tuple[str, int], **options: Any) -> IndexModel:
     return IndexModel(list(keys), name=name, **options)
+
+
+def _kept(field: str, time: timedelta) -> IndexModel:
+    """The store itself deletes documents so long after the time in this field."""
+    return _index("kept", (field, UP), expireAfterSeconds=min(LONGEST_KEPT, math.ceil(time.total_seconds())))
 
 
 def _while(name: str, status: str | Sequence[str], *keys: tuple[str, int]) -> IndexModel:
@@ -58,34 +65,45 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _present("by_workflow", "workflow_id", *NEWEST),
         _present("on_node", "node_id", ("status", UP)),
         _index("counted", ("status", UP), ("effective_priority", UP), ("queued_at", UP), ("submitted_at", UP)),
-        _index("started_at", ("started_at", DOWN), partialFilterExpression={"started_at": {"$type": "date"}}),
-        _while("waiting_on", "SUBMITTED", ("dependencies", UP)),
+        _index("started_at", ("started_at", DOWN), partialFilterExpression={"started_at": _DATE}),
+        _index("finished_at", ("finished_at", UP), ("_id", UP), partialFilterExpression={"finished_at": _DATE}),
+        _index("parents", ("dependencies", UP), partialFilterExpression={"dependencies.0": {"$exists": True}}),
+        _while("waiting_on", values(DEPENDENT), ("dependencies", UP)),
         _while("start_after", "SUBMITTED", ("start_after", DOWN)),
         _while("retry_at", "RETRYING", ("retry_at", UP)),
         _while("scheduled_at", "SCHEDULED", ("scheduled_at", UP)),
         _while("deadline", values(DEADLINES), ("deadline", UP)),
     ),
-    "answers": (_index("kept", ("at", UP), expireAfterSeconds=int(ANSWERS_KEPT.total_seconds())),),
     "runs": (
         _index("durations", ("template", UP), ("outcome", UP), ("finished_at", DOWN)),
         _index("of_node", ("outcome", UP), ("node_id", UP)),
         _index("of_job", ("job_id", UP), ("run_no", UP)),
     ),
-    "logs": (
-        _index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),
-        _index("kept", ("at", UP), expireAfterSeconds=int(LOGS_KEPT.total_seconds())),
-    ),
-    "metrics": (
-        _index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),
-        _index("kept", ("first", UP), expireAfterSeconds=int(METRICS_KEPT.total_seconds())),
-    ),
+    "logs": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
+    "metrics": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
     "artifacts.files": (
         _index("filename_1_uploadDate_1", ("filename", UP), ("uploadDate", UP)),
         _index("of_job", ("metadata.job_id", UP), ("metadata.kind", UP)),
     ),
+    "nodes": (_index("lost", ("last.at", UP), partialFilterExpression={"state": "LOST"}),),
     "artifacts.chunks": (_index("files_id_1_n_1", ("files_id", UP), ("n", UP), unique=True),),
 }
 """By collection. What is found by `_id` alone (nodes, leases, templates, datasets, names) needs none."""
+
+
+def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexModel]]:
+    """What makes the store delete by itself. Only the service makes these: a worker does not know its settings.
+
+    Metrics go with their job; those that a run wrote after its job was gone are found by their age.
+    """
+    return {
+        "answers": (_kept("at", retention.answers),),
+        "runs": (_kept("finished_at", retention.runs),),
+        "logs": (_kept("at", retention.logs),),
+        "metrics": (_kept("first", 2 * retention.jobs),),
+        "quarantine": (_kept("first_seen", retention.jobs),),
+    }
+
 
 POLL_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "jobs": (_index("last_at", ("last.at", UP)),),

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.errors import Invalid
+from app.domain.ports import EndedJob
 from app.domain.records import JobQuery
 from app.domain.states import TERMINAL, JobStatus
 from app.storage.documents import search_words
 
 Filter = dict[str, Any]
 
-DEADLINES = frozenset({JobStatus.SUBMITTED, JobStatus.QUEUED, JobStatus.RETRYING})
-"""States in which a passed `queue_deadline` ends a job."""
+DEADLINES = frozenset({JobStatus.SUBMITTED, JobStatus.QUEUED, JobStatus.RETRYING, JobStatus.PAUSED})
+"""States in which a passed `queue_deadline` ends a job; a PAUSED one only while it is held."""
+DEPENDENT = frozenset({JobStatus.SUBMITTED, JobStatus.PAUSED})
+"""States in which a job may wait for its parents."""
+HELD = {"paused_from": {"$ne": JobStatus.RUNNING.value}}
+"""True of every job but those that were paused while they ran."""
 OPEN = tuple(s.value for s in JobStatus if s not in TERMINAL)
-TICKET = dict.fromkeys(("order_key", "effective_priority", "tenant", "resources", "node_selector"), 1)
+IN_TIME = {"submitted_at": {"$type": "date"}}
+"""Pages go by the time of submission: a job without one has no place in them."""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before every time of ours. A partial index of dates is used only by questions that have such a bound themselves."""
+TICKET = dict.fromkeys(("order_key", "effective_priority", "tenant", "resources", "node_selector", "infra_losses"), 1)
 """The projection that a queue ticket is made of."""
 
 
@@ -76,9 +85,42 @@ def due(now: datetime) -> list[tuple[Filter, list[tuple[str, int]]]]:
     """
     return [
         ({"status": "RETRYING", "retry_at": {"$lte": now}}, [("retry_at", 1)]),
-        ({"status": {"$in": values(DEADLINES)}, "deadline": {"$lte": now}}, [("deadline", 1)]),
+        ({"status": {"$in": values(DEADLINES)}, "deadline": {"$lte": now}, **HELD}, [("deadline", 1)]),
         ({"status": "SUBMITTED", "start_after": {"$lte": now}}, [("start_after", -1)]),
     ]
+
+
+def ended(moment: datetime, after: EndedJob | None = None) -> Filter:
+    """Terminal jobs that ended before the moment, from beyond a place in their order on.
+
+    The state is an expression, which no index answers, so that the index of the ends is the one that is used.
+    """
+    found: Filter = {
+        "finished_at": {"$gte": LONG_AGO, "$lt": moment},
+        "$expr": {"$in": ["$status", values(TERMINAL)]},
+    }
+    if after is not None:
+        found["finished_at"]["$gte"] = after.finished_at
+        found["$or"] = [
+            {"finished_at": {"$gt": after.finished_at}},
+            {"finished_at": after.finished_at, "_id": {"$gt": after.id}},
+        ]
+    return found
+
+
+def naming(parent_ids: Iterable[str]) -> Filter:
+    """Jobs that have not ended and name one of these as a dependency; the index holds only jobs that name any."""
+    return {
+        "dependencies": {"$in": sorted(parent_ids)},
+        "dependencies.0": {"$exists": True},
+        "status": {"$in": list(OPEN)},
+    }
+
+
+def _milliseconds(begin: Any, end: Any) -> Filter:
+    """Between two times; null where one of them is none, which an average leaves out."""
+    times = [{"$eq": [{"$type": moment}, "date"]} for moment in (begin, end)]
+    return {"$cond": [{"$and": times}, {"$subtract": [end, begin]}, None]}
 
 
 STATE_COUNTS: list[Filter] = [
@@ -88,7 +130,7 @@ STATE_COUNTS: list[Filter] = [
             "_id": {"status": "$status", "class": "$effective_priority"},
             "jobs": {"$sum": 1},
             "oldest": {"$min": "$submitted_at"},
-            "wait": {"$avg": {"$subtract": ["$$NOW", {"$ifNull": ["$queued_at", "$submitted_at"]}]}},
+            "wait": {"$avg": _milliseconds({"$ifNull": ["$queued_at", "$submitted_at"]}, "$$NOW")},
         }
     },
     {"$sort": {"_id": 1}},
@@ -100,5 +142,5 @@ def mean_waits(since: datetime) -> list[Filter]:
     """Mean milliseconds from queued to started by class, over jobs whose last start is not older."""
     return [
         {"$match": {"started_at": {"$gte": since}, "$expr": {"$gte": ["$started_at", "$queued_at"]}}},
-        {"$group": {"_id": "$effective_priority", "wait": {"$avg": {"$subtract": ["$started_at", "$queued_at"]}}}},
+        {"$group": {"_id": "$effective_priority", "wait": {"$avg": _milliseconds("$queued_at", "$started_at")}}},
     ]

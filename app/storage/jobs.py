@@ -2,25 +2,27 @@
 
 Changes and inserts go through group commit, and reads of single jobs are gathered likewise. What was read is remembered
 by its subject, so that a change of it needs no look-up. Progress is written past `seq`, only by the run that is alive.
-A document that cannot be read is logged and left out.
+A document that cannot be read is left out, and goes into quarantine.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import structlog
 
 from app.domain.errors import Invalid, Unavailable
-from app.domain.job import Job, Progress
+from app.domain.job import SUSPECT_AFTER, Job, Progress
+from app.domain.ports import EndedJob
 from app.domain.priority import Priority
 from app.domain.queueing import Bucket, Ticket
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
 from app.domain.states import JobStatus
 from app.domain.transitions import Change
+from app.quarantine import Quarantine
 from app.storage import job_queries
 from app.storage.answers import answer_document, insert_once
 from app.storage.documents import Document, job_document, job_from, progress_document, vector_from
@@ -28,10 +30,14 @@ from app.storage.failures import PATIENCE, UNSTORABLE, answered, not_storable, u
 from app.storage.gatherer import Gatherer
 from app.storage.group_commit import GroupCommit, GroupedInserts
 from app.storage.mongo import Database
+from app.storage.quarantine import Reading
+from app.storage.shapes import check_job, check_place, check_ticket, checked
 from app.storage.subjects import Subjects
 
 log = structlog.get_logger()
 
+MOST_BAD = 5_000
+"""Documents looked past in one question of which some cannot be read."""
 READ = 1_000
 """Most jobs in one gathered read."""
 
@@ -39,7 +45,8 @@ READ = 1_000
 class MongoJobStore:
     """`JobStore` over the collection `jobs`. `patience`: seconds in which an unanswered write is sent again."""
 
-    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+    def __init__(self, database: Database, patience: float = PATIENCE, *, quarantine: Quarantine | None = None) -> None:
+        self._reading = Reading("job", quarantine)
         self._database, self._patience = database, patience
         self._jobs, self._answers = database["jobs"], database["answers"]
         self._subjects = Subjects(self._jobs)
@@ -74,7 +81,7 @@ class MongoJobStore:
 
     async def get(self, job_id: str) -> Job | None:
         [document] = await self._reads.add([job_id])
-        return None if document is None else self._loaded(document)
+        return next(iter(await self._readable([document] if document else [])), None)
 
     async def _read(self, job_ids: list[str]) -> list[Document | None]:
         with answered():
@@ -102,12 +109,12 @@ class MongoJobStore:
         return bool(result.matched_count)
 
     async def find(self, query: JobQuery) -> JobPage:
-        wanted = job_queries.matching(query)
+        wanted = {"$and": [job_queries.matching(query), job_queries.IN_TIME]}
         if query.after is not None:
             wanted = {"$and": [wanted, await self._beyond(query, query.after)]}
         documents = await self._documents(wanted, job_queries.order(query), query.limit + 1)
         page, more = documents[: query.limit], len(documents) > query.limit
-        return JobPage(tuple(self._readable(page)), page[-1]["_id"] if more else None)
+        return JobPage(tuple(await self._readable(page)), page[-1]["_id"] if more else None)
 
     async def _beyond(self, query: JobQuery, job_id: str) -> Document:
         with answered():
@@ -121,7 +128,9 @@ class MongoJobStore:
             return await self._jobs.count_documents(job_queries.matching(query))
 
     async def waiting_on(self, parent_ids: Iterable[str]) -> list[Job]:
-        return await self._find({"status": "SUBMITTED", "dependencies": {"$in": list(parent_ids)}})
+        return await self._find(
+            {"status": {"$in": job_queries.values(job_queries.DEPENDENT)}, "dependencies": {"$in": list(parent_ids)}}
+        )
 
     async def due(self, now: datetime, limit: int) -> list[Job]:
         asked = [self._find(wanted, order, limit) for wanted, order in job_queries.due(now)]
@@ -139,40 +148,64 @@ class MongoJobStore:
         wanted = {"status": {"$in": job_queries.values(status)}}
         with answered():
             found = await self._jobs.find(wanted, {"node_id": 1, "run_no": 1}).to_list(None)
-        return {d["_id"]: (d["node_id"], d["run_no"]) for d in found}
+        return dict(await self._reading.each(found, _place))
 
     async def queued_tickets(self, batch: int = 1_000) -> AsyncIterator[list[Ticket]]:
-        tickets: list[Ticket] = []
+        documents: list[Document] = []
         with answered():
             async for document in self._jobs.find({"status": "QUEUED"}, job_queries.TICKET):
-                tickets += _tickets(document)
-                if len(tickets) >= batch:
-                    yield tickets
-                    tickets = []
-        if tickets:
-            yield tickets
+                documents.append(document)
+                if len(documents) >= batch:
+                    yield await self._reading.each(documents, _ticket)
+                    documents = []
+        if documents:
+            yield await self._reading.each(documents, _ticket)
+
+    async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
+        found = self._jobs.find(job_queries.ended(moment, after), {"finished_at": 1})
+        with answered():
+            ended = await found.sort([("finished_at", 1), ("_id", 1)]).limit(limit).to_list(None)
+        return [EndedJob(d["finished_at"], d["_id"]) for d in ended]
+
+    async def depended_on(self, job_ids: Iterable[str]) -> set[str]:
+        wanted = set(job_ids)
+        with answered():
+            found = await self._jobs.find(job_queries.naming(wanted), {"dependencies": 1}).to_list(None)
+        return wanted.intersection(parent for d in found for parent in d["dependencies"])
+
+    async def absent(self, job_ids: Iterable[str]) -> set[str]:
+        wanted = set(job_ids)
+        with answered():
+            found = await self._jobs.find({"_id": {"$in": list(wanted)}}, {"_id": 1}).to_list(None)
+        return wanted - {d["_id"] for d in found}
+
+    async def delete_ended(self, job_ids: Iterable[str], before: datetime) -> int:
+        gone = {"_id": {"$in": list(job_ids)}, **job_queries.ended(before)}
+        result = await until_answered(lambda: self._jobs.delete_many(gone), self._patience)
+        return int(result.deleted_count)
 
     async def state_counts(self) -> list[StateCount]:
         with answered():
             rows = [row async for row in self._database.aggregate("jobs", job_queries.STATE_COUNTS)]
-        return [
-            StateCount(
-                JobStatus(row["_id"]["status"]),
-                Priority(row["_id"]["class"]),
-                row["jobs"],
-                row["oldest"],
-                max(0.0, row["wait"] / 1000),
-            )
-            for row in rows
-        ]
+        return await self._reading.each(rows, _state_count)
 
     async def mean_waits(self, since: datetime) -> dict[Priority, float]:
         with answered():
             rows = [row async for row in self._database.aggregate("jobs", job_queries.mean_waits(since))]
-        return {Priority(row["_id"]): row["wait"] / 1000 for row in rows}
+        return dict(await self._reading.each(rows, lambda row: (Priority(row["_id"]), row["wait"] / 1000)))
 
     async def _find(self, wanted: Document, order: Sequence[tuple[str, int]] = (), limit: int = 0) -> list[Job]:
-        return self._readable(await self._documents(wanted, order, limit))
+        """Readable ones; with a limit so many of them as there are, whatever else stands before them."""
+        jobs: list[Job] = []
+        seen: list[Any] = []
+        while True:
+            beyond = {"$and": [wanted, {"_id": {"$nin": seen}}]} if seen else wanted
+            documents = await self._documents(beyond, order, limit and limit - len(jobs))
+            readable = await self._readable(documents)
+            jobs += readable
+            if not limit or len(readable) == len(documents) or len(seen) > MOST_BAD:
+                return jobs
+            seen += [d["_id"] for d in documents]
 
     async def _documents(self, wanted: Document, order: Sequence[tuple[str, int]], limit: int) -> list[Document]:
         cursor = self._jobs.find(wanted)
@@ -181,26 +214,31 @@ class MongoJobStore:
         with answered():
             return await cursor.limit(limit).to_list(None)
 
-    def _readable(self, documents: Sequence[Document]) -> list[Job]:
-        return [job for job in map(self._loaded, documents) if job is not None]
+    async def _readable(self, documents: Sequence[Document]) -> list[Job]:
+        return await self._reading.each(documents, self._loaded)
 
-    def _loaded(self, document: Document) -> Job | None:
-        """The job, or None for a document that is none: it must not stop whoever reads it among others."""
-        try:
-            self._subjects.remember(document)
-            return job_from(document)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            log.error("job.unreadable", job_id=document["_id"], error=repr(error))
-            return None
+    def _loaded(self, document: Mapping[str, Any]) -> Job:
+        check_job(document)
+        self._subjects.remember(document)
+        return checked(job_from(document))
 
 
-def _tickets(document: Document) -> list[Ticket]:
-    """As `ticket_of`, from the few fields that it needs; nothing for a document that cannot be read."""
-    try:
-        selector = tuple(sorted(document["node_selector"].items()))
-        priority, vector = Priority(document["effective_priority"]), vector_from(document["resources"])
-        bucket = Bucket(priority, document["tenant"], vector, selector)
-        return [Ticket(document["_id"], document["order_key"], document["order_key"], bucket)]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        log.error("job.unreadable", job_id=document["_id"], error=repr(error))
-        return []
+def _state_count(row: Mapping[str, Any]) -> StateCount:
+    status, priority = JobStatus(row["_id"]["status"]), Priority(row["_id"]["class"])
+    return StateCount(status, priority, row["jobs"], row["oldest"], max(0.0, row["wait"] / 1000))
+
+
+def _place(document: Mapping[str, Any]) -> tuple[str, tuple[str | None, int]]:
+    """Where a job is, by its id."""
+    check_place(document)
+    return document["_id"], (document["node_id"], document["run_no"])
+
+
+def _ticket(document: Mapping[str, Any]) -> Ticket:
+    """As `ticket_of`, from the few fields that it needs. Raises for a document that no ticket can be made of."""
+    check_ticket(document)
+    selector = tuple(sorted(document["node_selector"].items()))
+    priority, vector = Priority(document["effective_priority"]), vector_from(document["resources"])
+    alone = document["infra_losses"] >= SUSPECT_AFTER
+    bucket = Bucket(priority, document["tenant"], vector, selector, alone)
+    return Ticket(document["_id"], document["order_key"], document["order_key"], bucket)

@@ -3,7 +3,8 @@
     {_id: name, holder, epoch, until}
 
 A lease is never deleted, so its epoch only grows, and a holder that was fenced can never renew under an old one. A call
-that is sent again takes the lease again under a newer epoch, or renews it a moment later: both are harmless.
+that is sent again takes the lease again under a newer epoch, or renews it a moment later: both are harmless. A fence
+compares and ends in one update, so that between the look and the deed there is no moment in which a renewal could win.
 """
 
 from __future__ import annotations
@@ -15,23 +16,29 @@ from typing import Any
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from app.domain.ports import Lease
+from app.domain.ports import Lease, StorePrimary
+from app.quarantine import Quarantine
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.mongo import Database, Document
+from app.storage.quarantine import Reading
+from app.storage.shapes import check_lease
+
+FENCED = "(fenced)"
+"""The holder of a lease whose last epoch was ended by a fence."""
+_LAPSED = {"until": {"$type": "date"}, "$expr": {"$lt": ["$until", "$$NOW"]}}
+_FENCE: list[Document] = [{"$set": {"epoch": {"$add": ["$epoch", 1]}, "holder": {"$literal": FENCED}}}]
 
 
 class MongoLeaseStore:
     """`LeaseStore` over the collection `leases`."""
 
-    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+    def __init__(self, database: Database, patience: float = PATIENCE, *, quarantine: Quarantine | None = None) -> None:
+        self._reading = Reading("lease", quarantine)
         self._database, self._leases, self._patience = database, database["leases"], patience
 
     async def acquire(self, name: str, holder: str, term: timedelta) -> Lease | None:
-        lease = await self._take(name, holder, term, unless=_held_by_another(holder))
+        lease = await self._take(name, holder, term)
         return lease if lease.holder == holder else None
-
-    async def take_over(self, name: str, holder: str, term: timedelta) -> Lease:
-        return await self._take(name, holder, term, unless=False)
 
     async def renew(self, lease: Lease, term: timedelta) -> Lease | None:
         document = await self._update(_exactly(lease), [{"$set": {"until": _in(term)}}])
@@ -40,20 +47,41 @@ class MongoLeaseStore:
     async def give_back(self, lease: Lease) -> None:
         await self._update(_exactly(lease), [{"$set": {"until": "$$NOW"}}])
 
-    async def server_time(self) -> datetime:
+    async def lapsed(self) -> list[Lease]:
         with answered():
-            found: datetime = (await self._database.command("hello"))["localTime"]
+            found = await self._leases.find(_LAPSED).sort([("_id", 1)]).to_list(None)
+        return await self._reading.each(found, _lease_from)
+
+    async def fence(self, name: str, epoch: int) -> bool:
+        if await self._update({"_id": name, "epoch": epoch, **_LAPSED}, _FENCE) is not None:
+            return True
+        with answered():
+            known = await self._leases.find_one({"_id": name}, {"epoch": 1})
+        return known is None or known["epoch"] > epoch
+
+    async def primary(self) -> StorePrimary:
+        hello = await self._hello()
+        election = f"{hello.get('setVersion', '')}/{hello.get('electionId', '')}"
+        return StorePrimary(hello.get("primary") or hello.get("me") or "", election)
+
+    async def server_time(self) -> datetime:
+        found: datetime = (await self._hello())["localTime"]
         return found
 
-    async def _take(self, name: str, holder: str, term: timedelta, unless: Any) -> Lease:
-        """The lease afterwards: taken under a new epoch, or as it was where `unless` held."""
+    async def _hello(self) -> Document:
+        with answered():
+            return await self._database.command("hello")
+
+    async def _take(self, name: str, holder: str, term: timedelta) -> Lease:
+        """The lease afterwards: taken under a new epoch, or as it was where another holds it."""
+        held = _held_by_another(holder)
 
         def one(taken: Any, kept: str) -> Document:
-            return {"$cond": [unless, kept, taken]}
+            return {"$cond": [held, kept, taken]}
 
         taken = {
             "holder": one({"$literal": holder}, "$holder"),
-            "epoch": one({"$add": [{"$ifNull": ["$epoch", 0]}, 1]}, "$epoch"),
+            "epoch": one({"$add": [{"$cond": [{"$isNumber": "$epoch"}, "$epoch", 0]}, 1]}, "$epoch"),
             "until": one(_in(term), "$until"),
         }
         try:
@@ -86,4 +114,5 @@ def _exactly(lease: Lease) -> Document:
 
 
 def _lease_from(document: Mapping[str, Any]) -> Lease:
+    check_lease(document)
     return Lease(document["_id"], document["holder"], document["epoch"], document["until"])

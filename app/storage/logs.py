@@ -4,8 +4,8 @@
 
 A chunk is inserted once and never changed, so appending the same lines again is nothing. Chunks may overlap (a writer
 that was not answered sends its lines again together with later ones): a line is told once, by its number. What a run
-keeps is bounded by its writer, which numbers every line and says in one of them what it left out; so numbers may have
-gaps, and the store adds nothing.
+keeps is bounded by its writer, which numbers every line and has the oldest chunks of the tail deleted; the gaps in the
+numbers are told as lines (`app.domain.log_cuts`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.domain.ids import run_key
+from app.domain.log_cuts import with_cuts
 from app.domain.records import LogLine
-from app.storage.failures import PATIENCE, answered
+from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.group_commit import GroupedInserts
 from app.storage.mongo import Collection, Database, Document
 
@@ -29,7 +30,7 @@ class MongoLogStore:
     """`LogStore` over the collection `logs`."""
 
     def __init__(self, database: Database, patience: float = PATIENCE) -> None:
-        self._logs = database["logs"]
+        self._logs, self._patience = database["logs"], patience
         self._inserts = GroupedInserts(self._logs, patience)
 
     async def append(self, job_id: str, run_no: int, lines: Sequence[LogLine]) -> None:
@@ -45,10 +46,17 @@ class MongoLogStore:
             chunks = await self._chunks(job_id, run_no, after)
             if not chunks:
                 break
-            lines = list(lines_of(chunks, after))
+            lines = list(with_cuts(lines_of(chunks, after), after))
             found += [line for line in lines if step in (None, line.step)]
             after = lines[-1].n
         return found[:limit]
+
+    async def delete_between(self, job_id: str, run_no: int, after: int, before: int) -> None:
+        gone = {"job_id": job_id, "run_no": run_no, "first": {"$gt": after}, "last": {"$lt": before}}
+        await until_answered(lambda: self._logs.delete_many(gone), self._patience)
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        await until_answered(lambda: self._logs.delete_many({"job_id": {"$in": list(job_ids)}}), self._patience)
 
     async def _chunks(self, job_id: str, run_no: int | None, after: int) -> list[Document]:
         """The next few chunks that hold lines after that one."""

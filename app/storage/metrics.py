@@ -15,7 +15,7 @@ from typing import Any
 
 from app.domain.ids import run_key
 from app.domain.records import MetricPoint
-from app.storage.failures import PATIENCE, answered
+from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.group_commit import GroupedInserts
 from app.storage.logs import newest_run
 from app.storage.mongo import Database, Document
@@ -27,7 +27,7 @@ class MongoMetricStore:
     """`MetricStore` over the collection `metrics`."""
 
     def __init__(self, database: Database, patience: float = PATIENCE) -> None:
-        self._metrics = database["metrics"]
+        self._metrics, self._patience = database["metrics"], patience
         self._inserts = GroupedInserts(self._metrics, patience)
 
     async def append(self, job_id: str, run_no: int, points: Sequence[MetricPoint]) -> None:
@@ -50,6 +50,9 @@ class MongoMetricStore:
                     if not chosen or point["name"] in chosen:
                         series[point["name"]].append(_point(point))
         return {name: ascending(points) for name, points in series.items()}
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        await until_answered(lambda: self._metrics.delete_many({"job_id": {"$in": list(job_ids)}}), self._patience)
 
 
 def ascending(points: Iterable[MetricPoint]) -> list[MetricPoint]:

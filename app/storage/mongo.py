@@ -39,6 +39,8 @@ DURABLE: dict[str, Any] = {
     "retryWrites": True,
     "retryReads": True,
 }
+READABLE: dict[str, Any] = {"datetime_conversion": "DATETIME_AUTO", "unicode_decode_error_handler": "replace"}
+"""A value that Python has no room for must not make the driver refuse all documents that were read with it."""
 BOUNDS: dict[str, Any] = {
     "serverSelectionTimeoutMS": 5_000,
     "connectTimeoutMS": 5_000,
@@ -81,6 +83,8 @@ class Collection(Protocol):
     async def update_one(self, query: Mapping[str, Any], update: Any, /, **options: Any) -> Any: ...
 
     async def delete_one(self, query: Mapping[str, Any], /, **options: Any) -> Any: ...
+
+    async def delete_many(self, query: Mapping[str, Any], /, **options: Any) -> Any: ...
 
     async def bulk_write(self, requests: Sequence[Any], /, **options: Any) -> Any: ...
 
@@ -169,7 +173,7 @@ def connect(uri: str, database: str, *, driver: Driver = "motor") -> Database:
     """A handle for `mongodb://` or `mongodb+srv://`. Raises StartupTrouble when the address itself is wrong."""
     make: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
     try:
-        client = make(uri, tz_aware=True, tzinfo=UTC, appname="tensorfleet", **DURABLE, **_bounds(uri))
+        client = make(uri, tz_aware=True, tzinfo=UTC, appname="tensorfleet", **DURABLE, **READABLE, **_bounds(uri))
     except (PyMongoError, ValueError) as error:
         raise StartupTrouble(f"MONGODB_URI cannot be used: {without_credentials(str(error), uri)}") from error
     return Database(uri, database, driver, client, client[database])

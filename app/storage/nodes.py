@@ -4,7 +4,10 @@
 one guarded update for all its allocations, a release one for all that were gathered; both may be sent again.
 
     {_id, state, epoch, labels, logical, facts, registered_at, capacity: {…}, free: {…}, gpu_free: [1, 2],
-     allocations: {"job_…-3": {job_id, run_no, vector: {…}, gpus: [0]}}, last: {state, reason, at}}
+     allocations: {"job_…-3": {job_id, run_no, vector: {…}, gpus: [0]}}, last: {state, reason, at},
+     drain: {actor, reason, at} or null}
+
+`drain` is a user's wish, and outlives what the worker says of its node: whoever registers while it stands is DRAINING.
 """
 
 from __future__ import annotations
@@ -13,19 +16,23 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.ids import is_object_id, run_key
-from app.domain.nodes import Allocation, Node, NodeState
+from app.domain.nodes import Allocation, Drain, Node, NodeState
 from app.domain.ports import node_lease
 from app.domain.resources import total
+from app.quarantine import Quarantine
 from app.storage.documents import Document, vector_document, vector_from
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
 from app.storage.mongo import Database
+from app.storage.quarantine import Reading
+from app.storage.shapes import checked_node
 
 DIMENSIONS = ("cpu_millicores", "memory_mib", "gpu", "storage_gib")
 FLUSH = 1_000
@@ -36,7 +43,8 @@ Release = tuple[str, str]
 class MongoNodeStore:
     """`NodeStore` over the collections `nodes` and `leases`."""
 
-    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+    def __init__(self, database: Database, patience: float = PATIENCE, *, quarantine: Quarantine | None = None) -> None:
+        self._reading = Reading("node", quarantine)
         self._nodes, self._leases = database["nodes"], database["leases"]
         self._patience = patience
         self._releases = Gatherer[Release, bool](self._release, FLUSH)
@@ -57,7 +65,8 @@ class MongoNodeStore:
             document, lease = await asyncio.gather(
                 self._nodes.find_one({"_id": node_id}), self._leases.find_one({"_id": node_lease(node_id)})
             )
-        return None if document is None else node_from(document, (lease or {}).get("until"))
+        until = {node_id: (lease or {}).get("until")}
+        return next(iter(await self._readable([document] if document else [], until)), None)
 
     async def all(self) -> list[Node]:
         with answered():
@@ -65,15 +74,25 @@ class MongoNodeStore:
                 self._nodes.find({}).sort([("_id", 1)]).to_list(None), self._leases.find({}).to_list(None)
             )
         until = {lease["_id"]: lease.get("until") for lease in leases}
-        return [node_from(d, until.get(node_lease(d["_id"]))) for d in documents]
+        return await self._readable(documents, {d["_id"]: until.get(node_lease(str(d["_id"]))) for d in documents})
 
-    async def reserve(self, node_id: str, allocations: Sequence[Allocation]) -> bool:
+    async def _readable(self, documents: Sequence[Document], until: Mapping[str, Any]) -> list[Node]:
+        """A lease that says no time is one that nobody holds."""
+
+        def read(d: Mapping[str, Any]) -> Node:
+            lease = until.get(d["_id"])
+            return checked_node(node_from(d, lease if isinstance(lease, datetime) else None))
+
+        return await self._reading.each(documents, read)
+
+    async def reserve(self, node_id: str, allocations: Sequence[Allocation], epoch: int | None = None) -> bool:
         """See the port. What is already held exactly like this counts as reserved."""
         indices = [n for a in allocations for n in a.gpu_indices]
         if len(indices) != len(set(indices)):
             return False
         guard, update = reservation(node_id, allocations)
-        result = await until_answered(lambda: self._nodes.update_one(guard, update), self._patience)
+        named = guard | _of(epoch)
+        result = await until_answered(lambda: self._nodes.update_one(named, update), self._patience)
         return bool(result.matched_count) or await self._holds(node_id, allocations)
 
     async def _holds(self, node_id: str, allocations: Sequence[Allocation]) -> bool:
@@ -108,24 +127,64 @@ class MongoNodeStore:
         )
         return [(node_id, key) for key in (before or {}).get("allocations", {})]
 
-    async def set_state(self, node_id: str, state: NodeState, reason: str, at: datetime) -> bool:
-        """Whether the node exists. One that is in this state already stays as it is, and nothing is told."""
-        update = {"$set": {"state": state.value, "last": _last(state, reason, at)}}
-        other = {"_id": node_id, "state": {"$ne": state.value}}
+    async def set_state(
+        self, node_id: str, state: NodeState, reason: str, at: datetime, epoch: int | None = None
+    ) -> bool:
+        update = {"$set": {"state": state.value, "last": _last(state.value, reason, at)}}
+        named = {"_id": node_id, **_of(epoch)}
+        other = {**named, "state": {"$ne": state.value}}
         result = await until_answered(lambda: self._nodes.update_one(other, update), self._patience)
         if result.matched_count:
             return True
         with answered():
-            return await self._nodes.find_one({"_id": node_id}, {"_id": 1}) is not None
+            return await self._nodes.find_one(named, {"_id": 1}) is not None
+
+    async def set_drain(self, node_id: str, drain: Drain | None, at: datetime) -> Node | None:
+        stages = drain_stages(drain, at)
+        await until_answered(lambda: self._nodes.update_one({"_id": node_id}, stages), self._patience)
+        return await self.get(node_id)
+
+    async def forget_lost(self, before: datetime) -> list[str]:
+        lost = {"state": NodeState.LOST.value, "last.at": {"$lt": before}, "allocations": {}, "drain": None}
+        with answered():
+            found = await self._nodes.find(lost, {"_id": 1}).to_list(None)
+        for node in found:
+            await until_answered(partial(self._nodes.delete_one, {**lost, "_id": node["_id"]}), self._patience)
+        return [node["_id"] for node in found]
 
 
-def _last(state: NodeState, reason: str, at: Any) -> Document:
-    return {"state": state.value, "reason": reason, "at": at}
+def _of(epoch: int | None) -> Document:
+    """The guard that names an epoch, where one is to be named."""
+    return {} if epoch is None else {"epoch": epoch}
+
+
+def _last(state: Any, reason: Any, at: Any) -> Document:
+    return {"state": state, "reason": reason, "at": at}
+
+
+def drain_stages(drain: Drain | None, at: datetime) -> list[Document]:
+    """The stages that write the wish and move the node with it, where it is READY or DRAINING."""
+    source, target = (NodeState.DRAINING, NodeState.READY) if drain is None else (NodeState.READY, NodeState.DRAINING)
+    wish = None if drain is None else {"actor": drain.actor, "reason": drain.reason, "at": drain.at}
+    moves: Document = {"$eq": ["$state", source.value]}
+    if drain is None:  # a worker that is stopping is DRAINING without a wish, and stays so
+        moves = {"$and": [moves, {"$eq": [{"$type": "$drain"}, "object"]}]}
+    reason = "resumed" if drain is None else "drained"
+    return [
+        {
+            "$set": {
+                "drain": {"$literal": wish},
+                "state": {"$cond": [moves, target.value, "$state"]},
+                "last": {"$cond": [moves, {"$literal": _last(target.value, reason, at)}, "$last"]},
+            }
+        }
+    ]
 
 
 def registration(node: Node) -> list[Document]:
     """The stages that write what a node is: its allocations stay, and `free` is counted anew from them."""
     capacity = vector_document(node.capacity)
+    is_ledger = {"$eq": [{"$type": "$allocations"}, "object"]}
     held = {"$objectToArray": "$allocations"}
     free = {
         d: {"$subtract": [capacity[d], {"$sum": {"$map": {"input": held, "in": f"$$this.v.vector.{d}"}}}]}
@@ -134,16 +193,19 @@ def registration(node: Node) -> list[Document]:
     taken = {
         "$reduce": {"input": held, "initialValue": [], "in": {"$concatArrays": ["$$value", "$$this.v.gpus"]}},
     }
+    drained = {"$and": [node.state is NodeState.READY, {"$eq": [{"$type": "$drain"}, "object"]}]}
+    state = {"$cond": [drained, NodeState.DRAINING.value, node.state.value]}
     what = {
-        "state": node.state.value,
+        "state": state,
         "epoch": node.epoch,
         "labels": {"$literal": dict(node.labels)},
         "logical": node.logical,
         "facts": {"$literal": dict(node.facts)},
         "registered_at": node.registered_at or "$$NOW",
         "capacity": capacity,
-        "allocations": {"$ifNull": ["$allocations", {"$literal": {}}]},
-        "last": _last(node.state, "registered", node.registered_at or "$$NOW"),
+        "allocations": {"$cond": [is_ledger, "$allocations", {"$literal": {}}]},
+        "drain": {"$ifNull": ["$drain", None]},
+        "last": _last(state, "registered", node.registered_at or "$$NOW"),
     }
     counted = {"free": free, "gpu_free": {"$setDifference": [list(range(node.capacity.gpu)), taken]}}
     return [{"$set": what}, {"$set": counted}]
@@ -192,6 +254,7 @@ def node_from(d: Mapping[str, Any], lease_until: datetime | None = None) -> Node
         facts=d["facts"],
         registered_at=d["registered_at"],
         lease_until=lease_until,
+        drain=None if d.get("drain") is None else Drain(**d["drain"]),
     )
 
 

@@ -13,21 +13,24 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import structlog
 from redis.asyncio import Redis
 
+from app.domain.errors import Unavailable
 from app.domain.ports import SCHEDULER_BELL
 from app.domain.priority import Priority
 from app.domain.queueing import Bucket, Ticket
 from app.domain.records import Board, BucketHead, Member, Place
+from app.quarantine import Quarantine, Unreadable, reason
 from app.storage.bells import channel_of
 from app.storage.board import decode_board, encode_board
 from app.storage.gatherer import Gatherer
 from app.storage.lua import Argument, Scripts, answer
-from app.storage.redis import call
+from app.storage.redis import call, of_wrong_type
+from app.storage.shapes import check_amounts
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -37,12 +40,15 @@ CHUNK = 1_000
 ABANDONED_MILLISECONDS = 60_000
 """A rebuild that is silent for so long has lost its process."""
 SUPERSEDED = -1
+STRUCTURES = (*(f"{name}:{p.value}" for name in "qo" for p in Priority), "bucket", "at", "epoch", "token", "touched")
+"""All keys of an index but those of its buckets."""
 
 
 class RedisQueueIndex:
     """`QueueIndex` over Redis. Every call raises `Unavailable` while Redis is away."""
 
-    def __init__(self, redis: Redis, namespace: str) -> None:
+    def __init__(self, redis: Redis, namespace: str, quarantine: Quarantine | None = None) -> None:
+        self._quarantine = quarantine or Quarantine()
         self._redis = redis
         self._namespace = namespace
         self._bell = channel_of(namespace, SCHEDULER_BELL)
@@ -54,16 +60,43 @@ class RedisQueueIndex:
         return await self._entering.add(tickets)
 
     async def _enqueue(self, tickets: list[Ticket]) -> list[Place]:
-        return [_place(found) for found in await self._scripts.run("enqueue", [self._bell, *_arguments(tickets)])]
+        return [_place(found) for found in await self._run("enqueue", [self._bell, *_arguments(tickets)])]
 
     async def dequeue(self, job_ids: Iterable[str]) -> int:
-        return sum([int(await self._scripts.run("dequeue", chunk)) for chunk in _chunks(job_ids)])
+        return sum([int(await self._run("dequeue", chunk)) for chunk in _chunks(job_ids)])
 
     async def heads(self) -> list[BucketHead]:
-        return [
-            BucketHead(bucket.decode(), Bucket.from_parts(orjson.loads(parts)), count, (_member(job, key),))
-            for bucket, parts, count, job, key in await self._scripts.run("heads")
-        ]
+        """Those that can be read. Where the index is not as it must be, it is given up: it is only derived."""
+        agree, found = await self._run("heads")
+        heads: list[BucketHead] = []
+        bad: list[Unreadable] = []
+        for parts in found:
+            try:
+                heads.append(_head(*parts))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                bad.append(Unreadable("bucket", repr(parts[0])[:200], reason(error), parts))
+        await self._quarantine.hold(bad)
+        if bad or not agree:
+            await self._give_up("a bucket cannot be read" if bad else "its structures disagree")
+        return heads
+
+    async def _run(self, script: str, arguments: Sequence[Argument] = ()) -> Any:
+        """A script that meets what no script of ours has left there gives the index up."""
+        try:
+            return await self._scripts.run(script, arguments)
+        except Unavailable as error:
+            if of_wrong_type(error):
+                await self._give_up(str(error.__cause__))
+            raise
+
+    async def _give_up(self, why: str) -> None:
+        """Throw away everything, whatever it is. The epoch goes too, so it is built anew from the store."""
+        log.error("queue_index.given_up", why=why)
+        found = [key async for key in self._redis.scan_iter(match=self._key("b", "*"), count=CHUNK)]
+        for space in (self._namespace, self._key("next")):
+            found += [f"{space}:{name}" for name in STRUCTURES]
+        for keys in _chunks(found):
+            await answer(self._redis.unlink(*keys))
 
     async def members(self, wanted: Mapping[str, int]) -> dict[str, tuple[Member, ...]]:
         """Buckets without members are left out."""
@@ -78,12 +111,12 @@ class RedisQueueIndex:
     async def locate(self, job_ids: Sequence[str]) -> dict[str, Place]:
         places = {}
         for chunk in _chunks(job_ids):
-            found = await self._scripts.run("locate", chunk)
+            found = await self._run("locate", chunk)
             places.update({job: _place(place) for job, place in zip(chunk, found, strict=True) if place})
         return places
 
     async def listing(self, offset: int, limit: int) -> list[Member]:
-        return [_member(job, key) for job, key in await self._scripts.run("listing", [offset, limit])]
+        return [_member(job, key) for job, key in await self._run("listing", [offset, limit])]
 
     async def lengths(self) -> dict[Priority, int]:
         """All four classes, zeros included."""
@@ -110,8 +143,8 @@ class RedisQueueIndex:
                 return
 
     async def epoch(self) -> str | None:
-        found = await answer(self._redis.get(self._key("epoch")))
-        return None if found is None else found.decode()
+        found = await self._text("epoch")
+        return None if found is None else found.decode(errors="replace")
 
     async def rebuild(self, tickets: AsyncIterator[list[Ticket]]) -> int:
         """0 and no new epoch when another rebuild took over, or Redis lost its data again meanwhile."""
@@ -129,8 +162,18 @@ class RedisQueueIndex:
         await answer(self._redis.set(self._key("board"), encode_board(board)))
 
     async def board(self) -> Board | None:
-        found = await answer(self._redis.get(self._key("board")))
+        found = await self._text("board")
         return None if found is None else decode_board(found)
+
+    async def _text(self, name: str) -> bytes | None:
+        """None as well for what is of another type: it will be written over."""
+        try:
+            found: bytes | None = await answer(self._redis.get(self._key(name)))
+        except Unavailable as error:
+            if of_wrong_type(error):
+                return None
+            raise
+        return found
 
     def _key(self, *parts: str) -> str:
         return ":".join((self._namespace, *parts))
@@ -163,8 +206,18 @@ def _place(found: tuple[int, int, int, bytes]) -> Place:
     return Place(position, class_position, place, bucket.decode())
 
 
+def _head(bucket: bytes, parts: bytes, count: int, job: bytes, key: bytes) -> BucketHead:
+    """Raises for what no ticket can have made."""
+    found = Bucket.from_parts(orjson.loads(parts))
+    check_amounts(found.vector.parts())
+    if found.id != bucket.decode():
+        raise ValueError("the parts are not those of the bucket")
+    return BucketHead(found.id, found, count, (_member(job, key),))
+
+
 def _member(job: bytes, key: bytes | float) -> Member:
-    return Member(job.decode(), float(key))
+    """What is no text stands for no job, and is removed as such."""
+    return Member(job.decode(errors="replace"), float(key))
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:

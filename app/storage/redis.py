@@ -76,6 +76,11 @@ async def call(operation: Awaitable[T]) -> T:
         raise Unavailable("Redis") from error
 
 
+def of_wrong_type(error: Unavailable) -> bool:
+    """Whether a key that was asked for holds another type of value than ours do: somebody else has written it."""
+    return isinstance(error.__cause__, ResponseError) and "WRONGTYPE" in str(error.__cause__)
+
+
 async def facts(redis: Redis) -> RedisFacts:
     """Ask the server what it is, and warn when it is set to evict. Raises Unavailable."""
     info = await call(redis.info("everything"))

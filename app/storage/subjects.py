@@ -27,7 +27,7 @@ class Subjects:
 
     def remember(self, document: Mapping[str, Any]) -> None:
         """Take note of a document that was read or written."""
-        self._keep(document["_id"], document["seq"], {name: document[name] for name in SUBJECT})
+        self._keep(document["_id"], document.get("seq", 0), {name: document.get(name) for name in SUBJECT})
 
     async def of(self, changes: Sequence[Change]) -> list[Mapping[str, Any]]:
         """One for each change; those that are not known are read."""

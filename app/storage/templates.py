@@ -16,8 +16,10 @@ from pymongo.errors import DuplicateKeyError
 
 from app.domain.builtin_templates import builtin_templates
 from app.domain.templates import Parameter, Step, Template, TemplateDraft
+from app.quarantine import Quarantine
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.mongo import Database, Document
+from app.storage.quarantine import Reading
 
 _PARAMETER = tuple(f.name for f in fields(Parameter))
 _STEP = tuple(f.name for f in fields(Step))
@@ -39,7 +41,9 @@ def _layer(layer: Template | TemplateDraft, names: tuple[str, ...]) -> Document:
 
 
 def template_from(document: Mapping[str, Any]) -> Template:
-    """The template of a document."""
+    """The template of a document. Raises for one that cannot be read."""
+    if not isinstance(document["id"], str):
+        raise TypeError(f"id is {document['id']!r}")
     plain = {name: document[name] for name in _TEMPLATE}
     return Template(
         **plain
@@ -65,7 +69,8 @@ def _optional_tuple(value: list[Any] | None) -> tuple[Any, ...] | None:
 class MongoTemplateStore:
     """`TemplateStore` over the collection `templates` and the built-in templates."""
 
-    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+    def __init__(self, database: Database, patience: float = PATIENCE, *, quarantine: Quarantine | None = None) -> None:
+        self._reading = Reading("template", quarantine)
         self._database, self._patience = database, patience
         self._templates = database["templates"]
 
@@ -77,7 +82,7 @@ class MongoTemplateStore:
         wanted: Document = {"_id": versions if version is None else f"{template_id}:{version}"}
         with answered():
             found = await self._templates.find(wanted).sort([("version", -1)]).limit(1).to_list(None)
-        return template_from(found[0]) if found else None
+        return next(iter(await self._reading.each(found, template_from)), None)
 
     async def all(self) -> list[Template]:
         newest: list[Document] = [
@@ -86,7 +91,8 @@ class MongoTemplateStore:
             {"$replaceRoot": {"newRoot": "$newest"}},
         ]
         with answered():
-            stored = [template_from(d) async for d in self._database.aggregate("templates", newest)]
+            documents = [d async for d in self._database.aggregate("templates", newest)]
+        stored = await self._reading.each(documents, template_from)
         return sorted((*builtin_templates().values(), *stored), key=lambda t: t.id)
 
     async def insert(self, draft: TemplateDraft, template: Template) -> bool:

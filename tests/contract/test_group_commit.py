@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import pytest
 
+from app.domain.control_transitions import request_control
 from app.domain.errors import Invalid, Unavailable
 from app.domain.job import Job
-from app.domain.transitions import Change, RunEnd, Stamp, apply, become_eligible, complete, place, request_cancel, start
+from app.domain.transitions import Change, RunEnd, Stamp, apply, become_eligible, complete, place, start
 from app.storage.documents import job_document, job_from
 from app.storage.group_commit import GroupCommit, GroupedInserts
 from app.storage.mongo import Collection, Database, Document
@@ -153,7 +154,7 @@ class TestRaces:
         for number in range(self.ROUNDS):
             loaded = await asyncio.gather(*(read(mongo, builder.job) for _ in writers))
             stamps = [Stamp(builder.at, "system", f"op-{number}-{n}") for n in range(self.WRITERS)]
-            changes = [request_cancel(job, stamp, None) for job, stamp in zip(loaded, stamps, strict=True)]
+            changes = [request_control(job, "cancel", stamp, None) for job, stamp in zip(loaded, stamps, strict=True)]
             verdicts = await asyncio.gather(*(w.commit([c]) for w, c in zip(writers, changes, strict=True)))
             won += [c.entry.seq for c, verdict in zip(changes, verdicts, strict=True) if verdict == [True]]
         return await read(mongo, builder.job), won
@@ -171,7 +172,7 @@ async def test_fifty_in_one_process_with_lost_answers_keep_history_gapless(mongo
     async def change_twice(writer: int) -> None:
         for number in range(2):
             job = await read(mongo, builder.job)
-            change = request_cancel(job, Stamp(builder.at, "system", f"op-{writer}-{number}"), None)
+            change = request_control(job, "cancel", Stamp(builder.at, "system", f"op-{writer}-{number}"), None)
             if await commit.commit([change]) == [True]:
                 won.append(change.entry.seq)
 

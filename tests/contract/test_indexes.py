@@ -6,12 +6,17 @@ import asyncio
 from typing import Any
 
 import pytest
+from bson import ObjectId
 
+from app.config import load_settings
+from app.domain.ports import EndedJob
 from app.domain.records import JobQuery
 from app.domain.states import JobStatus
+from app.retention import RetentionSettings
 from app.storage import job_queries
+from app.storage.artifacts import FIRST
 from app.storage.documents import job_document
-from app.storage.indexes import INDEXES, POLL_INDEXES, ensure_indexes
+from app.storage.indexes import INDEXES, POLL_INDEXES, ensure_indexes, kept_indexes
 from app.storage.mongo import Database
 from tests.unit.domain.builders import NOW, a_job
 
@@ -31,7 +36,7 @@ async def test_several_processes_at_once_and_again(mongo: Database) -> None:
 async def test_one_that_was_changed_is_made_anew_and_others_are_left_alone(mongo: Database) -> None:
     await mongo.command("createIndexes", value="answers", indexes=[{"name": "kept", "key": {"status": 1}}])
     await mongo.command("createIndexes", value="answers", indexes=[{"name": "theirs", "key": {"body_digest": 1}}])
-    await asyncio.gather(*(ensure_indexes(mongo) for _ in range(3)))
+    await asyncio.gather(*(ensure_indexes(mongo, kept_indexes(RetentionSettings())) for _ in range(3)))
     answer = await mongo.command("listIndexes", value="answers")
     found = {index["name"]: index for index in answer["cursor"]["firstBatch"]}
     assert found["kept"]["key"] == {"at": 1}
@@ -39,9 +44,9 @@ async def test_one_that_was_changed_is_made_anew_and_others_are_left_alone(mongo
     assert "theirs" in found
 
 
-@pytest.mark.parametrize(("collection", "days"), [("answers", 1), ("logs", 7), ("metrics", 30)])
+@pytest.mark.parametrize(("collection", "days"), [("answers", 1), ("logs", 7), ("metrics", 60), ("runs", 365)])
 async def test_what_grows_with_every_run_is_dropped_in_time(mongo: Database, collection: str, days: int) -> None:
-    await ensure_indexes(mongo)
+    await ensure_indexes(mongo, kept_indexes(RetentionSettings()))
     answer = await mongo.command("listIndexes", value=collection)
     kept = {index["name"]: index.get("expireAfterSeconds") for index in answer["cursor"]["firstBatch"]}
     assert kept["kept"] == days * 86_400
@@ -75,6 +80,11 @@ def stages(plan: Any) -> set[str]:
         pytest.param(
             {"status": "SCHEDULED", "scheduled_at": {"$lt": NOW}}, [("scheduled_at", 1)], id="scheduled before"
         ),
+        pytest.param(job_queries.ended(NOW), [("finished_at", 1), ("_id", 1)], id="ended"),
+        pytest.param(
+            job_queries.ended(NOW, EndedJob(NOW, "job_a")), [("finished_at", 1), ("_id", 1)], id="ended after"
+        ),
+        pytest.param(job_queries.naming(["job_a", "job_b"]), [], id="naming parents"),
         pytest.param({"node_id": "n", "status": {"$in": ["RUNNING"]}}, [], id="on node"),
         *(pytest.param(wanted, order, id=f"due by {order[0][0]}") for wanted, order in job_queries.due(NOW)),
     ],
@@ -100,6 +110,41 @@ async def index_suffices(mongo: Database, wanted: dict[str, Any], order: list[tu
     used = stages(explained["queryPlanner"]["winningPlan"])
     assert "COLLSCAN" not in used
     assert "SORT" not in used
+
+
+async def test_the_time_that_is_set_is_the_time_that_is_kept(mongo: Database) -> None:
+    for days in (1, 2):
+        await ensure_indexes(mongo, kept_indexes(load_settings({"RETENTION_LOGS_DAYS": str(days)}).retention))
+        answer = await mongo.command("listIndexes", value="logs")
+        assert [i["expireAfterSeconds"] for i in answer["cursor"]["firstBatch"] if i["name"] == "kept"] == [
+            days * 86_400
+        ]
+
+
+@pytest.mark.parametrize(
+    ("collection", "wanted", "order"),
+    [
+        ("artifacts.chunks", {"files_id": {"$gt": FIRST, "$lt": ObjectId()}, "n": 0}, [("files_id", 1), ("n", 1)]),
+        ("artifacts.files", {"metadata.job_id": {"$gt": "job_a"}}, [("metadata.job_id", 1)]),
+        ("nodes", {"state": "LOST", "last.at": {"$lt": NOW}, "allocations": {}, "drain": None}, []),
+        ("logs", {"job_id": "job_a", "run_no": 1, "first": {"$gt": 5}, "last": {"$lt": 9}}, []),
+    ],
+)
+async def test_what_retention_asks_is_answered_by_an_index(
+    mongo: Database, collection: str, wanted: dict[str, Any], order: list[tuple[str, int]]
+) -> None:
+    await ensure_indexes(mongo)
+    query = {"find": collection, "filter": wanted, "sort": dict(order)}
+    explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
+    assert not {"COLLSCAN", "SORT"} & stages(explained["queryPlanner"]["winningPlan"])
+
+
+async def test_the_mean_waits_are_counted_over_an_index(mongo: Database) -> None:
+    await ensure_indexes(mongo)
+    await mongo["jobs"].insert_many([job_document(a_job().job) for _ in range(50)])
+    [match, *_] = job_queries.mean_waits(NOW)
+    explained = await mongo.raw.command({"explain": {"find": "jobs", "filter": match["$match"]}})
+    assert "COLLSCAN" not in stages(explained["queryPlanner"]["winningPlan"])
 
 
 async def test_text_is_found_by_its_index(mongo: Database) -> None:

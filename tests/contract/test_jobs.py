@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.clock import SystemClock
+from app.domain.control_transitions import cancel_waiting, request_control
 from app.domain.errors import Invalid
 from app.domain.job import Control, Job, JobError, Progress, StepState
 from app.domain.priority import Priority
@@ -23,11 +24,9 @@ from app.domain.transitions import (
     Stamp,
     apply,
     become_eligible,
-    cancel_waiting,
     complete,
     fail,
     place,
-    request_cancel,
     retry_later,
 )
 from app.storage.jobs import MongoJobStore
@@ -199,7 +198,7 @@ class TestCommit:
             for number in range(3):
                 job = await stores.jobs.get(builder.job.id)
                 assert job is not None
-                wanted = request_cancel(job, Stamp(NOW, "system", f"{writer}-{number}"), None)
+                wanted = request_control(job, "cancel", Stamp(NOW, "system", f"{writer}-{number}"), None)
                 if await stores.jobs.commit([wanted]) == [True]:
                     won.append(wanted.entry.seq)
 
@@ -307,7 +306,9 @@ class TestSweeps:
         cancelled = a_job(dependencies=("job_a",), eligible=False)
         cancelled.job = apply(cancelled.job, cancel_waiting(cancelled.job, cancelled.stamp(), None))
         free = a_job(eligible=False, now=NOW - SECOND)
-        await inserted(stores, first, second, cancelled, free)
+        held = a_job(dependencies=("job_c",), eligible=False).held()
+        await inserted(stores, first, second, cancelled, free, held)
+        assert ids(await stores.jobs.waiting_on(["job_c"])) == [held.job.id]
         assert ids(await stores.jobs.waiting_on(["job_a"])) == [first.job.id]
         assert set(ids(await stores.jobs.waiting_on(["job_a", "job_b"]))) == {first.job.id, second.job.id}
         assert await stores.jobs.waiting_on([]) == []
@@ -321,8 +322,11 @@ class TestSweeps:
         ends = a_job(queue_deadline=59.0)
         patient = a_job(queue_deadline=61.0)
         running = a_job(queue_deadline=1.0).running()
-        await inserted(stores, starts, later, retries, rests, ends, patient, running)
-        assert set(ids(await stores.jobs.due(now, 10))) == {starts.job.id, retries.job.id, ends.job.id}
+        held = a_job(queue_deadline=59.0).held()
+        frozen, released = a_job(queue_deadline=1.0).frozen(), a_job(queue_deadline=1.0).released()
+        await inserted(stores, starts, later, retries, rests, ends, patient, running, held, frozen, released)
+        due = {starts.job.id, retries.job.id, ends.job.id, held.job.id}
+        assert set(ids(await stores.jobs.due(now, 10))) == due
         assert len(await stores.jobs.due(now, 2)) == 2
         assert await stores.jobs.due(NOW, 10) == []
 

@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from app.domain.nodes import Allocation, Node, NodeState
+from app.domain.nodes import Allocation, Drain, Node, NodeState
 from app.domain.ports import node_lease
 from app.domain.resources import Vector, total
 from app.storage.mongo import Database
 from app.storage.nodes import MongoNodeStore
 from tests.contract.conftest import Stores
 from tests.support.drivers import AFTER, BEFORE, UNCONFIRMED, LosingCollection
+from tests.support.leases import taken
 from tests.unit.domain.builders import NOW
 
 CAPACITY = Vector(4_000, 8_192, 4, 100)
@@ -58,7 +59,7 @@ class TestRegister:
     async def test_all_by_id_with_their_leases(self, stores: Stores) -> None:
         for node_id in ("node-b", "node-a"):
             await stores.nodes.register(a_node(node_id))
-        lease = await stores.leases.take_over(node_lease("node-a"), "worker", 60 * SECOND)
+        lease = await taken(stores.leases, node_lease("node-a"), "worker", 60 * SECOND)
         assert [(n.id, n.lease_until) for n in await stores.nodes.all()] == [("node-a", lease.until), ("node-b", None)]
 
     async def test_again_keeps_allocations_and_counts_free_anew(self, stores: Stores) -> None:
@@ -121,6 +122,13 @@ class TestReserve:
         assert await stores.nodes.set_state("node-1", state, "drain", NOW)
         assert not await stores.nodes.reserve("node-1", [run("job_a")])
         assert not await stores.nodes.reserve("node-none", [run("job_a")])
+
+    async def test_only_of_the_epoch_that_is_named(self, stores: Stores) -> None:
+        """A node that registered anew since somebody looked may carry other labels."""
+        await stores.nodes.register(a_node(epoch=2))
+        assert not await stores.nodes.reserve("node-1", [run("job_a")], 1)
+        assert await stores.nodes.reserve("node-1", [run("job_a")], 2)
+        assert await stores.nodes.reserve("node-1", [run("job_a")], 1), "it is held already"
 
     async def test_an_id_with_a_dot_is_refused(self, stores: Stores) -> None:
         await stores.nodes.register(a_node())
@@ -190,6 +198,68 @@ class TestState:
 
     async def test_of_no_node(self, stores: Stores) -> None:
         assert not await stores.nodes.set_state("node-1", NodeState.LOST, "lease_expired", NOW)
+
+    async def test_only_of_the_epoch_that_is_named(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node(epoch=2))
+        assert not await stores.nodes.set_state("node-1", NodeState.LOST, "lease_expired", NOW, epoch=1)
+        assert (await read(stores)).state is NodeState.READY
+        assert await stores.nodes.set_state("node-1", NodeState.LOST, "lease_expired", NOW, epoch=2)
+        assert await stores.nodes.set_state("node-1", NodeState.LOST, "lease_expired", NOW, epoch=2)
+        assert (await read(stores)).state is NodeState.LOST
+        assert not await stores.nodes.set_state("node-1", NodeState.LOST, "lease_expired", NOW, epoch=1)
+
+
+class TestDrain:
+    WISH = Drain("ann", "$maintenance", NOW)
+
+    async def test_a_ready_node_drains_and_comes_back(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        drained = await stores.nodes.set_drain("node-1", self.WISH, NOW)
+        assert drained == await stores.nodes.get("node-1")
+        assert drained == a_node(state=NodeState.DRAINING, drain=self.WISH)
+        assert not await stores.nodes.reserve("node-1", [run("job_a")])
+
+        assert await stores.nodes.set_drain("node-1", None, NOW) == a_node()
+        assert await stores.nodes.set_drain("node-none", self.WISH, NOW) is None
+
+    async def test_the_wish_outlives_registrations(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        await stores.nodes.set_drain("node-1", self.WISH, NOW)
+        await stores.nodes.register(a_node(epoch=2))
+        assert await read(stores) == a_node(epoch=2, state=NodeState.DRAINING, drain=self.WISH)
+
+        await stores.nodes.set_drain("node-1", None, NOW)
+        await stores.nodes.register(a_node(epoch=3))
+        assert await read(stores) == a_node(epoch=3)
+
+    async def test_a_lost_node_stays_lost_until_it_registers(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        await stores.nodes.set_state("node-1", NodeState.LOST, "lease_expired", NOW)
+        for wish in (self.WISH, None, self.WISH):
+            node = await stores.nodes.set_drain("node-1", wish, NOW)
+            assert node is not None
+            assert (node.state, node.drain) == (NodeState.LOST, wish)
+        await stores.nodes.register(a_node(epoch=2))
+        assert (await read(stores)).state is NodeState.DRAINING
+
+    async def test_a_worker_that_is_stopping_is_not_called_back(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        await stores.nodes.set_state("node-1", NodeState.DRAINING, "the worker is stopping", NOW)
+        await stores.nodes.set_drain("node-1", None, NOW)
+        assert (await read(stores)).state is NodeState.DRAINING
+
+    async def test_is_told_once_with_its_reason(self, mongo: Database) -> None:
+        store = MongoNodeStore(mongo)
+        await store.register(a_node())
+        for n in range(2):
+            await store.set_drain("node-1", self.WISH, NOW + n * SECOND)
+        found = await mongo["nodes"].find_one({"_id": "node-1"})
+        assert found is not None
+        assert found["last"] == {"state": "DRAINING", "reason": "drained", "at": NOW}
+        await store.register(a_node(epoch=2))
+        found = await mongo["nodes"].find_one({"_id": "node-1"})
+        assert found is not None
+        assert found["last"] == {"state": "DRAINING", "reason": "registered", "at": NOW}
 
 
 class TestLostAnswers:

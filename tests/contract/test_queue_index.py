@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -144,6 +144,14 @@ class TestBuckets:
         assert heads == {
             a_bucket(): (a_bucket().id, 2, (Member("a", 1),)),
             a_bucket(HIGH, 3): (a_bucket(HIGH, 3).id, 1, (Member("c", 9),)),
+        }
+
+    async def test_what_runs_alone_stands_apart(self, index: QueueIndex) -> None:
+        alone = replace(a_bucket(), alone=True)
+        await index.enqueue([a_ticket("a", 1), Ticket("b", 2, 2, alone)])
+        assert {head.bucket: head.members for head in await index.heads()} == {
+            a_bucket(): (Member("a", 1),),
+            alone: (Member("b", 2),),
         }
 
     async def test_members_are_the_first_so_many(self, index: QueueIndex) -> None:

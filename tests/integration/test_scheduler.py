@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from app.bootstrap import open_services
 from app.config import Settings, load_settings
-from app.domain.job import Job
+from app.domain.job import SUSPECT_AFTER, Job
 from app.domain.nodes import Allocation, Node, NodeState
 from app.domain.ports import node_lease
 from app.domain.queueing import ticket_of
@@ -29,8 +29,10 @@ from app.domain.resources import Vector
 from app.domain.states import JobStatus
 from app.metrics import Metrics
 from app.scheduler.cycle import Cycle
+from app.scheduler.reconciler import Reconciler
 from app.scheduler.service import SchedulerService
 from app.services import Services
+from tests.support.leases import taken
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
 
@@ -81,7 +83,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 
 async def add_node(services: Services, node_id: str = NODE, capacity: Vector = CAPACITY) -> None:
-    lease = await services.leases.take_over(node_lease(node_id), node_id, timedelta(minutes=5))
+    lease = await taken(services.leases, node_lease(node_id), node_id, timedelta(minutes=5))
     await services.nodes.register(Node(node_id, NodeState.READY, lease.epoch, {}, capacity, capacity))
 
 
@@ -202,6 +204,50 @@ async def test_a_scheduler_killed_at_any_step_leaks_and_loses_nothing(
     assert now_held == sorted((j.id, j.run_no) for j in found.values() if j.status is JobStatus.SCHEDULED)
     for job in found.values():
         assert [e.seq for e in job.history] == list(range(1, job.seq + 1))
+
+
+async def test_a_dispatch_whose_message_is_lost_is_told_again_by_the_reconciler_alone(
+    services: Services, environ: dict[str, str], redis_url: str
+) -> None:
+    """Killed right after the dispatch; then its message was lost with whoever had taken it."""
+    await add_node(services)
+    jobs = await add_jobs(services, 2)
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUN_A_CYCLE, "dispatched", env={**os.environ, **environ}
+    )
+    assert await killed.wait() == -signal.SIGKILL
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+
+    deaf, whole = (Reconciler(services, Metrics()) for _ in range(2))
+    deaf._ledger.ring_again = nothing  # type: ignore[method-assign]
+    for reconciler, want in ((deaf, []), (whole, [(j.id, 1) for j in jobs])):
+        await reconciler.run_once()
+        suspects = reconciler._ledger._unstarted
+        suspects._since = {held: since - 1 for held, since in suspects._since.items()}
+        await reconciler.run_once()
+        await Cycle(services, Metrics()).run_once()
+        assert await messages(services) == want
+        assert await states(services, jobs) == {"SCHEDULED": 2}
+
+
+async def nothing() -> None:
+    """A repair that is switched off."""
+
+
+async def test_a_suspect_is_found_by_a_rebuild_and_gets_a_node_for_itself(services: Services) -> None:
+    await add_node(services)
+    suspect = a_job(resources=SMALL).but(infra_losses=SUSPECT_AFTER).job
+    await services.jobs.insert(suspect)
+    [plain] = await add_jobs(services, 1, indexed=False)
+    assert await services.queue.rebuild(services.jobs.queued_tickets()) == 2
+
+    await Cycle(services, Metrics()).run_once()
+
+    [node] = await services.nodes.all()
+    assert (node.allocated, node.free) == (CAPACITY, Vector())
+    assert await states(services, [suspect]) == {"SCHEDULED": 1}
+    assert await states(services, [plain]) == {"QUEUED": 1}
 
 
 async def _told(services: Services, jobs: list[Job]) -> bool:

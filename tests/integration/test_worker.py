@@ -14,7 +14,6 @@ from app.bootstrap import open_services
 from app.config import Settings, load_settings
 from app.domain.job import Job
 from app.domain.nodes import Allocation, Node, NodeState
-from app.domain.ports import node_lease
 from app.domain.states import TERMINAL, JobStatus
 from app.domain.templates import Step
 from app.domain.transitions import RunEnd, apply, place, requeue, start
@@ -367,7 +366,7 @@ async def test_a_job_that_says_running_and_has_no_run_is_settled_at_the_beat(clu
 async def test_a_claim_that_was_cut_off_by_the_stop_is_put_back(services: Services) -> None:
     async with a_worker(services) as cluster:
         [job_id] = await cluster.submit(a_job("noop").job)
-        cluster.worker._claims.closed = True
+        cluster.worker._claims.close("test")
         await cluster.dispatch(job_id)
         job = await cluster.job(job_id)
         await commit_all(services, [(job, start(job, services.stamp()))])
@@ -381,7 +380,10 @@ async def test_a_fenced_node_kills_its_runs_and_registers_anew(cluster: Cluster)
     await cluster.dispatch(job_id)
     await cluster.running(job_id)
     before = await cluster.node()
-    await cluster.services.leases.take_over(node_lease(NODE), "reaper", cluster.services.settings.lease.duration)
+    heart = cluster.worker._heart
+    assert heart is not None
+    await cluster.services.leases.give_back(heart.lease)
+    assert await cluster.services.leases.fence(heart.lease.name, heart.lease.epoch)
 
     async def registered_anew() -> bool:
         return (await cluster.node()).epoch > before.epoch + 1

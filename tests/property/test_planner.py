@@ -38,14 +38,15 @@ def nodes(draw: st.DrawFn) -> list[Node]:
 
 @st.composite
 def waiting(draw: st.DrawFn) -> dict[Bucket, list[Member]]:
-    """All waiting jobs by bucket, in order."""
+    """All waiting jobs by bucket, in order; some are suspects. No request is without CPU."""
     buckets: dict[Bucket, list[Member]] = {}
     for n in range(draw(st.integers(0, 25))):
         vector = Vector(
-            draw(st.integers(0, 4)) * 1000, draw(st.integers(0, 8)) * 1024, draw(st.sampled_from([0, 0, 1, 2, 3]))
+            draw(st.integers(1, 4)) * 1000, draw(st.integers(0, 8)) * 1024, draw(st.sampled_from([0, 0, 1, 2, 3]))
         )
+        alone = draw(st.sampled_from([False, False, False, True]))
         selector = tuple(sorted(draw(st.sampled_from(ZONES)).items()))
-        bucket = Bucket(draw(st.sampled_from(list(Priority))), "default", vector, selector)
+        bucket = Bucket(draw(st.sampled_from(list(Priority))), "default", vector, selector, alone)
         buckets.setdefault(bucket, []).append(Member(f"j{n:02}", float(draw(st.integers(0, 9)))))
     return {b: sorted(ms, key=lambda m: (m.key, m.job_id)) for b, ms in buckets.items()}
 
@@ -80,6 +81,26 @@ def test_no_node_holds_more_than_it_has(found: list[Node], jobs: dict[Bucket, li
     assert all(by_id[p.node_id].state is NodeState.READY for p in placements)
     if limit:
         assert snapshot.slots_used + len(placements) <= max(limit, snapshot.slots_used)
+
+
+@settings(max_examples=300, deadline=None)
+@given(*SITUATION)
+def test_a_suspect_shares_its_node_with_nobody(found: list[Node], jobs: dict[Bucket, list[Member]], limit: int) -> None:
+    placements = made(whole_snapshot(found, jobs, limit)).placements
+
+    by_id = {n.id: n for n in found}
+    asked = {m.job_id: b for b, ms in jobs.items() for m in ms}
+    for p in placements:
+        bucket, node = asked[p.job_id], by_id[p.node_id]
+        assert p.alone is bucket.alone
+        assert len(p.job_gpus) == bucket.vector.gpu
+        assert set(p.job_gpus) <= set(p.gpu_indices)
+        if p.alone:
+            assert not node.allocations
+            assert [other.job_id for other in placements if other.node_id == node.id] == [p.job_id]
+            assert (p.vector, p.gpu_indices) == (node.capacity, tuple(range(node.capacity.gpu)))
+        else:
+            assert (p.vector, p.gpu_indices) == (bucket.vector, p.job_gpus)
 
 
 def full_scan(found: list[Node], jobs: dict[Bucket, list[Member]], limit: int) -> list[str]:
@@ -145,6 +166,8 @@ def test_after_a_plan_no_waiting_job_fits_anywhere_and_each_bucket_has_a_reason(
 
     for bucket in (h.bucket for h in after.heads):
         room = [n for n in after.ready if matches(n.labels, dict(bucket.selector)) and bucket.vector.fits(n.free)]
+        if bucket.alone:
+            room = [n for n in room if not n.allocations]
         assert not (room and slots_left)
     assert all(reasons for reasons in verdicts(after).values())
 

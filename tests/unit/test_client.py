@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
@@ -46,6 +48,28 @@ async def test_a_post_that_the_service_could_not_take_is_sent_again_under_the_sa
         assert await client.submit({"template": "noop"}) == {"job_id": "job_1"}
     assert len({r.headers["idempotency-key"] for r in sent}) == 1
     assert len(sent) == 3
+
+
+async def test_controls_send_what_was_said_and_nothing_else() -> None:
+    client, sent = answering(*(httpx.Response(200, json={}) for _ in range(7)))
+    async with client:
+        await client.cancel("job_1")
+        await client.pause("job_1", "the node is needed", release=True)
+        await client.resume("job_1")
+        await client.retry("job_1", priority="urgent", parameters={"C": 1})
+        await client.cancel_jobs("wrong data", tag="t", status=["QUEUED"])
+        await client.drain_node("node-1", "new kernel")
+        await client.resume_node("node-1")
+    assert [(r.url.path.removeprefix("/api/v1"), json.loads(r.content)) for r in sent] == [
+        ("/jobs/job_1/cancel", {}),
+        ("/jobs/job_1/pause", {"reason": "the node is needed", "release": True}),
+        ("/jobs/job_1/resume", {}),
+        ("/jobs/job_1/retry", {"priority": "urgent", "parameters": {"C": 1}}),
+        ("/jobs/cancel", {"reason": "wrong data", "tag": "t", "status": ["QUEUED"]}),
+        ("/nodes/node-1/drain", {"reason": "new kernel"}),
+        ("/nodes/node-1/resume", {}),
+    ]
+    assert len({r.headers["idempotency-key"] for r in sent}) == 7
 
 
 async def test_a_refusal_is_not_sent_again() -> None:

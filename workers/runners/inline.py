@@ -8,9 +8,8 @@ itself, some run in it may be the cause, so each counts as an error and the retr
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -18,26 +17,28 @@ import orjson
 import structlog
 
 from app.domain.json import Json
+from workers.guarding import KILLED_BY_GUARD, Guarding
 from workers.run import AT_ONCE, Listener, RunEnding, RunKey, RunOrder, RunReport
 from workers.runners.killing import end_child, signal_group
-from workers.runners.limits import Deadlines, Stop
+from workers.runners.limits import Clocks, Deadlines, Stop
 from workers.runners.nursery import Child, Nursery
-from workers.runners.pipes import Lines, pipe_for_child, pipe_to_child, read_into
+from workers.runners.pipes import Lines, pipe_for_child, pipe_to_child, read_into, write_to
 from workers.runners.verdict import last_word, stopped
 from workers.usage import Usage
 
 log = structlog.get_logger()
 _UNKNOWN_USAGE = Usage()
 Hear = Callable[[Mapping[str, Json]], None]
-Died = Callable[[bool], None]
-"""Called when the warm process has ended; True when it was ended by us."""
+Died = Callable[["_Warm"], Coroutine[None, None, None]]
+"""Called when a warm process has ended."""
 
 
 class InlineRunner:
-    """Runs orders in the warm process, which starts with the first of them."""
+    """Runs orders in the warm process, which starts with the first of them. It is the clocks of that process, too."""
 
-    def __init__(self, nursery: Nursery, kill_grace: float) -> None:
+    def __init__(self, nursery: Nursery, guard: Guarding, kill_grace: float) -> None:
         self._nursery = nursery
+        self._guard = guard
         self._grace = kill_grace
         self._runs: dict[str, _InlineRun] = {}
         self._warm: _Warm | None = None
@@ -50,15 +51,15 @@ class InlineRunner:
             warm = self._warm if self._warm is not None and self._warm.alive else await self._started()
             if run.reason is not None:
                 return stopped(run.reason, None, None, _UNKNOWN_USAGE, 0.0)
-            run.begin()
+            run.begin(warm, frozen=self._guard.frozen)
             warm.send({"run": str(order.key), "spec": order.specification})
             return await run.over
         finally:
-            run.end()
+            run.clocks.end()
             del self._runs[str(order.key)]
 
     def stop(self, key: RunKey, reason: RunEnding, message: str = "") -> None:
-        """Have a run end; see `Runner`."""
+        """Have a run end; see `Runner`. The warm process is not waited for while the lease keeps it frozen."""
         run = self._runs.get(str(key))
         if run is None or run.reason is not None:
             return
@@ -66,8 +67,27 @@ class InlineRunner:
         if self._warm is None or not self._warm.alive:
             return
         self._warm.send({"stop": str(key)})
-        grace = 0.0 if reason in AT_ONCE else self._grace
-        run.patience = asyncio.get_running_loop().call_later(grace, self._give_up, run)
+        if reason in AT_ONCE or self._guard.frozen:
+            asyncio.get_running_loop().call_soon(self._give_up, run)
+        else:
+            run.clocks.later(self._grace, lambda: self._give_up(run))
+
+    async def freeze(self, key: RunKey) -> bool:  # noqa: ARG002 - the signature is `Runner`'s
+        """False: the others in the warm process cannot be stopped with it."""
+        return False
+
+    async def thaw(self, key: RunKey) -> None:
+        """Nothing is ever frozen here by itself."""
+
+    def stand(self, ago: float = 0.0) -> None:
+        """The warm process is frozen; see `Clocks`."""
+        for run in self._runs.values():
+            run.clocks.stand(ago)
+
+    def go(self, ago: float = 0.0) -> None:
+        """The warm process goes on; see `Clocks`."""
+        for run in self._runs.values():
+            run.clocks.go(ago)
 
     async def close(self) -> None:
         """End the warm process."""
@@ -78,6 +98,7 @@ class InlineRunner:
         async with self._starting:
             if self._warm is None or not self._warm.alive:
                 self._warm = await _Warm.start(self._nursery, self._hear, self._died)
+                await self._guard.add(self._warm.name, self._warm.pid, self)
             return self._warm
 
     def _hear(self, line: Mapping[str, Json]) -> None:
@@ -91,12 +112,14 @@ class InlineRunner:
             run.conclude(stopped(cast("tuple[RunEnding, str]", run.reason), run.step, None, _UNKNOWN_USAGE, 0.0))
             self._warm.kill()
 
-    def _died(self, by_us: bool) -> None:
-        ending = RunEnding.LOST if by_us else RunEnding.ERROR
-        message = "the process of the inline executor ended while this run was in it"
-        for run in list(self._runs.values()):
-            reason = run.reason or (ending, message)
-            run.conclude(stopped(reason, run.step, None, _UNKNOWN_USAGE, 0.0))
+    async def _died(self, warm: _Warm) -> None:
+        """What was in it has ended with it: by our doing, by the guard's, or maybe by that of a run."""
+        fault = RunEnding.LOST if warm.by_us else RunEnding.ERROR
+        reason = fault, "the process of the inline executor ended while this run was in it"
+        if await self._guard.remove(warm.name):
+            reason = RunEnding.FENCED, KILLED_BY_GUARD
+        for run in [run for run in self._runs.values() if run.warm is warm]:
+            run.conclude(stopped(run.reason or reason, run.step, None, _UNKNOWN_USAGE, 0.0))
 
 
 class _InlineRun:
@@ -106,12 +129,16 @@ class _InlineRun:
         self.order = order
         self.over: asyncio.Future[RunReport] = asyncio.get_running_loop().create_future()
         self.reason: tuple[RunEnding, str] | None = None
-        self.patience: asyncio.TimerHandle | None = None
+        self.warm: _Warm | None = None
         self.step: str | None = None
+        self.clocks = Clocks()
         self._listener = listener
-        self._deadlines = Deadlines(order, stop)
+        self._deadlines = Deadlines(order, self.clocks, stop)
 
-    def begin(self) -> None:
+    def begin(self, warm: _Warm, *, frozen: bool) -> None:
+        self.warm = warm
+        if frozen:
+            self.clocks.stand()
         self._deadlines.begin()
 
     def hear(self, line: Mapping[str, Json]) -> None:
@@ -132,20 +159,20 @@ class _InlineRun:
         if not self.over.done():
             self.over.set_result(replace(report, peak_memory_mib=None))
 
-    def end(self) -> None:
-        self._deadlines.end()
-        if self.patience is not None:
-            self.patience.cancel()
-
 
 class _Warm:
     """The warm process and its two pipes."""
 
     def __init__(self, child: Child, requests: asyncio.WriteTransport, died: Died) -> None:
+        self.pid = child.pid
+        self.name = f"inline-{child.pid}"
+        """By which it is guarded."""
+        self.by_us = False
+        """Whether we have ended it."""
         self._child = child
         self._requests = requests
-        self._by_us = False
-        child.ended.add_done_callback(lambda _: self._gone(died))
+        self._gone: asyncio.Task[None] | None = None
+        child.ended.add_done_callback(lambda _: self._ended(died))
 
     @classmethod
     async def start(cls, nursery: Nursery, hear: Hear, died: Died) -> _Warm:
@@ -154,27 +181,25 @@ class _Warm:
         with report_out, requests_out:
             await read_into(report_in, Lines(hear))
             child = await nursery.start_warm(requests_out, report_out)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(requests_in, "wb", buffering=0))
-        return cls(child, transport, died)
+        return cls(child, await write_to(requests_in), died)
 
     @property
     def alive(self) -> bool:
-        return not self._child.ended.done() and not self._by_us
+        return not self._child.ended.done() and not self.by_us
 
     def send(self, request: Mapping[str, Json]) -> None:
         self._requests.write(orjson.dumps(request, option=orjson.OPT_APPEND_NEWLINE))
 
     def kill(self) -> None:
         """End it at once; `died` is called when it has ended."""
-        self._by_us = True
-        signal_group(self._child.pid, signal.SIGKILL)
+        self.by_us = True
+        signal_group(self.pid, signal.SIGKILL)
 
     async def end(self) -> None:
-        self._by_us = True
-        await end_child(self._child, 0.0)
+        self.by_us = True
+        await end_child(self._child)
 
-    def _gone(self, died: Died) -> None:
+    def _ended(self, died: Died) -> None:
         if not self._requests.is_closing():
             self._requests.abort()
-        died(self._by_us)
+        self._gone = asyncio.ensure_future(died(self))

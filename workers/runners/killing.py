@@ -35,11 +35,8 @@ def _signal_one(pid: int, number: int) -> bool:
     return True
 
 
-async def end_child(child: Child, grace: float) -> None:
-    """SIGTERM to the group; what lives after `grace` seconds is killed. Returns when the child itself has ended."""
-    if grace > 0 and not child.ended.done():
-        signal_group(child.pid, signal.SIGTERM)
-        await asyncio.wait([child.ended], timeout=grace)
+async def end_child(child: Child) -> None:
+    """SIGKILL to its tree, stopped or not. Returns when the child itself has ended."""
     if not child.ended.done():
         await asyncio.to_thread(kill_tree, child.pid)
         await asyncio.wait([child.ended])

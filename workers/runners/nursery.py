@@ -1,11 +1,13 @@
 """The fork server of a worker: it loads the machine-learning libraries once, and every run is a fork of it.
 
-Built on multiprocessing's own. Three things are added, since a run is untrusted code and its start must be quick:
+Built on multiprocessing's own. Four things are added, since a run is untrusted code and its start must be quick:
 
 - A child must not inherit the pipe by which the fork server sees that its worker lives, else the server outlives a
   killed worker as long as any run does. With it closed, a killed worker ends the server, and the server's end kills
   every run (`die_with_parent`).
 - The child must not import the worker's main module again, which would cost more than the fork.
+- All that it forks bears this worker's mark (`workers/mark.py`), and a run begins only when its order is complete,
+  which is sent after the guard knows of it.
 - Starting a child and looking for orphans happen in one thread, one after the other, so that a fresh child is never
   taken for an orphan.
 """
@@ -18,7 +20,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any, TypeVar
@@ -29,6 +31,8 @@ import structlog
 from app.domain.errors import TensorFleetError
 from workers.child import PRELOAD
 from workers.child import main as child_main
+from workers.mark import marking
+from workers.process import die_with_parent
 from workers.runners.adoption import adopt_orphans
 from workers.warm import main as warm_main
 
@@ -88,9 +92,9 @@ class Nursery:
         """Start the fork server. The first child starts when its libraries are loaded."""
         await self._in_thread(self._start_server)
 
-    async def start_run(self, spec_json: str, report: Connection, log_pipe: Connection) -> Child:
-        """A child that runs one job and writes to these pipes."""
-        return await self._start(_begin_run, spec_json, report, log_pipe)
+    async def start_run(self, order: Connection, report: Connection, log_pipe: Connection) -> Child:
+        """A child that reads what to run from `order`, up to its end, runs it, and writes to the other pipes."""
+        return await self._start(_begin_run, order, report, log_pipe)
 
     async def start_warm(self, requests: Connection, report: Connection) -> Child:
         """A child that serves the inline executor through these pipes."""
@@ -128,13 +132,14 @@ class Nursery:
 
     def _start_server(self) -> None:
         self._context.set_forkserver_preload(self._preload)
-        with _without_main_module():
+        resource_tracker.ensure_running()
+        with _without_main_module(), marking():
             forkserver.ensure_running()
 
     def _fork(self, target: Callable[..., None], arguments: tuple[Any, ...]) -> ForkServerProcess:
         self._start_server()
         process = self._context.Process(target=target, args=arguments)
-        with _without_main_module():
+        with _without_main_module(), marking():
             process.start()
         self._alive.add(pid_of(process))
         self._remember_server(pid_of(process))
@@ -188,10 +193,16 @@ def _let_the_server_see_the_worker_end() -> None:
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
 
 
-def _begin_run(spec_json: str, report: Connection, log_pipe: Connection) -> None:
+def _begin_run(order: Connection, report: Connection, log_pipe: Connection) -> None:
+    """Nothing of a job runs before its order has come: until then the guard may not know of this process."""
     _let_the_server_see_the_worker_end()
+    die_with_parent(os.getppid())
     adopt_orphans()
-    child_main(spec_json, report, log_pipe)
+    with os.fdopen(os.dup(order.fileno()), "rb") as pipe:
+        specification = pipe.read()
+    order.close()
+    if specification:
+        child_main(specification.decode(), report, log_pipe)
 
 
 def _begin_warm(requests: Connection, report: Connection) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import sys
+import termios
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 
@@ -79,3 +82,21 @@ async def read_into(descriptor: int, protocol: Bytes) -> asyncio.ReadTransport:
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(descriptor, "rb", buffering=0))
     return transport
+
+
+async def read_out(transport: asyncio.ReadTransport) -> None:
+    """Return when everything that is in the pipe now has been handed on."""
+    while not transport.is_closing() and _waiting_bytes(transport.get_extra_info("pipe").fileno()):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def write_to(descriptor: int) -> asyncio.WriteTransport:
+    """Write to the descriptor from the loop; the transport owns it from now on."""
+    pipe = os.fdopen(descriptor, "wb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_write_pipe(asyncio.BaseProtocol, pipe)
+    return transport
+
+
+def _waiting_bytes(descriptor: int) -> int:
+    answer = fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4)
+    return int.from_bytes(answer, sys.byteorder)

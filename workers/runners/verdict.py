@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from app.domain.json import Json
-from workers.run import RunEnding, RunReport
+from workers.run import LEAVES_NODE, RunEnding, RunReport
 from workers.usage import Usage
 
 _CODES = {
@@ -25,8 +25,10 @@ def stopped(
     usage: Usage,
     inherited_mib: float,
 ) -> RunReport:
-    """A run that we ended: whatever it said, the reason is ours."""
+    """A run that we ended: whatever it said, the reason is ours; but one that was only to leave the node may finish."""
     ending, message = reason
+    if ending in LEAVES_NODE and last is not None and last["type"] == "finished":
+        return last_word(last, usage, inherited_mib)
     return _measured(RunReport(ending, message, step), last, usage, inherited_mib)
 
 
@@ -50,8 +52,8 @@ def last_word(last: Mapping[str, Json], usage: Usage, inherited_mib: float) -> R
 def died(status: int | None, step: str | None, usage: Usage) -> RunReport:
     """A run whose process ended without a word. None: the fork server died and took it along; that is not its doing."""
     if status is None:
-        message = "the worker lost the run's process; it was not the job's doing"
-        return _measured(RunReport(RunEnding.LOST, message, step), None, usage, 0.0)
+        message = "the fork server of the worker died, and the run with it"
+        return _measured(RunReport(RunEnding.CRASHED, message, step), None, usage, 0.0)
     number = -status if status < 0 else None
     if number is None:
         how = f"ended with status {status} before it reported"

@@ -11,13 +11,13 @@ from app.api.deps import JobId, LastEventId, Ports, State, TimeoutSeconds
 from app.api.downsample import downsample
 from app.api.problems import STREAM, problems
 from app.api.routes.events import EventTypes, check_types
-from app.api.routes.jobs import load
 from app.api.routing import PREFIX, api_router
 from app.api.schemas.job_data import ArtifactList, JobLogs, JobMetricSeries
 from app.api.sse import EventStream, LogFollower, job_events, job_log_lines
 from app.api.views import artifact_view, log_line_view, metric_point_view
 from app.domain.errors import NotFound
 from app.domain.job import Job
+from app.operations.control import load
 
 router = api_router(f"{PREFIX}/jobs/{{job_id}}", "jobs")
 BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}

@@ -1,4 +1,4 @@
-"""Submit, list, read and cancel jobs.
+"""Submit, list and read jobs.
 
 `submit_job` reads its request by hand and declares it in `SUBMIT`: FastAPI's solving of dependencies would take as long
 as everything else in it together, and submits are what the service is measured by.
@@ -17,34 +17,29 @@ from app.api.deps import (
     DEFAULT_PAGE,
     IDEMPOTENCY_TEXT,
     Cursor,
-    ExpectedSeq,
     JobId,
-    Key,
     Limit,
     Ports,
     flag_of,
     key_of,
 )
 from app.api.dry_run import dry_run as preview
+from app.api.job_answers import job_response
 from app.api.problems import problems
 from app.api.routing import PREFIX, api_router, read_body
 from app.api.schemas.base import Moment
-from app.api.schemas.job_requests import JobCancel, JobCreate, JobSort
+from app.api.schemas.job_requests import JobCreate, JobSort
 from app.api.schemas.jobs import Job, JobList, JobPlan, JobSubmitted
 from app.api.state import state_of
 from app.api.validation import validated
-from app.api.views import job_summary, job_view, submitted_view
-from app.domain.errors import NotFound
+from app.api.views import job_summary, submitted_view
 from app.domain.ids import is_object_id
-from app.domain.job import Job as DomainJob
 from app.domain.priority import Priority
 from app.domain.records import JobQuery
 from app.domain.states import JobStatus
-from app.operations.cancel import cancel
+from app.operations.control import load
 from app.operations.inspect import inspect
-from app.operations.once import Answer, answer_once
 from app.operations.submit import Submitted, submit
-from app.services import Services
 
 router = api_router(f"{PREFIX}/jobs", "jobs")
 
@@ -147,24 +142,6 @@ async def list_jobs(
     return json_response({"jobs": views, "next_cursor": following, "total": total})
 
 
-async def load(services: Services, job_id: str) -> DomainJob:
-    """The job. Raises NotFound."""
-    job = await services.jobs.get(job_id)
-    if job is None:
-        raise NotFound("job", job_id)
-    return job
-
-
-async def _whole(services: Services, job: DomainJob) -> bytes:
-    [view] = await inspect(services, [job])
-    return as_json(job_view(view))
-
-
-def _with_etag(response: Response, job: DomainJob) -> Response:
-    response.headers["ETag"] = f'"{job.seq}"'
-    return response
-
-
 @router.get("/{job_id}", responses=problems(404), response_model=Job)
 async def get_job(services: Ports, job_id: JobId) -> Response:
     """The whole job: state, history, attempts, progress, metrics, result, and all reasons why it waits.
@@ -172,32 +149,4 @@ async def get_job(services: Ports, job_id: JobId) -> Response:
     The ETag is its `seq`. It names the version of the job that a change is decided on (`If-Match`); progress, metrics
     and estimates change under the same ETag.
     """
-    job = await load(services, job_id)
-    return _with_etag(Response(await _whole(services, job), media_type="application/json"), job)
-
-
-@router.delete("/{job_id}", responses=problems(404, 409, 412), response_model=Job)
-async def delete_job(
-    services: Ports,
-    job_id: JobId,
-    expected: ExpectedSeq,
-    reason: Annotated[str | None, Query(max_length=500, description="Why; it stands in the history.")] = None,
-) -> Response:
-    """Cancel the job, as POST …/cancel does. The job itself and its history stay."""
-    job = await cancel(services, job_id, ANONYMOUS, reason, expected)
-    return _with_etag(Response(await _whole(services, job), media_type="application/json"), job)
-
-
-@router.post("/{job_id}/cancel", responses=problems(404, 409, 412, body=True), response_model=Job)
-async def cancel_job(
-    services: Ports, job_id: JobId, key: Key, expected: ExpectedSeq, body: JobCancel | None = None
-) -> Response:
-    """Cancel the job. A waiting one is CANCELLED at once; of a running one the node is told, and it is CANCELLED when
-    nothing of it lives any more. Cancelling twice is cancelling once.
-    """
-    reason = body.reason if body else None
-
-    async def do() -> Answer:
-        return Answer(200, await _whole(services, await cancel(services, job_id, ANONYMOUS, reason, expected)))
-
-    return send(await answer_once(services, key, do))
+    return await job_response(services, await load(services, job_id))

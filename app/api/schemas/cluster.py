@@ -67,12 +67,21 @@ class RunningOn(Outgoing):
     gpu_indices: list[int]
 
 
+class Drain(Outgoing):
+    """A user's wish that the node takes no more work."""
+
+    actor: str
+    reason: str | None
+    at: Timestamp
+
+
 class Node(NodeResources):
     """A node with its lease and what it runs."""
 
     epoch: int
     registered_at: Timestamp | None
     lease_until: Timestamp | None
+    drain: Drain | None = Field(description="Who drained it, and why; null when it is to take work.")
     allocations: list[RunningOn]
     facts: dict[str, Any]
 
@@ -107,8 +116,34 @@ class Liveness(Outgoing):
     status: str
 
 
+class SchedulerFigures(Outgoing):
+    """The scheduler of this process."""
+
+    leading: bool
+    term: int | None = Field(description="Grows with each new leader; null while another process leads.")
+    seconds_since: dict[str, float | None] = Field(
+        description="Seconds since the last whole `cycle`, and since each periodic loop did its work; null before it "
+        "has. A leader whose last cycle is older than 60 s is unavailable."
+    )
+    holding_back: str | None = Field(description="Why a leader takes no runs from lapsed nodes just now.")
+
+
+class ReadinessDetail(Outgoing):
+    """Figures that tell more and decide nothing."""
+
+    feed_mode: Annotated[str, open_enum("watch", "poll")] = Field(
+        description="`watch`: MongoDB pushes changes; `poll`: it refuses to, and is asked each second."
+    )
+    index_epoch: str | None = Field(description="Mark of the queue index; null while it is not built.")
+    quarantined: int = Field(
+        description="Unreadable documents that this process has met and left out; the collection `quarantine` has them."
+    )
+    scheduler: SchedulerFigures | None
+
+
 class Readiness(Outgoing):
     """Whether the process can do its work, and per part what is wrong."""
 
     status: Annotated[str, open_enum("ready", "degraded", "unavailable")]
-    checks: dict[str, str]
+    checks: dict[str, str] = Field(description="Per part `ok`, with what there is to say of it, or what is wrong.")
+    detail: ReadinessDetail

@@ -113,5 +113,6 @@ class Problem(Outgoing):
     errors: list[FieldProblem]
     request_id: str
     current: str | None = Field(None, description="The state or version the object is at.")
+    wanted: str | None = Field(None, description="The state that it cannot go to.")
     allowed: list[str] | None = Field(None, description="The states it can go to.")
     nearest: str | None = None

@@ -31,6 +31,7 @@ class RetryPolicyRequest(Incoming):
     max_delay: Number | None = Field(None, description="Longest delay in seconds.")
     jitter: Number | None = Field(None, description="Share by which a delay is spread, 0 to 1.")
     retry_on: list[str] | None = Field(None, description="Any of error, timeout, worker_lost, out_of_memory.")
+    memory_growth: Number | None = Field(None, description="Factor for memory_gb after out_of_memory, 1 to 10; 1 off.")
 
 
 def _kind(value: Any) -> str:
@@ -95,12 +96,6 @@ class JobCreate(Incoming):
             executor=self.executor,
             limits=tuple(self.limits),
         )
-
-
-class JobCancel(Incoming):
-    """Why a job is cancelled. The body may be left out."""
-
-    reason: str | None = Field(None, max_length=500)
 
 
 class JobSort(StrEnum):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from app.api.schemas.base import Outgoing, Timestamp, open_enum
-from app.domain.job import DependencyType
+from app.domain.job import CONTROLS, DependencyType
 from app.domain.priority import Priority
 from app.domain.states import EDGES, FAILURES, STATE_KEEPING, JobStatus
 
@@ -42,6 +42,7 @@ class RetryPolicy(Outgoing):
     max_delay: float
     jitter: float
     retry_on: list[Annotated[str, open_enum(*FAILURES)]]
+    memory_growth: float
 
 
 class JobSubmitted(Outgoing):
@@ -104,6 +105,15 @@ class JobError(Outgoing):
     log_tail: list[str]
 
 
+class Control(Outgoing):
+    """What a user has asked of a live run; its node makes the run agree with it."""
+
+    action: Annotated[str, open_enum(*CONTROLS)]
+    actor: str
+    reason: str | None
+    at: Timestamp
+
+
 class JobSummary(Outgoing):
     """A job as it stands in a listing. Durations in seconds."""
 
@@ -138,7 +148,9 @@ class JobSummary(Outgoing):
     attempt: int = Field(description="0 before the first start, then 1 and one more for each failure that counted.")
     max_attempts: int
     run_no: int = Field(description="Number of dispatches.")
-    paused_from: JobStatus | None
+    infra_losses: int = Field(description="Workers that crashed under it; from 2 on it runs alone on a node.")
+    paused_from: JobStatus | None = Field(description="Of a PAUSED job: the state it was paused in.")
+    control: Control | None = Field(description="What was asked last of the live run; null when nothing was.")
     progress: float = Field(description="0 to 1 over all steps.")
     current_step: str | None
     metrics: dict[str, Any] = Field(description="The last value of each metric.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -21,12 +22,21 @@ class RunStore(Protocol):
 
 
 class LogStore(Protocol):
-    async def append(self, job_id: str, run_no: int, lines: Sequence[LogLine]) -> None: ...
+    """A store adds nothing to a log but a line for each gap in the numbers that it tells (`with_cuts`)."""
+
+    async def append(self, job_id: str, run_no: int, lines: Sequence[LogLine]) -> None:
+        """Lines that ascend. Appending the same lines again is nothing."""
+
+    async def delete_between(self, job_id: str, run_no: int, after: int, before: int) -> None:
+        """Delete what was appended in one call with all its numbers between these two, neither of them included."""
 
     async def read(
         self, job_id: str, run_no: int | None = None, *, after: int = 0, step: str | None = None, limit: int = 1_000
     ) -> list[LogLine]:
-        """Lines of a run (the newest when None) with `n` above `after`, ascending."""
+        """Lines of a run (the newest when None) with `n` above `after`, ascending; gaps are said."""
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        """Everything of these jobs."""
 
 
 class MetricStore(Protocol):
@@ -36,6 +46,9 @@ class MetricStore(Protocol):
         self, job_id: str, names: Iterable[str] = (), run_no: int | None = None
     ) -> dict[str, list[MetricPoint]]:
         """Series by metric name, ascending."""
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        """Everything of these jobs."""
 
 
 class ArtifactStore(Protocol):
@@ -47,3 +60,15 @@ class ArtifactStore(Protocol):
     async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None: ...
 
     def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]: ...
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        """Everything of these jobs, of every kind."""
+
+    async def owners(self, after: str, limit: int) -> Sequence[str]:
+        """Ids of jobs that have something stored, ascending from beyond `after` on."""
+
+    async def delete_unfinished(self, before: datetime, limit: int) -> int:
+        """Delete what a put that was cut off before then left behind. Answers how many files.
+
+        At most `limit` files are looked at; the next call goes on from there, round and round.
+        """

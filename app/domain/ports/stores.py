@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.domain.job import Job, Progress
-from app.domain.nodes import Allocation, Node, NodeState
+from app.domain.nodes import Allocation, Drain, Node, NodeState
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
 from app.domain.records import Dataset, JobPage, JobQuery, StateCount, StoredAnswer
@@ -42,7 +42,7 @@ class JobStore(Protocol):
     async def count(self, query: JobQuery) -> int: ...
 
     async def waiting_on(self, parent_ids: Iterable[str]) -> list[Job]:
-        """SUBMITTED jobs that name one of these as a dependency."""
+        """SUBMITTED and PAUSED jobs that name one of these as a dependency."""
 
     async def due(self, now: datetime, limit: int) -> list[Job]:
         """Jobs for which a time has come: start_after, retry_at, or queue_deadline."""
@@ -58,11 +58,30 @@ class JobStore(Protocol):
     def queued_tickets(self, batch: int = 1_000) -> AsyncIterator[list[Ticket]]:
         """Tickets of every QUEUED job, in batches."""
 
+    async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
+        """Terminal jobs that ended earlier, the oldest first, from beyond `after` on."""
+
+    async def depended_on(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of the ids that a job that has not ended names as a dependency."""
+
+    async def absent(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of the ids that no document has, readable or not."""
+
+    async def delete_ended(self, job_ids: Iterable[str], before: datetime) -> int:
+        """Delete those that are terminal and ended earlier. Answers how many."""
+
     async def state_counts(self) -> list[StateCount]:
         """Per non-terminal state and effective class."""
 
     async def mean_waits(self, since: datetime) -> dict[Priority, float]:
         """Mean seconds from queued to started of jobs started since then, per class that has any."""
+
+
+class EndedJob(NamedTuple):
+    """A terminal job, in the order of their ends."""
+
+    finished_at: datetime
+    id: str
 
 
 class NodeStore(Protocol):
@@ -76,13 +95,29 @@ class NodeStore(Protocol):
     async def all(self) -> list[Node]:
         """By id, with `lease_until` filled in."""
 
-    async def reserve(self, node_id: str, allocations: Sequence[Allocation]) -> bool:
-        """All of them in one guarded update, or none: absent before, enough free, GPUs free, node READY."""
+    async def reserve(self, node_id: str, allocations: Sequence[Allocation], epoch: int | None = None) -> bool:
+        """All of them in one guarded update, or none: absent before, enough free, GPUs free, node READY, and of that
+        epoch where one is named: a node that registered anew may be another."""
 
     async def release(self, node_id: str, runs: Sequence[tuple[str, int]]) -> int:
         """Give back the allocations of these (job_id, run_no); absent ones are skipped. Answers how many were held."""
 
-    async def set_state(self, node_id: str, state: NodeState, reason: str, at: datetime) -> bool: ...
+    async def set_state(
+        self, node_id: str, state: NodeState, reason: str, at: datetime, epoch: int | None = None
+    ) -> bool:
+        """Whether the node exists, and is of that epoch where one is named. A state it has already is told no more."""
+
+    async def set_drain(self, node_id: str, drain: Drain | None, at: datetime) -> Node | None:
+        """Have it drain, or take work again; kept over registrations. The node after it; None when there is none.
+
+        A READY node becomes DRAINING and back; a LOST one stays so until it registers.
+        """
+
+    async def forget_lost(self, before: datetime) -> list[str]:
+        """Delete nodes that were lost earlier, hold no allocation and were not told to drain. Answers their ids.
+
+        Their leases stay: an epoch must never come again.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +128,14 @@ class Lease:
     holder: str
     epoch: int
     until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StorePrimary:
+    """The member that takes writes, and the election that made it so: another value means that another time began."""
+
+    member: str
+    election: str
 
 
 def node_lease(node_id: str) -> str:
@@ -107,13 +150,20 @@ class LeaseStore(Protocol):
         """Take it when free, expired, or held by the same holder (a new epoch each time); None when another holds
         it."""
 
-    async def take_over(self, name: str, holder: str, term: timedelta) -> Lease:
-        """Take it whoever holds it, under a new epoch: a node that registers anew."""
-
     async def renew(self, lease: Lease, term: timedelta) -> Lease | None:
         """Extend it under the same epoch; None when it was fenced."""
 
     async def give_back(self, lease: Lease) -> None: ...
+
+    async def lapsed(self) -> list[Lease]:
+        """Every lease whose time is over by the store's clock."""
+
+    async def fence(self, name: str, epoch: int) -> bool:
+        """End an epoch whose time is over, so that its holder can renew no more. True when nobody can renew under it:
+        ended now, or earlier; False while it lives."""
+
+    async def primary(self) -> StorePrimary:
+        """Who answers for the store now, to see whether that has changed."""
 
     async def server_time(self) -> datetime: ...
 

@@ -31,6 +31,8 @@ def subject_of(job_id: str, last: Document) -> dict[str, Any]:
 
 def entry_events(job_id: str, entry: Document, last: Document) -> Iterator[Event]:
     """`job.state` for a history entry, `job.queue` too when it moved the job. `last` tells name and subject."""
+    if not isinstance(entry["seq"], int):
+        raise TypeError("a history entry without a number")
     subject = subject_of(job_id, last)
     state = {
         "type": "job.state",

@@ -7,16 +7,20 @@ told twice; after a resume, where nothing is remembered, those seconds are told 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import structlog
 
 from app.domain.events import Event
 from app.storage.feed.events import entry_events, log_events, node_event, progress_event
 from app.storage.feed.subjects import EventSubjects
 from app.storage.feed.token import PollPoint
 from app.storage.mongo import Collection, Database, Document
+
+log = structlog.get_logger()
 
 OVERLAP = timedelta(seconds=5)
 EVERY = 1.0
@@ -76,6 +80,15 @@ def _part(document: Document, path: str) -> Any:
     return value
 
 
+async def _readable(tell: Callable[[Document], Awaitable[list[Event]]], document: Document) -> list[Event]:
+    """The events of a document; none of one that cannot be read, which never stops the feed."""
+    try:
+        return await tell(document)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        log.exception("feed.document_unreadable", id=str(document.get("_id"))[:200])
+        return []
+
+
 class Poll:
     """A place in what was written, by time."""
 
@@ -111,7 +124,7 @@ class Poll:
         """One round: what was written since the last one, the last event of each write with a token."""
         for source, tell in self._tellers():
             async for document in source.changed():
-                events = await tell(document)
+                events = await _readable(tell, document)
                 for event in events[:-1]:
                     yield event
                 for event in events[-1:]:

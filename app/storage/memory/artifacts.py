@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from app.domain.errors import NotFound
@@ -32,3 +33,14 @@ class MemoryArtifactStore:
             raise NotFound("artifact", info.name)
         for start in range(0, len(found[1]), BLOCK):
             yield found[1][start : start + BLOCK]
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        self._stored = {key: kept for key, kept in self._stored.items() if key[0] not in job_ids}
+
+    async def owners(self, after: str, limit: int) -> Sequence[str]:
+        return sorted({key[0] for key in self._stored if key[0] > after})[:limit]
+
+    async def delete_unfinished(self, before: datetime, limit: int) -> int:
+        """Here nothing is ever half stored."""
+        del before, limit
+        return 0

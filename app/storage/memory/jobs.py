@@ -9,14 +9,14 @@ from datetime import datetime
 
 from app.clock import Clock
 from app.domain.job import Job, Progress
-from app.domain.ports import AnswerStore
+from app.domain.ports import AnswerStore, EndedJob
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket, ticket_of
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
-from app.domain.states import JobStatus
+from app.domain.states import TERMINAL, JobStatus
 from app.domain.transitions import Change, apply
 from app.storage.documents import search_terms, search_words
-from app.storage.job_queries import DEADLINES, place_is_gone
+from app.storage.job_queries import DEADLINES, DEPENDENT, place_is_gone
 
 
 class MemoryJobStore:
@@ -81,11 +81,12 @@ class MemoryJobStore:
 
     async def waiting_on(self, parent_ids: Iterable[str]) -> list[Job]:
         parents = set(parent_ids)
-        return [job for job in self._in(JobStatus.SUBMITTED) if parents.intersection(job.dependencies)]
+        return [job for job in self._in(*DEPENDENT) if parents.intersection(job.dependencies)]
 
     async def due(self, now: datetime, limit: int) -> list[Job]:
         retries = [(j.retry_at, j) for j in self._in(JobStatus.RETRYING) if j.retry_at and j.retry_at <= now]
-        ends = [(j.deadline, j) for j in self._in(*DEADLINES) if j.deadline and j.deadline <= now]
+        waiting = [j for j in self._in(*DEADLINES) if not (j.frozen or j.released)]
+        ends = [(j.deadline, j) for j in waiting if j.deadline and j.deadline <= now]
         starts = [(j.start_after, j) for j in self._in(JobStatus.SUBMITTED) if j.start_after and j.start_after <= now]
         groups = (_by_time(retries), _by_time(ends), _by_time(starts)[::-1])
         return list({job.id: job for group in groups for job in group[:limit]}.values())[:limit]
@@ -104,6 +105,24 @@ class MemoryJobStore:
         tickets = [ticket_of(job) for job in self._in(JobStatus.QUEUED)]
         for start in range(0, len(tickets), batch):
             yield tickets[start : start + batch]
+
+    async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
+        ended = [EndedJob(j.finished_at, j.id) for j in self._in(*TERMINAL) if j.finished_at and j.finished_at < moment]
+        return [job for job in sorted(ended) if after is None or job > after][:limit]
+
+    async def depended_on(self, job_ids: Iterable[str]) -> set[str]:
+        named = {parent for job in self._jobs.values() if not job.terminal for parent in job.dependencies}
+        return named.intersection(job_ids)
+
+    async def absent(self, job_ids: Iterable[str]) -> set[str]:
+        return set(job_ids) - self._jobs.keys()
+
+    async def delete_ended(self, job_ids: Iterable[str], before: datetime) -> int:
+        wanted = set(job_ids)
+        gone = [job.id for job in await self.ended_before(before, len(self._jobs)) if job.id in wanted]
+        for job_id in gone:
+            del self._jobs[job_id]
+        return len(gone)
 
     async def state_counts(self) -> list[StateCount]:
         groups: dict[tuple[JobStatus, Priority], list[Job]] = defaultdict(list)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.clock import Clock
-from app.domain.ports import Lease
+from app.domain.ports import Lease, StorePrimary
+from app.storage.leases import FENCED
 
 
 class MemoryLeaseStore:
@@ -15,15 +16,13 @@ class MemoryLeaseStore:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._leases: dict[str, Lease] = {}
+        self.elections = 1
+        """How often a primary was elected; a test counts on to have another."""
 
     async def acquire(self, name: str, holder: str, term: timedelta) -> Lease | None:
         known = self._leases.get(name)
         if known is not None and known.holder != holder and known.until > self._clock.now():
             return None
-        return await self.take_over(name, holder, term)
-
-    async def take_over(self, name: str, holder: str, term: timedelta) -> Lease:
-        known = self._leases.get(name)
         lease = Lease(name, holder, known.epoch + 1 if known else 1, self._clock.now() + term)
         self._leases[name] = lease
         return lease
@@ -37,6 +36,22 @@ class MemoryLeaseStore:
     async def give_back(self, lease: Lease) -> None:
         if self._is_current(lease):
             self._leases[lease.name] = replace(lease, until=self._clock.now())
+
+    async def lapsed(self) -> list[Lease]:
+        now = self._clock.now()
+        return [lease for _, lease in sorted(self._leases.items()) if lease.until < now]
+
+    async def fence(self, name: str, epoch: int) -> bool:
+        known = self._leases.get(name)
+        if known is None or known.epoch > epoch:
+            return True
+        if known.epoch != epoch or known.until >= self._clock.now():
+            return False
+        self._leases[name] = replace(known, epoch=epoch + 1, holder=FENCED)
+        return True
+
+    async def primary(self) -> StorePrimary:
+        return StorePrimary("memory", str(self.elections))
 
     async def server_time(self) -> datetime:
         return self._clock.now()

@@ -29,3 +29,7 @@ class MemoryMetricStore:
             if not chosen or point.name in chosen:
                 series[point.name].append(point)
         return {name: ascending(found) for name, found in series.items()}
+
+    async def delete_of(self, job_ids: Sequence[str]) -> None:
+        for run in [run for run in self._stored if run[0] in job_ids]:
+            del self._stored[run]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.domain.ids import is_object_id, run_key
-from app.domain.nodes import Allocation, Node, NodeState
+from app.domain.nodes import Allocation, Drain, Node, NodeState
 from app.domain.ports import node_lease
 from app.domain.resources import total
 from app.storage.memory.leases import MemoryLeaseStore
@@ -19,10 +19,14 @@ class MemoryNodeStore:
     def __init__(self, leases: MemoryLeaseStore) -> None:
         self._leases = leases
         self._nodes: dict[str, Node] = {}
+        self._moved_at: dict[str, datetime] = {}
 
     async def register(self, node: Node) -> None:
         known = self._nodes.get(node.id)
-        self._nodes[node.id] = _counted(replace(node, allocations=known.allocations if known else ()))
+        drain = known.drain if known else None
+        state = NodeState.DRAINING if drain is not None and node.state is NodeState.READY else node.state
+        kept = replace(node, state=state, drain=drain, allocations=known.allocations if known else ())
+        self._nodes[node.id] = _counted(kept)
 
     async def get(self, node_id: str) -> Node | None:
         node = self._nodes.get(node_id)
@@ -32,7 +36,7 @@ class MemoryNodeStore:
         found = [await self.get(node_id) for node_id in sorted(self._nodes)]
         return [node for node in found if node is not None]
 
-    async def reserve(self, node_id: str, allocations: Sequence[Allocation]) -> bool:
+    async def reserve(self, node_id: str, allocations: Sequence[Allocation], epoch: int | None = None) -> bool:
         for allocation in allocations:
             if not is_object_id(allocation.job_id):
                 raise ValueError(f"{allocation.job_id!r} is no job id")
@@ -41,7 +45,7 @@ class MemoryNodeStore:
             return False
         if set(allocations) <= set(node.allocations):
             return True
-        if not _has_room(node, allocations):
+        if not _has_room(node, allocations) or epoch not in {None, node.epoch}:
             return False
         self._nodes[node_id] = _counted(replace(node, allocations=(*node.allocations, *allocations)))
         return True
@@ -54,13 +58,36 @@ class MemoryNodeStore:
         self._nodes[node_id] = _counted(replace(node, allocations=kept))
         return len(node.allocations) - len(kept)
 
-    async def set_state(self, node_id: str, state: NodeState, reason: str, at: datetime) -> bool:
-        """Reason and time are what the feed tells, and memory has no feed."""
-        del reason, at
+    async def set_state(
+        self, node_id: str, state: NodeState, reason: str, at: datetime, epoch: int | None = None
+    ) -> bool:
+        """The reason is what the feed tells, and memory has no feed."""
+        del reason
         node = self._nodes.get(node_id)
-        if node is not None:
+        if node is None or epoch not in {None, node.epoch}:
+            return False
+        if node.state is not state:
             self._nodes[node_id] = replace(node, state=state)
-        return node is not None
+            self._moved_at[node_id] = at
+        return True
+
+    async def set_drain(self, node_id: str, drain: Drain | None, at: datetime) -> Node | None:
+        node = self._nodes.get(node_id)
+        if node is None:
+            return None
+        self._nodes[node_id] = replace(node, drain=drain)
+        if drain is not None and node.state is NodeState.READY:
+            await self.set_state(node_id, NodeState.DRAINING, "drained", at)
+        elif drain is None and node.drain is not None and node.state is NodeState.DRAINING:
+            await self.set_state(node_id, NodeState.READY, "resumed", at)
+        return await self.get(node_id)
+
+    async def forget_lost(self, before: datetime) -> list[str]:
+        lost = [n for n in self._nodes.values() if n.state is NodeState.LOST and not n.allocations and n.drain is None]
+        gone = [n.id for n in lost if n.id in self._moved_at and self._moved_at[n.id] < before]
+        for node_id in gone:
+            del self._nodes[node_id]
+        return sorted(gone)
 
 
 def _counted(node: Node) -> Node:

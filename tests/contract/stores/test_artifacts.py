@@ -7,10 +7,13 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from bson import ObjectId
 
+from app.clock import SystemClock
 from app.domain.errors import Invalid, NotFound, Unavailable
 from app.domain.ports import ArtifactStore
 from app.domain.records import ArtifactInfo
@@ -142,3 +145,47 @@ async def test_a_shared_folder_that_fails_is_a_store_that_is_away(tmp_path: Path
         await put(store, source, b"x", stored(b"x"))
     with pytest.raises(FileNotFoundError):
         await DirectoryArtifactStore(tmp_path / "shared").put(stored(b"x"), tmp_path / "gone")
+
+
+def of(job_id: str, content: bytes = b"x", name: str = "a", kind: str = "artifact") -> ArtifactInfo:
+    return replace(stored(content, name, kind=kind), job_id=job_id)
+
+
+async def test_everything_of_a_job_is_deleted_whatever_its_kind(artifacts: ArtifactStore, source: Path) -> None:
+    for info in (of("job_a"), of("job_a", kind="checkpoint"), of("job_b")):
+        await put(artifacts, source, b"x", info)
+    await artifacts.delete_of(["job_a", "job_none", "../x"])
+    assert await artifacts.list("job_a") == await artifacts.list("job_a", "checkpoint") == []
+    assert await content_of(artifacts, of("job_b")) == b"x"
+    assert await artifacts.owners("", 10) == ["job_b"]
+
+
+async def test_owners_are_told_in_pages(artifacts: ArtifactStore, source: Path) -> None:
+    for job_id in ("job_c", "job_a", "job_b"):
+        await put(artifacts, source, b"x", of(job_id))
+    assert await artifacts.owners("", 2) == ["job_a", "job_b"]
+    assert await artifacts.owners("job_b", 2) == ["job_c"]
+    assert await artifacts.owners("job_c", 2) == []
+
+
+async def leave_unfinished(artifacts: ArtifactStore) -> None:
+    """Two files that a process was writing when it died."""
+    for n in range(2):
+        if isinstance(artifacts, GridFsArtifactStore):
+            await artifacts._chunks.insert_one({"files_id": ObjectId(), "n": 0, "data": b"half"})
+        elif isinstance(artifacts, DirectoryArtifactStore):
+            part = artifacts._root / "job_a" / "artifact" / f".{n}.part"
+            await asyncio.to_thread(part.write_bytes, b"half")
+
+
+async def test_what_a_put_that_was_cut_off_left_is_deleted_after_its_time(
+    artifacts: ArtifactStore, source: Path
+) -> None:
+    content = os.urandom(600_000)
+    kept = await put(artifacts, source, content, stored(content))
+    await leave_unfinished(artifacts)
+    later = SystemClock().now() + timedelta(minutes=1)
+    assert await artifacts.delete_unfinished(later - timedelta(days=1), 10) == 0, "it may be under way"
+    found = [await artifacts.delete_unfinished(later, 2) for _ in range(4)]
+    assert sum(found) == (0 if isinstance(artifacts, MemoryArtifactStore) else 2)
+    assert await content_of(artifacts, kept) == content

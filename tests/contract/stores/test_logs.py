@@ -51,11 +51,34 @@ async def test_pages_join_without_loss_or_repeat(small: SmallStores) -> None:
     assert found == lines(1, 99)
 
 
-async def test_numbers_left_out_by_the_writer_stay_left_out(small: SmallStores) -> None:
+async def test_a_gap_is_told_once_as_a_line_wherever_reading_begins(small: SmallStores) -> None:
     await small.logs.append(JOB, 1, lines(1, 2))
-    await small.logs.append(JOB, 1, [line(900, None, "897 lines left out"), *lines(901, 903)])
-    assert [x.n for x in await small.logs.read(JOB)] == [1, 2, 900, 901, 902, 903]
+    await small.logs.append(JOB, 1, lines(901, 903))
+    told = await small.logs.read(JOB)
+    assert [x.n for x in told] == [1, 2, 900, 901, 902, 903]
+    assert (told[2].stream, told[2].text.split(" left")[0]) == ("log", "… 898 lines")
     assert [x.n for x in await small.logs.read(JOB, after=500)] == [900, 901, 902, 903]
+    found: list[LogLine] = []
+    while page := await small.logs.read(JOB, after=found[-1].n if found else 0, limit=1):
+        found += page
+    assert found == told
+
+
+async def test_what_lies_between_is_deleted_and_said(small: SmallStores) -> None:
+    for first in range(1, 50, 10):
+        await small.logs.append(JOB, 1, lines(first, first + 9))
+        await small.logs.append(JOB, 2, lines(first, first + 9))
+    for _ in range(2):
+        await small.logs.delete_between(JOB, 1, 10, 31)
+    assert [x.n for x in await small.logs.read(JOB, 1)] == [*range(1, 11), 30, *range(31, 51)]
+    assert await small.logs.read(JOB, 2) == lines(1, 50), "another run is left alone"
+
+
+async def test_everything_of_a_job_is_deleted_and_nothing_of_another(small: SmallStores) -> None:
+    for job in ("job_a", "job_b", "job_c"):
+        await small.logs.append(job, 1, lines(1, 3))
+    await small.logs.delete_of(["job_a", "job_b"])
+    assert [bool(await small.logs.read(job)) for job in ("job_a", "job_b", "job_c")] == [False, False, True]
 
 
 async def test_the_newest_run_is_read_when_none_is_named(small: SmallStores) -> None:
@@ -75,8 +98,8 @@ async def test_ten_mebibytes_in_one_append_fit(small: SmallStores) -> None:
 async def test_a_step_at_the_end_of_a_long_log_is_found(small: SmallStores) -> None:
     for first in range(1, 4_000, 100):
         await small.logs.append(JOB, 1, lines(first, first + 99))
-    await small.logs.append(JOB, 1, [line(5_000, "last")])
-    assert await small.logs.read(JOB, step="last") == [line(5_000, "last")]
+    await small.logs.append(JOB, 1, [line(4_001, "last")])
+    assert await small.logs.read(JOB, step="last") == [line(4_001, "last")]
 
 
 def test_chunks_are_bounded_in_lines_and_characters() -> None:

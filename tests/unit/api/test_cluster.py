@@ -11,6 +11,7 @@ from app.api.cluster_views import duration_text, queue_status_view
 from app.api.schemas import cluster as shapes
 from app.api.schemas.jobs import QueuePage
 from app.domain.nodes import Allocation, Node, NodeState
+from app.domain.ports import ROOM_BELL, node_bell
 from app.domain.priority import Priority
 from app.domain.records import StateCount
 from app.domain.resources import Vector
@@ -114,6 +115,37 @@ async def test_nodes_say_what_they_run(api: Api) -> None:
     assert_shape(body, shapes.NodeList)
     [run] = body["nodes"][0]["allocations"]
     assert (run["job_id"], run["run_no"], run["gpu_indices"]) == ("job_1", 2, [0])
+
+
+async def test_a_drained_node_says_who_and_why_until_it_takes_work_again(api: Api) -> None:
+    await with_nodes(api)
+    async with api.services.bells.listen(node_bell("node-a")) as told, api.services.bells.listen(ROOM_BELL) as room:
+        drained = await api.client.post("/api/v1/nodes/node-a/drain", json={"reason": "new kernel"})
+        assert await told.wait(0) and await room.wait(0)
+    assert_shape(drained.json(), shapes.Node)
+    assert drained.json()["state"] == "DRAINING"
+    assert drained.json()["drain"] == {"actor": "anonymous", "reason": "new kernel", "at": "2026-01-01T12:00:00.000Z"}
+    assert drained.json()["available"]["cpu_cores"] == 0
+    api.clock.advance(60)
+    again = await api.client.post("/api/v1/nodes/node-a/drain", json={"reason": "another"})
+    assert again.json() == drained.json() == (await api.client.get("/api/v1/nodes/node-a")).json()
+    for _ in range(2):
+        back = await api.client.post("/api/v1/nodes/node-a/resume")
+        assert (back.status_code, back.json()["state"], back.json()["drain"]) == (200, "READY", None)
+
+
+async def test_a_lost_node_stays_lost_whatever_is_wished(api: Api) -> None:
+    await with_nodes(api)
+    for wish in ("drain", "resume"):
+        answer = await api.client.post(f"/api/v1/nodes/node-c/{wish}")
+        assert (answer.status_code, answer.json()["state"]) == (200, "LOST")
+
+
+@pytest.mark.parametrize("node_id", ["node-x", "Node", "a.b", "%00", "a" * 64])
+async def test_an_unknown_node_is_not_found(api: Api, node_id: str) -> None:
+    answers = [await api.client.get(f"/api/v1/nodes/{node_id}")]
+    answers += [await api.client.post(f"/api/v1/nodes/{node_id}/{wish}") for wish in ("drain", "resume")]
+    assert {(a.status_code, a.json()["code"]) for a in answers} == {(404, "not_found")}
 
 
 async def test_the_platforms_front_end_gets_its_workers(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -68,6 +69,16 @@ async def test_a_bad_template_names_its_fault(api: Api, body: dict[str, Any], co
     answer = await api.client.post(TEMPLATES, json=body)
     assert answer.status_code == 422, answer.text
     assert (answer.json()["code"], answer.json()["errors"][0]["path"]) == (code, path)
+
+
+async def test_one_key_sent_twice_at_once_defines_one_template_and_answers_it_twice(api: Api) -> None:
+    body, headers = {"name": "mine", **STEP}, {"Idempotency-Key": "k"}
+    answers = await asyncio.gather(*(api.client.post(TEMPLATES, json=body, headers=headers) for _ in range(8)))
+    assert {(a.status_code, a.content) for a in answers} == {(201, answers[0].content)}
+    assert sum("idempotent-replayed" in a.headers for a in answers) == 7
+    api.clock.advance(1)
+    other = await api.client.post(TEMPLATES, json=body, headers={"Idempotency-Key": "another"})
+    assert (other.status_code, other.json()["code"]) == (409, "template_exists")
 
 
 async def test_taken_ids_are_refused_with_their_own_codes(api: Api) -> None:

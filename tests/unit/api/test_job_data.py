@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -64,6 +65,28 @@ async def test_following_the_log_of_a_finished_job_ends_at_once(api: Api) -> Non
     await api.commit(job, complete(job, RunEnd(result={}), api.services.stamp()))
     answer = await api.client.get(f"{JOBS}/{job.id}/logs", params={"follow": "true"})
     assert answer.text.count("event: log.line") == 1
+
+
+async def test_a_follower_is_told_gaps_later_runs_and_nothing_twice(api: Api) -> None:
+    """Lines 1-2 are stored; 3-9 are gone when 10 comes; a second run follows, and a late line of the first."""
+    job = await running(api)
+    await api.services.logs.append(job.id, 1, [line(api, 1), line(api, 2)])
+    async with api.client.stream("GET", f"{JOBS}/{job.id}/logs", params={"follow": "true"}) as response:
+        stream = frames(response)
+        await take(stream, 2)
+        await api.services.logs.append(job.id, 1, [line(api, 10)])
+        await api.tell_line(job.id, 1, line(api, 10))
+        [cut, tenth] = await take(stream, 2)
+        for run_no, n in ((2, 1), (1, 11), (2, 1), (2, 2)):
+            await api.services.logs.append(job.id, run_no, [line(api, n)])
+            await api.tell_line(job.id, run_no, line(api, n))
+        rest = await take(stream, 3)
+        await api.services.logs.delete_between(job.id, 1, 2, 11)
+        job = await api.commit(job, complete(job, RunEnd(result={}), api.services.stamp()))
+        assert [frame async for frame in stream] == [], "what was deleted behind it is not told again, nor as a gap"
+    assert "7 lines left out" in cut.data and '"n":9' in cut.data
+    told = [json.loads(frame.data) for frame in (tenth, *rest)]
+    assert [(x["run_no"], x["n"]) for x in told] == [(1, 10), (2, 1), (1, 11), (2, 2)]
 
 
 def points(values: list[float], api: Api) -> list[MetricPoint]:

@@ -8,8 +8,9 @@ import json
 import pytest
 
 from app.api import hub as hub_module
+from app.domain.control_transitions import cancel_waiting
 from app.domain.events import Event
-from app.domain.transitions import RunEnd, cancel_waiting, complete, place, start
+from app.domain.transitions import RunEnd, complete, place, start
 from tests.support.wait import until
 from tests.unit.api.harness import Api, frames, take
 

@@ -13,10 +13,15 @@ from structlog.testing import capture_logs
 from app.api.errors import status_of
 from app.api.problem_codes import CODES
 from app.api.routes.system import CSP, STATIC
+from app.api.schemas.cluster import Readiness
 from app.api.schemas.events import Problem
 from app.api.state import LoopStatus
 from app.domain.errors import TensorFleetError, Unavailable
+from app.main import judged
+from app.quarantine import Unreadable
+from app.scheduler.service import SchedulerStatus
 from tests.unit.api.harness import Api
+from tests.unit.api.shapes import assert_shape
 
 
 def tree(root: type[TensorFleetError] = TensorFleetError) -> Iterator[type[TensorFleetError]]:
@@ -101,13 +106,12 @@ async def test_the_process_is_alive_whatever_the_stores_say(api: Api) -> None:
 
 async def test_readiness_tells_each_part(api: Api) -> None:
     ready = await api.client.get("/readyz")
-    assert (ready.status_code, ready.json()) == (
-        200,
-        {
-            "status": "ready",
-            "checks": {"mongodb": "ok", "redis": "ok", "feed": "ok: watch", "scheduler": "ok: leading"},
-        },
-    )
+    assert ready.status_code == 200
+    assert_shape(ready.json(), Readiness)
+    assert {name: ready.json()[name] for name in ("status", "checks")} == {
+        "status": "ready",
+        "checks": {"mongodb": "ok", "redis": "ok", "feed": "ok: watch", "scheduler": "ok: leading"},
+    }
     api.health.checks["redis"] = "no answer in 1 s"
     degraded = await api.client.get("/readyz")
     assert (degraded.status_code, degraded.json()["status"]) == (200, "degraded")
@@ -125,6 +129,31 @@ async def test_a_dead_loop_fails_readiness(api: Api) -> None:
     await api.hub.stop()
     answer = await api.client.get("/readyz")
     assert (answer.status_code, answer.json()["checks"]["feed"]) == (503, "not running")
+
+
+async def test_readiness_tells_figures(api: Api) -> None:
+    figures = {"leading": True, "term": 2, "seconds_since": {"cycle": 0.1, "scheduler.timers": None}}
+    api.loop[0] = LoopStatus(True, "leading", {**figures, "holding_back": None})
+    await api.services.quarantine.hold([Unreadable("job", "job_x", "torn"), Unreadable("job", "job_x", "torn")])
+    told = (await api.client.get("/readyz")).json()
+    assert_shape(told, Readiness)
+    assert told["detail"]["quarantined"] == 1
+    assert told["detail"]["feed_mode"] == "watch"
+    assert told["detail"]["scheduler"] == {**figures, "holding_back": None}
+
+
+@pytest.mark.parametrize(
+    ("status", "ok"),
+    [
+        (SchedulerStatus(True, 1, 59.0, None), True),
+        (SchedulerStatus(True, 1, 61.0, None), False),
+        (SchedulerStatus(False, None, 3_600.0, None), True),
+        (SchedulerStatus(True, 1, 0.1, "KeyError: x"), False),
+    ],
+    ids=["young", "old", "standby", "trouble"],
+)
+def test_a_leader_without_cycles_is_not_ready(status: SchedulerStatus, ok: bool) -> None:
+    assert judged(status).ok is ok
 
 
 async def test_metrics_are_by_operation_never_by_id(api: Api) -> None:

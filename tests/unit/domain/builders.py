@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.domain import transitions
+from app.domain import control_transitions, transitions
 from app.domain.builtin_templates import builtin_templates
 from app.domain.ids import new_job_id
 from app.domain.job import Job, JobError
@@ -61,6 +61,21 @@ class JobBuilder:
         end = RunEnd(error=JobError(reason, "it broke"))
         later = timedelta(seconds=delay)
         self.job = apply(self.job, transitions.retry_later(self.job, reason, end, later, self.stamp()))
+        return self
+
+    def held(self) -> JobBuilder:
+        self.job = apply(self.job, control_transitions.hold(self.job, self.stamp("ann"), None))
+        return self
+
+    def frozen(self) -> JobBuilder:
+        self.running()
+        self.job = apply(self.job, control_transitions.freeze(self.job, self.stamp("ann"), None))
+        return self
+
+    def released(self, checkpoint: str | None = None) -> JobBuilder:
+        self.running()
+        end = RunEnd(checkpoint=checkpoint)
+        self.job = apply(self.job, control_transitions.release(self.job, end, self.stamp(), None))
         return self
 
     def but(self, **fields: Any) -> JobBuilder:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.retry import RetryPolicy, next_try
+from app.domain.retry import RetryPolicy, grown_memory, next_try
 
 FIXED = RetryPolicy(max_attempts=3, retry_delay=60, backoff="fixed", jitter=0)
 DOUBLING = RetryPolicy(max_attempts=9, retry_delay=10, backoff="exponential", max_delay=50, jitter=0)
@@ -40,3 +40,21 @@ def test_jitter_spreads_around_the_delay(chance: float, want: float) -> None:
     found = next_try(policy, "error", 1, chance)
     assert found is not None
     assert found.total_seconds() == pytest.approx(want, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("growth", "peak", "largest", "growths", "want"),
+    [
+        (1.5, None, None, 0, 1_500),
+        (1.5, 1_100.0, None, 0, 1_500),
+        (1.5, 2_000.0, None, 0, 2_400),
+        (1.5, 2_000.0, 1_800, 0, 1_800),
+        (1.5, None, 900, 0, 1_000),
+        (1.5, None, None, 3, 1_000),
+        (1.0, 2_000.0, None, 0, 1_000),
+    ],
+)
+def test_memory_after_out_of_memory(
+    growth: float, peak: float | None, largest: int | None, growths: int, want: int
+) -> None:
+    assert grown_memory(RetryPolicy(memory_growth=growth), 1_000, peak, largest, growths) == want

@@ -43,9 +43,10 @@ def a_head(
     selector: dict[str, str] | None = None,
     keys: tuple[float, ...] = (),
     count: int | None = None,
+    alone: bool = False,
 ) -> BucketHead:
     """A bucket with these jobs; their keys count up from 0 unless given."""
-    bucket = Bucket(priority, "default", of or vector(), tuple(sorted((selector or {}).items())))
+    bucket = Bucket(priority, "default", of or vector(), tuple(sorted((selector or {}).items())), alone)
     members = tuple(Member(job_id, keys[n] if keys else float(n)) for n, job_id in enumerate(ids))
     return BucketHead(bucket.id, bucket, len(ids) if count is None else count, members)
 

@@ -28,6 +28,7 @@ from app.storage.memory.leases import MemoryLeaseStore
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from tests.support.clock import FixedClock
+from tests.support.leases import taken
 from tests.unit.domain.builders import NOW, JobBuilder, a_job
 
 ABSENT = cast("Any", None)
@@ -81,13 +82,15 @@ class Cluster:
             feed=ABSENT,
             health=ABSENT,
         )
+        quarantined = self.metrics.documents_quarantined
+        self.services.quarantine.on_new = lambda kind: quarantined.labels(kind).inc()
         self.cycle = Cycle(self.services, self.metrics, checkpoint)
 
     async def add_node(self, name: str = "n1", cores: float = 8, memory_gb: float = 32, gpus: int = 0) -> Node:
         """A READY node whose lease lasts an hour."""
         capacity = Vector.from_units({"cpu_cores": cores, "memory_gb": memory_gb, "gpu_count": gpus, "storage_gb": 100})
         node = Node(name, NodeState.READY, 1, {}, capacity, capacity)
-        await self.leases.take_over(node_lease(name), name, timedelta(hours=1))
+        await taken(self.leases, node_lease(name), name, timedelta(hours=1))
         await self.nodes.register(node)
         return node
 

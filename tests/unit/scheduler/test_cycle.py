@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.errors import Unavailable
 from app.domain.estimates import start_estimate
+from app.domain.job import SUSPECT_AFTER, Job
 from app.domain.nodes import Allocation, Node
 from app.domain.priority import Priority
 from app.domain.resources import Vector
@@ -314,3 +315,53 @@ async def test_a_long_queue_is_explained_beside_the_cycles() -> None:
     assert [r.code for reasons in board.verdicts.values() for r in reasons] == ["resources"]
     [points] = board.forecast.buckets.values()
     assert points[-1][0] == LONG_QUEUE + 9
+
+
+async def test_a_suspect_runs_alone_on_the_gpus_it_asked_for_and_the_ledger_stays_exact() -> None:
+    cluster = Cluster()
+    await cluster.add_node(cores=32, gpus=4)
+    request = {**ONE_CORE, "gpu_count": 1}
+    suspect = await cluster.add(a_job(resources=request).but(infra_losses=SUSPECT_AFTER))
+    other = await cluster.add(a_job(resources=ONE_CORE))
+
+    await cluster.cycle.run_once()
+
+    assert await cluster.states([suspect, other]) == ["SCHEDULED", "QUEUED"]
+    assert (await cluster.job(suspect.id)).gpu_indices == (0,)
+    [node] = await cluster.nodes.all()
+    assert node.free + node.allocated == node.capacity
+    assert (node.free, node.free_gpus) == (Vector(), ())
+    await cluster.run_to_end(suspect.id)
+    await cluster.cycle.run_once()
+    assert await cluster.states([other]) == ["SCHEDULED"]
+
+
+async def test_a_job_that_became_a_suspect_behind_the_index_is_not_placed_among_others() -> None:
+    cluster = Cluster()
+    await cluster.add_node()
+    plain, job = await cluster.add_many(2, resources=ONE_CORE)
+    cluster.jobs._jobs[job.id] = replace(job, infra_losses=SUSPECT_AFTER)
+
+    await cluster.cycle.run_once()
+    await cluster.cycle.run_once()
+
+    assert await cluster.states([plain, job]) == ["SCHEDULED", "QUEUED"]
+
+
+async def test_a_node_that_registered_anew_since_the_snapshot_grants_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may carry other labels now, and the next cycle sees them."""
+    cluster = Cluster()
+    node = await cluster.add_node()
+    job = await cluster.add(a_job(resources=ONE_CORE))
+    load = cluster.jobs.get_many
+
+    async def registers_meanwhile(ids: Sequence[str]) -> dict[str, Job]:
+        await cluster.nodes.register(replace(node, epoch=2))
+        return await load(ids)
+
+    monkeypatch.setattr(cluster.jobs, "get_many", registers_meanwhile)
+    outcome = await cluster.cycle.run_once()
+    assert (outcome.placed, outcome.again) == (0, True)
+    assert await cluster.states([job]) == ["QUEUED"]
+
+    assert (await cluster.cycle.run_once()).placed == 1

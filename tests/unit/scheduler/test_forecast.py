@@ -43,6 +43,17 @@ def test_the_higher_class_starts_first() -> None:
     assert (made.buckets[urgent.bucket_id], made.buckets[low.bucket_id]) == (((1, 1.0),), ((1, 8.0),))
 
 
+def test_a_suspect_starts_when_the_last_run_of_a_node_ends_and_keeps_others_out() -> None:
+    held = (an_allocation("r0"), an_allocation("r1"))
+    suspect, plain = a_head("s", alone=True), a_head("p", of=vector(7), keys=(9.0,))
+    expected = Expected({suspect.bucket_id: 5.0, plain.bucket_id: 1.0}, {("r0", 1): 10.0, ("r1", 1): 20.0})
+
+    made = forecast(a_snapshot([a_node(held=held)], [suspect, plain]), expected, NOW, 0.0)
+
+    assert made.buckets[plain.bucket_id] == ((1, 10.0),)
+    assert made.buckets[suspect.bucket_id] == ((1, 20.0),)
+
+
 def test_what_no_node_can_hold_is_not_in_sight() -> None:
     head = a_head("a", of=vector(99))
 

@@ -100,6 +100,24 @@ def test_gpu_jobs_are_packed_so_that_whole_nodes_stay_whole() -> None:
     assert [(p.node_id, p.gpu_indices) for p in made.placements] == [("b", (2, 3))]
 
 
+def test_a_suspect_takes_a_whole_empty_node_and_may_use_the_gpus_it_asked_for() -> None:
+    busy = a_node("a-busy", vector(32, 128, 8), (an_allocation("x"),))
+    suspects = a_head("s", "s2", of=vector(4, 16, 2), alone=True)
+
+    made = planned([busy, a_node("b-empty", vector(32, 128, 4))], [suspects, a_head("plain", keys=(9.0,))])
+
+    [suspect, plain] = made.placements
+    assert (suspect.job_id, suspect.node_id, suspect.vector) == ("s", "b-empty", vector(32, 128, 4))
+    assert (suspect.gpu_indices, suspect.job_gpus, suspect.alone) == ((0, 1, 2, 3), (0, 1), True)
+    assert (plain.job_id, plain.node_id, plain.alone) == ("plain", "a-busy", False)
+
+
+def test_a_suspect_never_joins_what_was_placed_in_the_same_plan() -> None:
+    made = planned([a_node()], [a_head("first", keys=(1.0,)), a_head("suspect", alone=True, keys=(2.0,))])
+
+    assert where(made) == {"first": "n1"}
+
+
 def test_the_cap_stops_the_plan_and_says_so() -> None:
     head = replace(a_head("a", "b"), count=9)
 

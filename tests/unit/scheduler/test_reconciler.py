@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 
 from app.domain import transitions
+from app.domain.control_transitions import freeze
 from app.domain.errors import Unavailable
-from app.domain.nodes import Allocation
+from app.domain.job import SUSPECT_AFTER
+from app.domain.nodes import Allocation, NodeState
 from app.domain.ports import node_lease
+from app.domain.resources import Vector
 from app.domain.states import JobStatus
 from app.operations.change import transition
 from app.scheduler import index_keeper
@@ -133,11 +136,11 @@ async def test_a_job_that_nobody_started_is_rung_again_and_then_taken_back() -> 
     await reconciler.run_once()
     assert cluster.dispatcher.take("n1") == [], "not before its time"
 
-    cluster.clock.advance(6)
+    _unstarted_for(reconciler, 6)
     await reconciler.run_once()
     assert cluster.dispatcher.take("n1") == [(job.id, 1)]
 
-    cluster.clock.advance(30)
+    _unstarted_for(reconciler, 30)
     await reconciler.run_once()
     after = await cluster.job(job.id)
     assert (after.status, after.attempt, after.history[-1].reason) == (JobStatus.QUEUED, 0, "dispatch_lost")
@@ -146,18 +149,85 @@ async def test_a_job_that_nobody_started_is_rung_again_and_then_taken_back() -> 
     assert cluster.metric("dispatch_redelivered_total", kind="taken_back") == 1
 
 
-async def test_a_job_scheduled_on_a_dead_node_is_taken_back_at_the_first_look() -> None:
+def _unstarted_for(reconciler: Reconciler, seconds: float) -> None:
+    """As if the dispatches of the first look had been seen so many seconds earlier."""
+    suspects = reconciler._ledger._unstarted
+    suspects._since = {key: since - seconds for key, since in suspects._since.items()}
+
+
+@pytest.mark.parametrize("skew", [-60, 60])
+async def test_a_clock_that_is_a_minute_wrong_takes_no_dispatch_back(skew: float) -> None:
+    """The next leader's clock differs from that of the leader which placed the job."""
+    cluster = Cluster(RECONCILE_SECONDS=5)
+    await cluster.add_node()
+    job = await cluster.add(a_job())
+    await cluster.cycle.run_once()
+    reconciler = Reconciler(cluster.services, cluster.metrics)
+    cluster.clock.advance(skew)
+
+    await reconciler.run_once()
+    assert await cluster.states([job]) == ["SCHEDULED"]
+    _unstarted_for(reconciler, 31)
+    await reconciler.run_once()
+    assert await cluster.states([job]) == ["QUEUED"]
+
+
+@pytest.mark.parametrize(("state", "want"), [(NodeState.LOST, "QUEUED"), (NodeState.READY, "SCHEDULED")])
+async def test_a_late_dispatch_to_a_lost_node_is_taken_back_at_once_but_not_for_a_lapsed_lease(
+    state: NodeState, want: str
+) -> None:
     cluster = Cluster(RECONCILE_SECONDS=5)
     reconciler = Reconciler(cluster.services, cluster.metrics)
     await cluster.add_node()
     job = await cluster.add(a_job())
     await cluster.cycle.run_once()
     await cluster.leases.give_back(cluster.leases._leases[node_lease("n1")])
-    cluster.clock.advance(6)
+    await cluster.nodes.set_state("n1", state, "", cluster.clock.now())
+    await reconciler.run_once()
+    _unstarted_for(reconciler, 6)
 
     await reconciler.run_once()
 
-    assert await cluster.states([job]) == ["QUEUED"]
+    assert await cluster.states([job]) == [want]
+
+
+async def test_a_frozen_job_keeps_its_room_and_gets_it_back(cluster: Cluster, reconciler: Reconciler) -> None:
+    await cluster.add_node()
+    job = await cluster.add(a_job(resources=ONE_CORE))
+    await cluster.cycle.run_once()
+    await transition(cluster.services, job.id, transitions.start)
+    await transition(cluster.services, job.id, lambda j, s: freeze(j, s, None))
+    await two_looks(cluster, reconciler)
+    assert await cluster.held() == {"n1": [(job.id, 1)]}
+
+    await cluster.nodes.release("n1", [(job.id, 1)])
+    await two_looks(cluster, reconciler)
+
+    assert await cluster.held() == {"n1": [(job.id, 1)]}
+
+
+async def test_a_suspect_that_lost_its_room_gets_its_whole_node_back(cluster: Cluster, reconciler: Reconciler) -> None:
+    await cluster.add_node()
+    job = await cluster.add(a_job(resources=ONE_CORE).but(infra_losses=SUSPECT_AFTER))
+    await cluster.cycle.run_once()
+    await transition(cluster.services, job.id, transitions.start)
+    await cluster.nodes.release("n1", [(job.id, 1)])
+
+    await two_looks(cluster, reconciler)
+
+    [node] = await cluster.nodes.all()
+    assert (node.allocated, node.free) == (node.capacity, Vector())
+
+
+async def test_a_held_child_whose_parent_failed_unnoticed_fails(cluster: Cluster, reconciler: Reconciler) -> None:
+    done, failed = await cluster.add(a_job().completed()), await cluster.add(a_job().failed())
+    orphan = await cluster.add(a_job(eligible=False, dependencies=(failed.id,)).held())
+    child = await cluster.add(a_job(eligible=False, dependencies=(done.id,)).held())
+
+    await reconciler.run_once()
+
+    assert await cluster.states([orphan, child]) == ["FAILED", "PAUSED"]
+    assert (await cluster.job(orphan.id)).history[-1].reason == "dependency_failed"
 
 
 async def test_children_whose_parents_ended_unnoticed_move_on(cluster: Cluster, reconciler: Reconciler) -> None:

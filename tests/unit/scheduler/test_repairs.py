@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
-from app.domain.job import Job
-from app.domain.nodes import NodeState
-from app.domain.states import JobStatus
-from app.scheduler.repairs import Held, Suspects, holds_room, overdue_dispatches
+from app.domain.job import SUSPECT_AFTER, Job
+from app.domain.nodes import Allocation, NodeState
+from app.scheduler.repairs import Held, Suspects, allocation_for, holds_room, overdue_dispatches
 from app.scheduler.set_aside import SetAside
 from app.scheduler.snapshot import as_leased, members_wanted
 from tests.unit.domain.builders import a_job
@@ -21,8 +18,10 @@ from tests.unit.scheduler.builders import NOW, a_head, a_node, a_snapshot, an_al
     [
         (a_job().scheduled().job, True),
         (a_job().running().job, True),
-        (a_job().running().but(status=JobStatus.PAUSED, paused_from=JobStatus.RUNNING).job, True),
-        (a_job().running().but(status=JobStatus.PAUSED, paused_from=JobStatus.RETRYING).job, False),
+        (a_job().frozen().job, True),
+        (a_job().released().job, False),
+        (a_job().retrying().held().job, False),
+        (a_job().scheduled().held().job, False),
         (a_job().running().but(run_no=2).job, False),
         (a_job().running().but(node_id="node-2").job, False),
         (a_job().completed().job, False),
@@ -43,22 +42,28 @@ def test_a_suspicion_must_last_without_a_break() -> None:
 
 
 def test_a_late_dispatch_is_rung_until_its_time_is_over_or_its_node_is_gone() -> None:
-    fresh, old, lost = (a_job().scheduled(node).job for node in ("n1", "n1", "n2"))
-    assert fresh.scheduled_at is not None
+    fresh, old, lost, gone = (Held(node, f"job_{node}", 1) for node in ("n1", "n1", "n2", "n3"))
+    old = old._replace(job_id="job_old")
     nodes = {"n1": a_node("n1", state=NodeState.DRAINING), "n2": a_node("n2", state=NodeState.LOST)}
 
-    early = overdue_dispatches([fresh, lost], nodes, fresh.scheduled_at + timedelta(seconds=9), timedelta(seconds=30))
-    late = overdue_dispatches([old], nodes, fresh.scheduled_at + timedelta(seconds=31), timedelta(seconds=30))
+    found = overdue_dispatches([fresh, old, lost, gone], [old], nodes)
 
-    assert (early.ring, early.take_back) == ((fresh,), (lost,))
-    assert (late.ring, late.take_back) == ((), (old,))
+    assert (found.ring, found.take_back) == ((fresh,), (old, lost, gone))
+
+
+def test_a_suspect_must_hold_its_whole_node_and_others_what_they_asked_for() -> None:
+    node = a_node("node-1", vector(8, 32, 2))
+    plain, suspect = a_job().running().job, a_job().but(infra_losses=SUSPECT_AFTER).running().job
+
+    assert allocation_for(plain, node) == Allocation(plain.id, 1, plain.resources)
+    assert allocation_for(suspect, node) == Allocation(suspect.id, 1, node.capacity, (0, 1))
 
 
 def test_what_is_set_aside_comes_back() -> None:
     aside = SetAside()
 
-    assert aside.add("a", now=0.0, seconds=10.0)
-    assert not aside.add("a", now=1.0, seconds=10.0)
+    aside.add("a", now=0.0, seconds=10.0)
+    aside.add("a", now=1.0, seconds=10.0)
     assert aside.current(10.0) == {"a"}
     assert aside.current(11.0) == frozenset()
 
@@ -80,3 +85,10 @@ def test_as_many_members_are_read_as_could_be_placed() -> None:
     assert members_wanted(a_snapshot(nodes, heads, slot_limit=5), 500) == {small.bucket_id: 4}
     assert members_wanted(a_snapshot(nodes, heads), 3) == {small.bucket_id: 3}
     assert members_wanted(a_snapshot(nodes, heads), 3, aside=2)[small.bucket_id] == 5
+
+
+def test_of_suspects_as_many_are_read_as_there_are_empty_nodes() -> None:
+    nodes = [a_node("n1"), a_node("n2"), a_node("n3", held=(an_allocation("x"),))]
+    head = a_head("a", alone=True, count=99)
+
+    assert members_wanted(a_snapshot(nodes, [head]), 500) == {head.bucket_id: 2}

@@ -12,6 +12,7 @@ from app.metrics import Metrics
 from app.scheduler.cycle import Outcome
 from app.scheduler.leader import LEASE_NAME, Leader
 from app.scheduler.service import SchedulerService
+from tests.support.leases import taken
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
 from tests.unit.scheduler.cluster import Cluster
@@ -77,7 +78,7 @@ async def test_a_fenced_leader_is_deposed() -> None:
     cluster = Cluster()
     leader = Leader(cluster.services, cluster.metrics, "me", TERM)
     await leader.attempt()
-    await cluster.leases.take_over(LEASE_NAME, "other", TERM)
+    await taken(cluster.leases, LEASE_NAME, "other", TERM, held=leader._lease)
 
     await leader.attempt()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -136,3 +136,33 @@ async def test_a_job_that_cannot_be_decided_on_keeps_no_other_waiting(monkeypatc
     cluster.clock.advance(60)
     await Timers(cluster.services).fire()
     assert await cluster.states([bad, good]) == ["QUEUED", "TIMEOUT"]
+
+
+async def test_a_deadline_ends_what_is_held_but_no_run_that_was_paused() -> None:
+    cluster = Cluster()
+    asked = {"queue_deadline": 60.0}
+    held = await cluster.add(a_job(**asked).held())
+    frozen, released = await cluster.add(a_job(**asked).frozen()), await cluster.add(a_job(**asked).released())
+    cluster.clock.advance(61)
+
+    await Timers(cluster.services).fire()
+
+    assert await cluster.states([held, frozen, released]) == ["TIMEOUT", "PAUSED", "PAUSED"]
+
+
+@pytest.mark.parametrize(("ahead", "want"), [(60, "QUEUED"), (-60, "RETRYING")])
+async def test_what_has_come_is_told_by_the_stores_clock(
+    monkeypatch: pytest.MonkeyPatch, ahead: int, want: str
+) -> None:
+    """This process's clock is a minute behind the store's, or before it; the delay was 30 seconds."""
+    cluster = Cluster()
+    job = await cluster.add(a_job().retrying(delay=30))
+
+    async def server_time() -> datetime:
+        return NOW + timedelta(seconds=30 + ahead)
+
+    monkeypatch.setattr(cluster.leases, "server_time", server_time)
+    cluster.clock.advance(30)
+    await Timers(cluster.services).fire()
+
+    assert await cluster.states([job]) == [want]

@@ -60,6 +60,28 @@ def test_what_fits_only_waits_for_its_turn() -> None:
     assert codes([a_node()], a_head("a")) == []
 
 
+def test_a_draining_node_is_named_where_nothing_else_could_hold_it() -> None:
+    drained = a_node("big", vector(64), labels={"zone": "a"}, state=NodeState.DRAINING)
+    wide, here = a_head("a", of=vector(16)), a_head("b", selector={"zone": "a"})
+    [alone] = verdicts(a_snapshot([drained], [wide]))[wide.bucket_id]
+    found = verdicts(a_snapshot([drained, a_node()], [wide, here]))
+
+    assert (alone.code, alone.facts["draining"]) == ("no_workers", "big")
+    assert [(r.code, r.facts["draining"]) for rs in found.values() for r in rs] == [("resources", "big")] * 2
+    assert codes([drained, a_node()], a_head("c", of=vector(99))) == ["unsatisfiable"]
+
+
+def test_a_suspect_waits_for_an_empty_node_and_is_told_why() -> None:
+    full = a_node("n1", held=(an_allocation("x"), an_allocation("y")))
+    calm = a_node("n2", held=(an_allocation("z"),))
+    head = a_head("a", alone=True)
+    [reason] = verdicts(a_snapshot([full, calm], [head]))[head.bucket_id]
+
+    assert (reason.code, reason.facts["node"], reason.facts["runs_on_node"]) == ("resources", "n2", 1)
+    assert "crashed" in reason.summary
+    assert codes([full, a_node("n3")], head) == []
+
+
 def test_counts_are_of_jobs_by_deciding_reason() -> None:
     heads = [a_head("a", count=7), a_head("b", of=vector(16), count=3), a_head("c", of=vector(17), count=2)]
     snapshot = a_snapshot([a_node()], heads)

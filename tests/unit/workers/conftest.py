@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workers.boottime import boot_seconds
+from workers.guarding import Guarding
 from workers.run import RunKey, RunOrder
 
 LIGHT: tuple[str, ...] = ("workers.child", "workers.warm")
 """What these tests preload: nothing heavy, so that they start in a moment."""
+
+
+@asynccontextmanager
+async def a_guard(seconds: float = 3600.0, freeze_max: float = 3600.0) -> AsyncIterator[Guarding]:
+    """A guard that trusts the lease for so long."""
+    async with Guarding(freeze_max) as guard:
+        await guard.protect(1, boot_seconds() + seconds)
+        yield guard
 
 
 @dataclass

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from app.domain.control_transitions import request_control
 from app.domain.errors import Unavailable
 from app.domain.job import Job
-from app.domain.transitions import Change, apply, request_cancel
+from app.domain.transitions import Change, apply
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
 from workers import ends
@@ -83,7 +84,7 @@ async def test_what_ends_during_a_commit_goes_with_the_next(store: Store) -> Non
 
 async def test_a_lost_race_is_decided_again_on_the_job_as_it_is(store: Store) -> None:
     job = next(iter(store.jobs.values()))
-    store.jobs[job.id] = apply(job, request_cancel(job, a_job().stamp("ann"), "enough"))
+    store.jobs[job.id] = apply(job, request_control(job, "cancel", a_job().stamp("ann"), "enough"))
     async with Ends(store.services(), 1.0) as all_ends:
         failed = Ending(RunKey(job.id, job.run_no), RunReport(RunEnding.ERROR, "broke"))
         after = await all_ends.commit(job, failed)

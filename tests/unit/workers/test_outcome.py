@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.job import Control, Job, Progress
+from app.domain.job import Attempt, Control, Job, Progress
 from app.domain.retry import RetryPolicy
 from app.domain.transitions import apply
 from tests.unit.domain.builders import NOW, a_job
@@ -50,6 +50,136 @@ CASES = {
     "a drain does not outlive a cancel": Case(E.DRAINED, ONCE, "CANCELLED", "cancelled", cancel_asked=True),
     "a cancel": Case(E.CANCELLED, RETRIES, "CANCELLED", "cancelled", cancel_asked=True),
 }
+
+
+@dataclass(frozen=True)
+class Met:
+    """An end that meets what a user asked, or a frozen job: by these reasons the job goes, and ends there."""
+
+    ending: RunEnding
+    frozen: bool
+    asked: str | None
+    status: str
+    reasons: tuple[str, ...]
+
+
+STAYS = {
+    "a release": Met(E.RELEASED, False, "release", "PAUSED", ("released",)),
+    "a pause of what cannot be frozen": Met(E.RELEASED, False, "pause", "PAUSED", ("released",)),
+    "a release that was taken back": Met(E.RELEASED, False, "resume", "QUEUED", ("checkpointed",)),
+    "a release beside a cancel": Met(E.RELEASED, False, "cancel", "CANCELLED", ("cancelled",)),
+    "frozen for too long": Met(E.RELEASED, True, None, "PAUSED", ("released",)),
+    "frozen for too long and resumed meanwhile": Met(E.RELEASED, True, "resume", "QUEUED", ("resumed", "checkpointed")),
+    "frozen on a node that is drained": Met(E.DRAINED, True, None, "PAUSED", ("released",)),
+    "frozen, resumed, drained": Met(E.DRAINED, True, "resume", "QUEUED", ("resumed", "drained")),
+    "a drain before the pause came": Met(E.DRAINED, False, "pause", "PAUSED", ("released",)),
+    "a checkpoint before the pause came": Met(E.CHECKPOINTED, False, "pause", "PAUSED", ("released",)),
+    "frozen and cancelled": Met(E.CANCELLED, True, "cancel", "CANCELLED", ("cancelled",)),
+    "frozen and gone": Met(E.LOST, True, None, "RETRYING", ("worker_lost",)),
+    "frozen and gone with its worker": Met(E.CRASHED, True, None, "RETRYING", ("worker_lost",)),
+    "frozen, cancelled, and gone": Met(E.LOST, True, "cancel", "CANCELLED", ("cancelled",)),
+    "gone before the pause came": Met(E.CRASHED, False, "pause", "PAUSED", ("released",)),
+    "finished in the moment of the freeze": Met(E.FINISHED, True, None, "COMPLETED", ("resumed", "completed")),
+    "killed while it stood": Met(E.ERROR, True, None, "RETRYING", ("resumed", "error")),
+    "killed while it stood, and cancelled": Met(E.ERROR, True, "cancel", "CANCELLED", ("cancelled",)),
+    "failed for good before the pause came": Met(E.PERMANENT, False, "pause", "FAILED", ("permanent",)),
+    "timed out before the pause came": Met(E.TIMEOUT, False, "pause", "TIMEOUT", ("timeout",)),
+}
+
+
+@pytest.mark.parametrize("case", STAYS.values(), ids=STAYS)
+def test_what_a_user_asked_meets_the_end(case: Met) -> None:
+    builder = a_job().frozen() if case.frozen else a_job().running()
+    job = builder.but(retry_policy=RETRIES).job
+    before = job.seq
+    if case.asked:
+        job = replace(job, control=Control(case.asked, "ann", "because", NOW))
+    for _ in case.reasons:
+        after = end(job, RunReport(case.ending, "it ended"))
+        assert after is not None
+        job = after
+    assert (job.status, tuple(e.reason for e in job.history[before:])) == (case.status, case.reasons)
+    assert not job.on_node and job.control is None and len(job.attempts) == 1
+    assert end(job, RunReport(case.ending, "it ended")) is None, "an end is told once"
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "words"),
+    [
+        ("checkpoint-1.tar", None, "long enough; checkpoint checkpoint-1.tar is kept"),
+        (None, "checkpoint-0.tar", "long enough; checkpoint checkpoint-0.tar is kept"),
+        (None, None, "long enough; no checkpoint: it will start over"),
+    ],
+)
+def test_a_release_says_whether_a_checkpoint_was_kept(found: str | None, known: str | None, words: str) -> None:
+    job = a_job().frozen().but(checkpoint=known).job
+    after = end(job, RunReport(E.RELEASED, "long enough"), checkpoint=found)
+    assert after is not None and after.history[-1].detail == words
+
+
+def test_what_a_user_asked_is_told_as_theirs() -> None:
+    job = replace(a_job().running().job, control=Control("release", "ann", None, NOW))
+    after = end(job, RunReport(E.RELEASED))
+    assert after is not None and after.history[-1].actor == "ann"
+
+
+def test_only_evidence_of_a_crash_counts_as_a_loss() -> None:
+    crashed, lost = (end(a_job().running().job, RunReport(ending, "gone")) for ending in (E.CRASHED, E.LOST))
+    assert crashed is not None and lost is not None
+    assert (crashed.infra_losses, lost.infra_losses) == (1, 0)
+    assert crashed.error is not None and crashed.error.message == "gone"
+
+
+def test_a_suspect_that_crashes_a_worker_alone_is_poison() -> None:
+    suspect = a_job().running().but(infra_losses=2).job
+    crashed, lost = (end(suspect, RunReport(ending, "gone")) for ending in (E.CRASHED, E.LOST))
+    assert crashed is not None and (crashed.status, crashed.history[-1].reason) == ("FAILED", "poisoned")
+    assert lost is not None and lost.status == "RETRYING"
+
+
+def memory_after(job: Job, peak: float | None, largest: int | None) -> int:
+    after = end(job, RunReport(E.OUT_OF_MEMORY, "too little", peak_memory_mib=peak), largest_mib=largest)
+    assert after is not None
+    return after.resources.memory_mib
+
+
+def test_memory_grows_after_too_little_of_it_and_says_so() -> None:
+    job = a_running_job()
+    job = replace(job, resources=replace(job.resources, memory_mib=4096))
+    assert memory_after(job, None, None) == 6144
+    assert memory_after(job, 6000.0, None) == 7200, "more than was used at the peak"
+    assert memory_after(job, 6000.0, 5120) == 5120, "no more than the largest node has"
+    after = end(job, RunReport(E.OUT_OF_MEMORY, "too little"))
+    assert after is not None and after.history[-1].detail == "too little; memory_gb of the next run 4 → 6"
+
+
+def test_memory_that_has_grown_stays_so_through_a_drain() -> None:
+    job = a_running_job()
+    grown = end(replace(job, resources=replace(job.resources, memory_mib=4096)), RunReport(E.OUT_OF_MEMORY, "x"))
+    assert grown is not None
+    again = a_job().but(resources=grown.resources).running().job
+    drained = end(again, RunReport(E.DRAINED, "x"))
+    assert drained is not None and drained.resources.memory_mib == 6144
+
+
+def test_memory_grows_three_times_and_anew_after_a_manual_retry() -> None:
+    job = a_running_job(replace(RETRIES, max_attempts=9))
+    spent = tuple(Attempt(n, n, "node-1", NOW, NOW, "out_of_memory") for n in (1, 2, 3))
+    job = replace(job, resources=replace(job.resources, memory_mib=4096), attempts=spent, attempt=4)
+    assert memory_after(job, None, None) == 4096
+    assert memory_after(replace(job, attempt_base=3), None, None) == 6144
+
+
+def test_attempts_count_anew_after_a_manual_retry() -> None:
+    job = a_running_job(replace(RETRIES, max_attempts=2))
+    assert _status(replace(job, attempt=4)) == "FAILED"
+    assert _status(replace(job, attempt=4, attempt_base=3)) == "RETRYING"
+
+
+def _status(job: Job) -> str:
+    after = end(job, RunReport(E.ERROR, "x"))
+    assert after is not None
+    return after.status
 
 
 def a_running_job(policy: RetryPolicy = RETRIES, *, cancel_asked: bool = False) -> Job:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.support.wait import until
-from tests.unit.workers.conftest import LIGHT, Heard, a_step, an_order
+from tests.unit.workers.conftest import LIGHT, Heard, a_guard, a_step, an_order
 from workers.run import RunEnding, Runner
 from workers.runners.inline import InlineRunner
 from workers.runners.nursery import Nursery, NurseryClosed
@@ -29,9 +29,9 @@ PYTHON = sys.executable
 async def runners() -> AsyncIterator[tuple[ProcessRunner, InlineRunner]]:
     nursery = Nursery(LIGHT)
     await nursery.open()
-    async with TreeWatch() as watch:
-        inline = InlineRunner(nursery, GRACE)
-        yield ProcessRunner(nursery, watch, GRACE), inline
+    async with TreeWatch() as watch, a_guard() as guard:
+        inline = InlineRunner(nursery, guard, GRACE)
+        yield ProcessRunner(nursery, watch, guard, GRACE), inline
         await inline.close()
     nursery.close()
 
@@ -186,7 +186,7 @@ async def test_the_death_of_the_fork_server_is_not_the_jobs_fault(process: Proce
     running = asyncio.create_task(process.run(order, heard))
     await until(lambda: heard.knows("step_started"), 30)
     psutil.Process(process.pids()[order.key]).parent().kill()
-    assert (await asyncio.wait_for(running, 10)).ending is RunEnding.LOST
+    assert (await asyncio.wait_for(running, 10)).ending is RunEnding.CRASHED
     again = await process.run(an_order(tmp_path, a_step("noop"), run_no=2), Heard())
     assert again.ending is RunEnding.FINISHED
 
@@ -209,9 +209,9 @@ async def test_runs_do_not_import_the_main_module_again(process: ProcessRunner, 
 async def test_a_closed_nursery_starts_nothing(tmp_path: Path) -> None:
     nursery = Nursery(LIGHT)
     nursery.close()
-    async with TreeWatch() as watch:
+    async with TreeWatch() as watch, a_guard() as guard:
         with pytest.raises(NurseryClosed):
-            await ProcessRunner(nursery, watch, GRACE).run(an_order(tmp_path, a_step("noop")), Heard())
+            await ProcessRunner(nursery, watch, guard, GRACE).run(an_order(tmp_path, a_step("noop")), Heard())
 
 
 # What only the warm process has

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 from app.domain.errors import Unavailable
 from tests.support.clock import FixedClock
+from tests.support.wait import until
 from tests.unit.domain.builders import a_job
 from workers.live import LiveRun, LiveRuns
 from workers.scribe import Scribe
@@ -18,12 +20,23 @@ class Stores:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.lines: list[str] = []
+        self.deleted: list[tuple[int, int]] = []
         self.saved = 0
+        self.refused = 0
+
+    async def away(self, *_: object) -> None:
+        raise Unavailable("MongoDB")
 
     async def append(self, _job_id: str, _run_no: int, items: list[Any]) -> None:
         if self.error is not None:
+            self.refused += 1
             raise self.error
         self.lines += [item.text for item in items if hasattr(item, "text")]
+
+    async def delete_between(self, _job_id: str, _run_no: int, after: int, before: int) -> None:
+        if self.error is not None:
+            raise self.error
+        self.deleted.append((after, before))
 
     async def save_progress(self, _job_id: str, _progress: object) -> bool:
         if self.error is not None:
@@ -64,3 +77,53 @@ async def test_what_a_store_refuses_is_dropped_and_the_worker_goes_on() -> None:
     await scribe.round(3.0)
     assert stores.lines == ["next"]
     assert not run.record.has_points
+
+
+async def test_the_tail_of_a_long_log_is_stored_as_it_comes_and_older_parts_are_deleted() -> None:
+    stores = Stores()
+    scribe, run = a_run(stores)
+    for n in range(1_200):
+        run.printed(b"x" * 9_999 + b"\n")
+        if n % 10 == 9:
+            await scribe.round(float(n))
+            assert len(stores.lines) == n + 1, "all that was printed is in the store after a round"
+    [*_, (after, before)] = stores.deleted
+    assert 0 < after < before - 50 and before > 1_050
+
+
+async def test_deleting_that_failed_is_done_later() -> None:
+    stores = Stores()
+    scribe, run = a_run(stores)
+    for _ in range(1_200):
+        run.printed(b"x" * 9_999 + b"\n")
+    delete, stores.delete_between = stores.delete_between, stores.away  # type: ignore[method-assign]
+    await scribe.round(1.0)
+    for _ in range(200):
+        run.printed(b"x" * 9_999 + b"\n")
+        await scribe.round(1.0)
+    assert stores.deleted == [] and run.logbook.surplus is not None
+    stores.delete_between = delete  # type: ignore[method-assign]
+    await scribe.round(2.0)
+    assert stores.deleted and run.logbook.surplus is None
+
+
+async def test_the_end_of_a_run_waits_until_its_last_lines_are_stored() -> None:
+    stores = Stores()
+    scribe, run = a_run(stores)
+    run.say("last words")
+    stores.error = Unavailable("MongoDB")
+    ending = asyncio.ensure_future(scribe.finish(run))
+    await until(lambda: stores.refused)
+    assert not ending.done()
+    stores.error = None
+    await asyncio.wait_for(ending, 5)
+    assert stores.lines == ["last words"]
+
+
+async def test_a_run_that_is_ending_is_still_written() -> None:
+    stores = Stores()
+    scribe, run = a_run(stores)
+    run.ending = True
+    run.say("while its files are kept")
+    await scribe.round(1.0)
+    assert stores.lines == ["while its files are kept"] and stores.saved == 0

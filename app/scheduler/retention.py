@@ -1,0 +1,81 @@
+"""Deletes what has been kept long enough, in the order of dependence; the leader does it, a little at a time.
+
+A job goes with everything of its own, the job's document last: a crash between leaves a document that is found again.
+A job stays as long as one that has not ended names it as a dependency. What a crash left that nobody owns is found by
+walking through the stored files, some each time. Logs, run summaries and idempotency keys go by the store's own clock.
+
+Every question is answered by an index, and with nothing to delete there are four of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.domain.ports import EndedJob
+from app.services import Services
+
+log = structlog.get_logger()
+EVERY = 60.0
+"""Seconds between two rounds."""
+BATCH = 200
+BATCHES = 25
+"""Most batches in a round: other work of the leader waits meanwhile."""
+FILES = 500
+"""Stored files, and owners of files, that are looked at in a round."""
+DAY = timedelta(days=1)
+
+
+class Retention:
+    """One round at a time; between rounds it keeps only where the walk through the files has come to."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._owner = ""
+
+    async def run_once(self) -> None:
+        """Delete what is due. Raises Unavailable; the next round finds what this one left."""
+        now = self._services.clock.now()
+        jobs = await self._ended_jobs(now - self._services.settings.retention.jobs)
+        unfinished = await self._services.artifacts.delete_unfinished(now - DAY, FILES)
+        ownerless = await self._ownerless()
+        nodes = await self._services.nodes.forget_lost(now - DAY)
+        if jobs or unfinished or ownerless or nodes:
+            log.info("retention.deleted", jobs=jobs, unfinished=unfinished, ownerless=ownerless, nodes=len(nodes))
+
+    async def _ended_jobs(self, before: datetime) -> int:
+        """Batch after batch, past those that stay because others depend on them."""
+        deleted, place = 0, None
+        for _ in range(BATCHES):
+            ended = await self._services.jobs.ended_before(before, BATCH, place)
+            deleted += await self._delete(ended, before)
+            if len(ended) < BATCH:
+                break
+            place = ended[-1]
+        return deleted
+
+    async def _delete(self, ended: Sequence[EndedJob], before: datetime) -> int:
+        ids = [job.id for job in ended]
+        kept = await self._services.jobs.depended_on(ids) if ids else set()
+        gone = [job_id for job_id in ids if job_id not in kept]
+        if not gone:
+            return 0
+        await self._delete_things_of(gone)
+        return await self._services.jobs.delete_ended(gone, before)
+
+    async def _delete_things_of(self, job_ids: Sequence[str]) -> None:
+        services = self._services
+        await services.logs.delete_of(job_ids)
+        await services.metrics.delete_of(job_ids)
+        await services.artifacts.delete_of(job_ids)
+
+    async def _ownerless(self) -> int:
+        """Files of jobs that are gone: a run that nobody waited for any more stored them late."""
+        owners = await self._services.artifacts.owners(self._owner, FILES)
+        self._owner = owners[-1] if owners else ""
+        gone = sorted(await self._services.jobs.absent(owners)) if owners else []
+        if gone:
+            await self._delete_things_of(gone)
+        return len(gone)

@@ -1,0 +1,143 @@
+"""Retention: in the order of dependence, never what somebody waits for, and a crash anywhere leaves what is found."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.job import Job
+from app.domain.nodes import NodeState
+from app.domain.records import ArtifactInfo, LogLine, MetricPoint
+from app.domain.states import JobStatus
+from app.scheduler import retention
+from app.scheduler.retention import Retention
+from app.storage.memory.artifacts import MemoryArtifactStore
+from app.storage.memory.logs import MemoryLogStore
+from app.storage.memory.metrics import MemoryMetricStore
+from tests.support.leases import taken
+from tests.unit.domain.builders import NOW, a_job
+from tests.unit.scheduler.cluster import Cluster
+
+DAY = timedelta(days=1)
+
+
+class World(Cluster):
+    """A cluster whose jobs leave things behind."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(RETENTION_JOBS_DAYS="10")
+        self.logs, self.series, self.files = MemoryLogStore(), MemoryMetricStore(), MemoryArtifactStore()
+        self.services = replace(self.services, logs=self.logs, metrics=self.series, artifacts=self.files)
+        self.retention = Retention(self.services)
+        self._source = folder / "source"
+        self._source.write_bytes(b"x")
+
+    async def ended(self, days_ago: float) -> Job:
+        """A job that ended, with a log, metrics and a file."""
+        job = replace(a_job().job, status=JobStatus.COMPLETED, finished_at=NOW - days_ago * DAY)
+        await self.jobs.insert(job)
+        await self.leave(job.id)
+        return job
+
+    async def leave(self, job_id: str) -> None:
+        await self.logs.append(job_id, 1, [LogLine(1, NOW, None, "stdout", "hello")])
+        await self.series.append(job_id, 1, [MetricPoint("loss", 1.0, 1, None, NOW)])
+        digest = hashlib.sha256(b"x").hexdigest()
+        for kind in ("artifact", "checkpoint"):
+            info = ArtifactInfo(job_id, 1, "f", kind, 1, digest, "text/plain", NOW)
+            await self.files.put(info, self._source)
+
+    async def left(self, job_id: str) -> list[bool]:
+        """Whether there are: lines, points, artifacts, checkpoints, the job."""
+        things: list[Any] = [await self.logs.read(job_id, 1), await self.series.read(job_id, run_no=1)]
+        things += [await self.files.list(job_id, kind) for kind in ("artifact", "checkpoint")]
+        return [*map(bool, things), await self.jobs.get(job_id) is not None]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+ALL, NONE = [True] * 5, [False] * 5
+
+
+async def test_jobs_go_with_everything_after_their_time(world: World) -> None:
+    old, fresh = await world.ended(10.1), await world.ended(9.9)
+    await world.retention.run_once()
+    assert await world.left(old.id) == NONE
+    assert await world.left(fresh.id) == ALL
+
+
+async def test_what_a_waiting_job_depends_on_stays_until_that_has_ended(world: World) -> None:
+    parent = await world.ended(20)
+    child = await world.add(replace(a_job().job, dependencies=(parent.id,), status=JobStatus.RETRYING))
+    await world.retention.run_once()
+    assert await world.left(parent.id) == ALL
+    await world.jobs.delete_ended([child.id], NOW)
+    world.jobs._jobs[child.id] = replace(child, status=JobStatus.CANCELLED, finished_at=NOW)
+    await world.retention.run_once()
+    assert await world.left(parent.id) == NONE
+
+
+async def test_many_that_must_stay_hide_none_that_may_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BATCH", 3)
+    parents = [await world.ended(30) for _ in range(7)]
+    await world.add(replace(a_job().job, dependencies=tuple(p.id for p in parents)))
+    others = [await world.ended(20) for _ in range(7)]
+    await world.retention.run_once()
+    assert [(await world.left(j.id))[-1] for j in (*parents, *others)] == [True] * 7 + [False] * 7
+
+
+@pytest.mark.parametrize("port", ["logs", "metrics", "artifacts"])
+async def test_a_crash_at_any_point_leaves_the_job_to_be_found_again(
+    world: World, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await world.ended(20)
+
+    async def dies(*_: object) -> None:
+        raise RuntimeError("killed here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(getattr(world.services, port)), "delete_of", dies)
+        with pytest.raises(RuntimeError, match="killed here"):
+            await world.retention.run_once()
+    assert (await world.left(job.id))[-1], "the document is last: without it nobody would find the rest"
+    await Retention(world.services).run_once()
+    assert await world.left(job.id) == NONE
+
+
+async def test_files_of_jobs_that_are_gone_are_found_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "FILES", 1)
+    owner = await world.ended(1)
+    for job_id in ("job_gone_a", "job_gone_b"):
+        await world.leave(job_id)
+    for _ in range(5):
+        await world.retention.run_once()
+    assert await world.left("job_gone_a") == await world.left("job_gone_b") == NONE
+    assert await world.left(owner.id) == ALL
+
+
+async def test_a_job_that_cannot_be_read_keeps_its_files(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = await world.ended(1)
+
+    async def unreadable(*_: object) -> dict[str, Job]:
+        return {}
+
+    monkeypatch.setattr(world.jobs, "get_many", unreadable)
+    await world.retention.run_once()
+    assert await world.left(job.id) == ALL
+
+
+async def test_nodes_lost_for_a_day_are_forgotten_and_their_epochs_go_on(world: World) -> None:
+    await world.add_node("n1")
+    await world.nodes.set_state("n1", NodeState.LOST, "gone", NOW - 2 * DAY)
+    await world.retention.run_once()
+    assert await world.nodes.all() == []
+    lease = await taken(world.leases, "node:n1", "n1", DAY)
+    assert lease.epoch == 2

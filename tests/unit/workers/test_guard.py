@@ -1,0 +1,319 @@
+"""The guard with real processes: what it stops, continues and kills, and that the clocks of a run stand meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app.domain.environment import MARK
+from tests.support import ticks
+from tests.support.wait import until
+from tests.unit.workers.conftest import LIGHT, Heard, a_guard, a_step, an_order
+from workers import trees
+from workers.boottime import Alarm, boot_seconds
+from workers.guarding import Guarding
+from workers.run import RunEnding, RunKey, RunReport
+from workers.runners.inline import InlineRunner
+from workers.runners.nursery import Nursery
+from workers.runners.process import ProcessRunner
+from workers.usage import TreeWatch
+
+GRACE = 1.0
+KEY = RunKey("job_a", 1)
+
+
+class Bench:
+    """A guard, a runner, and one run that ticks."""
+
+    def __init__(self, guard: Guarding, runner: ProcessRunner, inline: InlineRunner, folder: Path) -> None:
+        self.guard, self.runner, self.inline, self.folder = guard, runner, inline, folder
+        self.file = folder / "ticks"
+
+    async def ticking(self, *how: str, timeout: float = 60) -> asyncio.Task[RunReport]:
+        order = an_order(self.folder, a_step("c", ticks.command(self.file, *how)), timeout=timeout)
+        running = asyncio.create_task(self.runner.run(order, Heard()))
+        await self.ticks_after(0.0)
+        return running
+
+    async def ticks_after(self, moment: float) -> None:
+        await until(lambda: ticks.read(self.file)[-1:] > [moment], 20)
+
+    async def silent_for(self, seconds: float) -> None:
+        """No tick from now on, for so long."""
+        now = boot_seconds()
+        await until(lambda: boot_seconds() > now + seconds)
+        assert [tick for tick in ticks.read(self.file) if tick > now] == []
+
+    async def renewed(self, epoch: int = 1, seconds: float = 3600.0) -> float:
+        at = boot_seconds()
+        await self.guard.protect(epoch, at + seconds)
+        return at
+
+    async def ends(self, running: asyncio.Task[RunReport], reason: RunEnding) -> RunReport:
+        self.runner.stop(KEY, reason)
+        return await asyncio.wait_for(running, 10)
+
+
+@asynccontextmanager
+async def a_bench(folder: Path, freeze_max: float = 3600.0) -> AsyncIterator[Bench]:
+    nursery = Nursery(LIGHT)
+    await nursery.open()
+    async with TreeWatch() as watch, a_guard(freeze_max=freeze_max) as guard:
+        inline = InlineRunner(nursery, guard, GRACE)
+        yield Bench(guard, ProcessRunner(nursery, watch, guard, GRACE), inline, folder)
+        await inline.close()
+    nursery.close()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with a_bench(tmp_path) as made:
+        yield made
+
+
+@pytest.mark.parametrize("how", [(), ("apart",)])
+async def test_at_the_deadline_all_stops_and_a_renewal_continues(bench: Bench, how: tuple[str, ...]) -> None:
+    running = await bench.ticking(*how)
+    at = await bench.renewed(seconds=0.3)
+    await until(lambda: bench.guard.frozen)
+    assert bench.guard.protection is None
+    await bench.silent_for(0.3)
+    assert ticks.read(bench.file)[-1] < at + 0.3 + 1.0
+    await bench.ticks_after(await bench.renewed())
+    assert not bench.guard.frozen
+    assert (await bench.ends(running, RunEnding.CANCELLED)).ending is RunEnding.CANCELLED
+
+
+async def test_time_limits_stand_while_the_lease_freezes_a_run(bench: Bench) -> None:
+    running = await bench.ticking(timeout=2.0)
+    began = ticks.read(bench.file)[0]
+    await bench.renewed(seconds=0.1)
+    await until(lambda: boot_seconds() > began + 2.5)
+    assert bench.guard.frozen and not running.done()
+    at = await bench.renewed()
+    await bench.ticks_after(at)
+    assert (await asyncio.wait_for(running, 10)).ending is RunEnding.TIMEOUT
+    assert boot_seconds() > at + 1.0
+
+
+async def test_a_run_that_begins_while_the_lease_is_not_trusted_waits(bench: Bench) -> None:
+    first = await bench.ticking()
+    await bench.ends(first, RunEnding.FENCED)
+    await bench.renewed(seconds=-1.0)
+    order = an_order(bench.folder, a_step("c", ticks.command(bench.folder / "other")), run_no=2, timeout=2.0)
+    running = asyncio.create_task(bench.runner.run(order, Heard()))
+    now = boot_seconds()
+    await until(lambda: boot_seconds() > now + 1.0)
+    assert not (bench.folder / "other").exists()
+    await bench.renewed()
+    await until(lambda: ticks.read(bench.folder / "other"))
+    bench.runner.stop(order.key, RunEnding.FENCED)
+    await running
+
+
+@pytest.mark.parametrize("how", [(), ("apart",)])
+async def test_a_user_holds_one_run_and_its_clocks(bench: Bench, how: tuple[str, ...]) -> None:
+    running = await bench.ticking(*how, timeout=2.0)
+    assert await bench.runner.freeze(KEY)
+    await bench.silent_for(2.1)
+    assert not running.done()
+    await bench.renewed()
+    await bench.silent_for(0.1)
+    await bench.runner.thaw(KEY)
+    await bench.ticks_after(boot_seconds())
+    assert (await asyncio.wait_for(running, 10)).ending is RunEnding.TIMEOUT
+
+
+async def test_held_and_frozen_goes_on_only_when_neither(bench: Bench) -> None:
+    running = await bench.ticking()
+    assert await bench.runner.freeze(KEY)
+    await bench.renewed(seconds=0.0)
+    await bench.renewed()
+    await bench.silent_for(0.2)
+    await bench.renewed(seconds=0.0)
+    await bench.runner.thaw(KEY)
+    await bench.silent_for(0.2)
+    await bench.ticks_after(await bench.renewed())
+    await bench.ends(running, RunEnding.CANCELLED)
+
+
+async def test_a_held_run_hears_its_stop(bench: Bench) -> None:
+    heard = Heard()
+    script = "trap 'echo asked; exit 1' TERM; echo up; while :; do sleep 0.05; done"
+    running = asyncio.create_task(bench.runner.run(an_order(bench.folder, a_step("c", ["sh", "-c", script])), heard))
+    await until(lambda: b"up" in heard.output, 20)
+    assert await bench.runner.freeze(KEY)
+    report = await bench.ends(running, RunEnding.CANCELLED)
+    assert report.ending is RunEnding.CANCELLED and b"asked" in heard.output
+
+
+async def test_a_run_that_the_lease_froze_is_killed_for_its_stop(bench: Bench) -> None:
+    running = await bench.ticking()
+    at = await bench.renewed(seconds=0.0)
+    assert (await bench.ends(running, RunEnding.DRAINED)).ending is RunEnding.DRAINED
+    assert [tick for tick in ticks.read(bench.file) if tick > at + 1.0] == []
+
+
+async def test_what_has_ended_is_not_frozen(bench: Bench) -> None:
+    """A run whose last word is in the pipe has ended, although nobody has read it yet."""
+    heard, order = Heard(), an_order(bench.folder, a_step("c", ["sleep", "0.5"]))
+    running = asyncio.create_task(bench.runner.run(order, heard))
+    await until(lambda: heard.knows("step_started"), 20)
+    psutil.Process(bench.runner.pids()[KEY]).wait(20)  # the loop stands meanwhile
+    assert not await bench.runner.freeze(KEY)
+    assert (await asyncio.wait_for(running, 10)).ending is RunEnding.FINISHED
+    assert not await bench.runner.freeze(KEY)
+
+
+async def test_an_inline_run_is_not_frozen_alone_but_with_the_lease(bench: Bench) -> None:
+    heard, order = Heard(), an_order(bench.folder, a_step("sleep"), seconds=0.6, timeout=1.5)
+    running = asyncio.create_task(bench.inline.run(order, heard))
+    await until(lambda: heard.knows("step_started"), 20)
+    assert not await bench.inline.freeze(order.key)
+    at = await bench.renewed(seconds=0.1)
+    await until(lambda: boot_seconds() > at + 2.0)
+    assert not running.done()
+    await bench.renewed()
+    assert (await asyncio.wait_for(running, 5)).ending is RunEnding.FINISHED
+
+
+async def test_what_is_frozen_for_too_long_is_killed(tmp_path: Path) -> None:
+    async with a_bench(tmp_path, freeze_max=0.5) as bench:
+        running = await bench.ticking("apart")
+        await bench.renewed(seconds=0.1)
+        report = await asyncio.wait_for(running, 10)
+        assert report.ending is RunEnding.FENCED and "lease" in report.message
+        assert not psutil.pid_exists(int(bench.file.with_suffix(".pid").read_text()))
+
+
+async def test_another_epoch_kills_what_belonged_to_the_old_one(bench: Bench) -> None:
+    running = await bench.ticking("apart")
+    await bench.renewed(epoch=2)
+    assert (await asyncio.wait_for(running, 10)).ending is RunEnding.FENCED
+    assert not psutil.pid_exists(int(bench.file.with_suffix(".pid").read_text()))
+
+
+async def test_a_lost_lease_kills_before_anything_else(bench: Bench) -> None:
+    running = await bench.ticking("apart")
+    await bench.guard.kill()
+    assert bench.guard.protection is None
+    assert not trees.living(p for p in psutil.process_iter() if p.pid in _pid_of(bench.file))
+    assert (await asyncio.wait_for(running, 10)).ending is RunEnding.FENCED
+
+
+def _pid_of(file: Path) -> list[int]:
+    return [int(file.with_suffix(".pid").read_text())]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_guard_that_is_lost_is_replaced_and_knows_all(
+    bench: Bench, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that no longer answers. Held runs stay held, the others go on, and the deadline is kept."""
+    monkeypatch.setattr("workers.guard_link.ANSWER_SECONDS", 0.5)
+    running = await bench.ticking()
+    assert await bench.runner.freeze(KEY)
+    lost = bench.guard.pid
+    assert lost is not None
+    os.kill(lost, number)
+    await bench.renewed()
+    assert bench.guard.pid != lost
+    await bench.silent_for(0.2)
+    await bench.runner.thaw(KEY)
+    await bench.ticks_after(boot_seconds())
+    await bench.renewed(seconds=0.2)
+    await until(lambda: bench.guard.frozen)
+    await bench.silent_for(0.2)
+    await bench.ends(running, RunEnding.FENCED)
+
+
+# The process alone
+
+
+class Alone:
+    """A guard that the test speaks to."""
+
+    def __init__(self, mark: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "workers.guard", mark, "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.number = 0
+
+    def ask(self, do: str, **facts: Any) -> dict[str, Any]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.number += 1
+        self.process.stdin.write(json.dumps({"n": self.number, "do": do, **facts}).encode() + b"\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            answer: dict[str, Any] = json.loads(line)
+            if answer.get("n") == self.number:
+                return answer
+        raise AssertionError("the guard has ended")
+
+
+def test_a_closed_pipe_kills_everything_that_bears_the_mark(tmp_path: Path) -> None:
+    """Also what left its parent, its session and its group; signals do not hinder it."""
+    guard, file = Alone("m1"), tmp_path / "ticks"
+    leader = subprocess.Popen(ticks.command(file, "apart"), env={**os.environ, MARK: "m1"}, start_new_session=True)
+    stranger = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: "m2"})
+    assert guard.ask("deadline", at=boot_seconds() + 60, epoch=1)["ok"]
+    assert guard.ask("add", run="r", pid=leader.pid, epoch=1, held=False)["ok"]
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        guard.process.send_signal(number)
+    assert guard.ask("hello")["ok"]
+    asyncio.run(until(file.exists, 10))
+    guard.process.communicate(timeout=5)
+    assert guard.process.returncode == 0
+    assert leader.wait(1) == -signal.SIGKILL and not trees.marked("m1")
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
+
+
+def test_one_that_is_told_to_leave_kills_nothing() -> None:
+    guard = Alone("m3")
+    left = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: "m3"})
+    guard.ask("deadline", at=boot_seconds() + 60, epoch=1)
+    guard.ask("add", run="r", pid=left.pid, epoch=1, held=False)
+    assert guard.ask("leave")["ok"]
+    guard.process.communicate(timeout=5)
+    assert left.poll() is None
+    left.kill()
+    left.wait()
+
+
+def test_a_guard_rests() -> None:
+    """It is small, and waits without looking."""
+    guard = Alone("m4")
+    started = boot_seconds()
+    guard.ask("hello")
+    assert boot_seconds() - started < 5.0
+    guard.ask("deadline", at=boot_seconds() + 60, epoch=1)
+    process = psutil.Process(guard.process.pid)
+    before, at = process.num_ctx_switches().voluntary, boot_seconds()
+    asyncio.run(until(lambda: boot_seconds() > at + 0.5))
+    assert process.num_ctx_switches().voluntary - before <= 1
+    assert process.memory_info().rss < 40 << 20
+    guard.ask("leave")
+    guard.process.communicate(timeout=5)
+
+
+def test_an_alarm_goes_off_at_its_moment_and_can_be_put_off() -> None:
+    alarm = Alarm()
+    alarm.set(boot_seconds() - 1)
+    assert len(os.read(alarm.fileno(), 8)) == 8
+    alarm.set(boot_seconds() + 60)
+    with pytest.raises(BlockingIOError):
+        os.read(alarm.fileno(), 8)
+    os.close(alarm.fileno())
