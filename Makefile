@@ -11,6 +11,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 MINUTES ?= 3
 SEED ?= 7
+MEMBERS ?= 1
 PYTEST := $(BIN)/pytest -q -n $(JOBS) --dist loadgroup
 
 # Settings of the machine that would end up in the lock files or change what is resolved.
@@ -65,8 +66,8 @@ bench: setup ## the figures of the README, with machine and versions
 chaos: setup ## every fault in its long form, with and without its protection; a table of figures at the end
 	@CHAOS_REPORT=.tensorfleet/chaos.md $(BIN)/pytest -q -m chaos tests/chaos
 
-soak: setup ## all faults mixed under load: make soak MINUTES=3 SEED=7
-	@$(PY) -m tests.chaos.soak $(MINUTES) $(SEED)
+soak: setup ## all faults mixed under load: make soak MINUTES=3 SEED=7 MEMBERS=1 WITHOUT=
+	@$(PY) -m tests.chaos.soak $(MINUTES) $(SEED) --members $(MEMBERS) $(WITHOUT:%=--without=%)
 
 docs: setup ## regenerate the generated pages and build the site into site/
 	$(PY) -m app.dev.pages

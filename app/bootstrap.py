@@ -90,7 +90,7 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
     return Services(
         settings=settings,
         clock=SystemClock(),
-        jobs=MongoJobStore(database, quarantine=quarantine),
+        jobs=MongoJobStore(database, quarantine=quarantine, answers_kept=settings.retention.answers),
         nodes=MongoNodeStore(database, quarantine=quarantine),
         leases=MongoLeaseStore(database, quarantine=quarantine),
         templates=MongoTemplateStore(database, quarantine=quarantine),

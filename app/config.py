@@ -221,6 +221,12 @@ class NodeSettings(Group):
         timedelta(seconds=30),
         unit="seconds",
     )
+    checkpoint_every: Seconds = variable(
+        "CHECKPOINT_SECONDS",
+        "Least time between two stored checkpoints of a live run; a worker that is killed loses what is newer.",
+        timedelta(seconds=60),
+        unit="seconds",
+    )
     pause_hold: Seconds = variable(
         "PAUSE_HOLD_SECONDS",
         "Longest time a paused run stands frozen on its node with its resources; then it is checkpointed and released.",

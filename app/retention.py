@@ -30,7 +30,9 @@ class RetentionSettings(Group):
         "RETENTION_RUNS_DAYS", "Summaries of runs, which statistics are made of, outlive their job so long.", 365
     )
     answers_days: float = _days(
-        "RETENTION_ANSWERS_DAYS", "An Idempotency-Key is remembered so long after its first use.", 1
+        "RETENTION_ANSWERS_DAYS",
+        "An Idempotency-Key is remembered so long after its first use; that of a submit as long as its job at most.",
+        1,
     )
 
     @property

@@ -98,7 +98,7 @@ def not_a_replica_set(uri: str) -> str:
     """A standalone server answered."""
     where = hosts(uri).partition(",")[0]
     return (
-        f"MongoDB at {where} is not a replica set. Job changes need transactions and change streams, which only a "
+        f"MongoDB at {where} is not a replica set. Job changes are told by change streams, which only a "
         "replica set has; a set of one is enough. Restart mongod with --replSet rs0 and run once: "
         f"mongosh {where} --eval 'rs.initiate()'"
     )

@@ -1,11 +1,11 @@
-"""`python -m bench [submit] [latency] [throughput] [memory] [guard]`: those named, else all."""
+"""`python -m bench [submit] [latency] [throughput] [memory] [guard] [rebuild]`: those named, else all."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-ALL = ("submit", "latency", "throughput", "memory", "guard")
+ALL = ("submit", "latency", "throughput", "memory", "guard", "rebuild")
 
 
 def main() -> int:

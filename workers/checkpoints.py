@@ -72,7 +72,8 @@ def pack_live(found: Found, folder: Path, archive: Path) -> Sight | None:
         packed = look(linked)
         pack(linked, archive)
         return before if look(linked) == packed else None
-    except (OSError, shutil.Error):
+    except (OSError, shutil.Error):  # moved away, or the disk is full: then it must not stay so for what we wrote
+        archive.unlink(missing_ok=True)
         return None
     finally:
         shutil.rmtree(snapshot, ignore_errors=True)

@@ -83,7 +83,8 @@ class Claims:
             return 0
         pairs = [(job, start(job, self._services.stamp())) for job in mine]
         won = [job for job in await until_answered("claim", lambda: commit_all(self._services, pairs)) if job]
-        if self._guard.protection is None or not protection.lasts():
+        now = self._guard.protection
+        if now is None or now.epoch != protection.epoch or not protection.lasts():
             won = await self._still_ours(won, protection.epoch)
         for job in won:
             self._begin(job)

@@ -15,13 +15,13 @@ from pathlib import Path
 import orjson
 import structlog
 
-from app.domain.errors import Invalid
+from app.domain.errors import Invalid, Unavailable
 from app.domain.job import Job
 from app.domain.records import ArtifactInfo
 from app.services import Services
 from workers.checkpoints import find, look
 from workers.live import Kept
-from workers.preparation import CHECKPOINT, COMPLETED_STEPS, RESUME_COMPLETED, pack
+from workers.preparation import CHECKPOINT, COMPLETED_STEPS, RESUME_COMPLETED, pack, work_digest
 from workers.record import KeptFile, RunRecord
 
 log = structlog.get_logger()
@@ -60,8 +60,17 @@ async def keep_completed_steps(services: Services, job: Job, record: RunRecord, 
     if job.resume != RESUME_COMPLETED:
         return
     path = folder / COMPLETED_STEPS
-    await asyncio.to_thread(path.write_bytes, orjson.dumps(record.outputs))
+    said = orjson.dumps({"of": work_digest(job), "outputs": record.outputs})
+    await asyncio.to_thread(path.write_bytes, said)
     await _keep(services, job, CHECKPOINT, KeptFile(COMPLETED_STEPS, path))
+
+
+async def forget_checkpoints(services: Services, job: Job) -> None:
+    """A job that is complete never runs again. What cannot be deleted now goes with the job."""
+    try:
+        await services.artifacts.delete_of([job.id], CHECKPOINT)
+    except Unavailable as error:
+        log.warning("checkpoint.left", job_id=job.id, store=error.store)
 
 
 async def keep_checkpoint(services: Services, job: Job, archive: Path) -> None:

@@ -34,6 +34,8 @@ class Draining(Loop):
         self._begin = asyncio.Event()
         self._taken_back = asyncio.Event()
         self._taken_back.set()
+        self._patient = True
+        """Whether the runs still have their grace. One whose claim was answered late has none."""
 
     async def look(self) -> None:
         """Agree with what stands on the node. Raises Unavailable."""
@@ -46,8 +48,11 @@ class Draining(Loop):
             log.info("node.draining", node_id=self._node_id, runs=len(self._runs))
         if wanted:
             await give_back_scheduled(self._services, self._node_id)
+            if not self._patient:
+                self._send_away()
         elif draining:
             self._taken_back.set()
+            self._patient = True
             self._claims.open(WHY)
             log.info("node.in_service", node_id=self._node_id)
             await self._services.bells.ring(ROOM_BELL)
@@ -61,7 +66,11 @@ class Draining(Loop):
         grace = self._services.settings.node.drain_grace.total_seconds()
         await wait_for_ends(self._runs, grace, self._taken_back)
         if not self._taken_back.is_set() and not self.stopping.is_set():
-            self._runs.stop_all(RunEnding.DRAINED, "the node is drained")
+            self._patient = False
+            self._send_away()
+
+    def _send_away(self) -> None:
+        self._runs.stop_all(RunEnding.DRAINED, "the node is drained")
 
 
 async def wait_for_ends(runs: LiveRuns, seconds: float, hurry: asyncio.Event) -> None:

@@ -14,8 +14,9 @@ from dataclasses import replace
 import structlog
 
 from app.domain.job import Job
+from app.domain.states import JobStatus
 from app.services import Services
-from workers.collection import keep_files, keep_for_next_run
+from workers.collection import forget_checkpoints, keep_files, keep_for_next_run
 from workers.ends import Ends
 from workers.home import NodeHome
 from workers.live import LiveRun, LiveRuns
@@ -68,6 +69,8 @@ class Executor:
             after = await self._ends.commit(run.job, ending)
             if after is not None and run.job.executor != INLINE:
                 log.info("run.ended", job_id=run.job.id, run_no=run.job.run_no, status=after.status, **_facts(report))
+                if after.status is JobStatus.COMPLETED and (run.kept.any or run.job.run_no > 1):
+                    await forget_checkpoints(self._services, run.job)
         except Exception:
             log.exception("run.abandoned", job_id=run.job.id, run_no=run.job.run_no)
         finally:

@@ -10,9 +10,11 @@ Lines of JSON over standard input and output. Every order `{"n", "do", …}` is 
 `{"n", "ok", "frozen", "at"}` (`at`: seconds by the clock of `workers/boottime.py`):
 
     deadline {at, epoch}   add {run, pid, epoch, held}   remove {run}: ok = the guard had killed it
-    hold {run}: ok = it is stopped   let_go {run}   kill: all, the lease is lost   leave: end, kill nothing   hello
+    hold {run}: ok = it is stopped   let_go {run}   kill: all, the lease is lost   leave: end, kill nothing
+    hello {runs}: what an earlier guard knew, each as in `add`
 
-Unasked, it says `{"event": "frozen" | "continued" | "killed", "at", "processes"}`. It sleeps until the deadline.
+Unasked, it says `{"event": "frozen" | "continued" | "killed", "at", "processes"}`. It sleeps until the deadline, looks
+at the time between any two orders, and never waits for who reads its answers.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +48,7 @@ class SupervisorGone(Exception):
 class GuardedRun:
     """A process tree, by its leader."""
 
-    leader: int
+    leader: psutil.Process
     epoch: int
     held: bool
     killed: bool = False
@@ -60,7 +62,7 @@ class Guard:
         self._mark = mark
         self._freeze_max = freeze_max
         self._runs: dict[str, GuardedRun] = {}
-        self._servers: set[int] = set()
+        self._servers: set[psutil.Process] = set()
         self._deadline = float("-inf")
         self._epoch = 0
         self._frozen_at: float | None = boot_seconds()
@@ -92,9 +94,16 @@ class Guard:
 
     def end(self) -> None:
         """The supervisor is gone: nothing of this worker may live on."""
-        trees.kill(lambda: self._everything() | trees.marked(self._mark), LAST_SECONDS)
 
-    def _do_hello(self) -> bool:
+        def all_of_it() -> trees.Processes:
+            """This process may have been born while its supervisor started the fork server, and then bears the mark."""
+            found = self._everything() | trees.marked(self._mark)
+            return frozenset(process for process in found if process.pid != os.getpid())
+
+        trees.kill(all_of_it, LAST_SECONDS)
+
+    def _do_hello(self, runs: Sequence[Mapping[str, Any]] = ()) -> bool:
+        self._take([run for facts in runs if (run := self._known(**facts)) is not None])
         return True
 
     def _do_deadline(self, at: float, epoch: int) -> bool:
@@ -113,16 +122,30 @@ class Guard:
         return True
 
     def _do_add(self, run: str, pid: int, epoch: int, held: bool) -> bool:
+        known = self._known(run, pid, epoch, held)
+        if known is not None:
+            self._take([known])
+        return known is not None
+
+    def _known(self, run: str, pid: int, epoch: int, held: bool) -> GuardedRun | None:
+        """A run that is guarded from now on; None when its leader has ended."""
         try:
-            parent = psutil.Process(psutil.Process(pid).ppid())
+            leader = psutil.Process(pid)
+            parent = psutil.Process(leader.ppid())
         except psutil.Error:
-            return False
+            return None
         if trees.has_mark(parent, self._mark):
-            self._servers.add(parent.pid)
-        self._runs[run] = GuardedRun(pid, epoch, held)
-        if held or self._frozen_at is not None:
-            trees.stop(lambda: _tree(pid))
-        return True
+            self._servers.add(parent)
+        known = self._runs[run] = GuardedRun(leader, epoch, held)
+        return known
+
+    def _take(self, runs: Sequence[GuardedRun]) -> None:
+        """What must stand, stands from now on: all of them at once, since there may be hundreds."""
+        leaders = [run.leader for run in runs if run.held or self._frozen_at is not None]
+        if len(leaders) == 1:
+            trees.stop(lambda: trees.tree(leaders[0]))
+        elif leaders:
+            trees.stop(lambda: trees.family(leaders))
 
     def _do_remove(self, run: str) -> bool:
         known = self._runs.pop(run, None)
@@ -133,7 +156,7 @@ class Guard:
         if known is None or known.killed:
             return False
         known.held = True
-        return bool(trees.living(trees.stop(lambda: _tree(known.leader))))
+        return bool(trees.living(trees.stop(lambda: trees.tree(known.leader))))
 
     def _do_let_go(self, run: str) -> bool:
         known = self._runs.get(run)
@@ -141,7 +164,7 @@ class Guard:
             return False
         known.held = False
         if self._frozen_at is None:
-            trees.send(_tree(known.leader), signal.SIGCONT)
+            trees.send(trees.tree(known.leader), signal.SIGCONT)
         return True
 
     def _do_kill(self) -> bool:
@@ -157,13 +180,13 @@ class Guard:
         """Whatever runs for this worker, without its fork servers. Nothing does before the first run."""
         if not self._servers and not self._runs:
             return frozenset()
-        spared = {*self._servers, os.getpid(), os.getppid()}
-        leaders = frozenset().union(*(_tree(run.leader) for run in self._runs.values()))
-        found = trees.below(self._servers) | trees.marked(self._mark) | leaders
-        return frozenset(process for process in found if process.pid not in spared)
+        roots = [*self._servers, *(run.leader for run in self._runs.values())]
+        found = (trees.family(roots) | trees.marked(self._mark)) - self._servers
+        return frozenset(process for process in found if process.pid not in (os.getpid(), os.getppid()))
 
     def _held(self) -> trees.Processes:
-        return frozenset().union(*(_tree(run.leader) for run in self._runs.values() if run.held))
+        held = [run.leader for run in self._runs.values() if run.held]
+        return trees.family(held) if held else frozenset()
 
     def _kill_all(self) -> int:
         for run in self._runs.values():
@@ -176,16 +199,31 @@ class Guard:
 
 
 class Pipe:
-    """Standard input and output: orders in, answers out."""
+    """Standard input and output: orders in, answers out. Answers that a stopped supervisor does not read wait here."""
 
     def __init__(self) -> None:
         self._rest = b""
+        self.unsaid = b""
+        os.set_blocking(1, False)
 
     def say(self, line: Mapping[str, Any]) -> None:
+        self.unsaid += json.dumps(line).encode() + b"\n"
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Say as much as there is room for. Raises SupervisorGone."""
         try:
-            os.write(1, json.dumps(line).encode() + b"\n")
+            while self.unsaid:
+                self.unsaid = self.unsaid[os.write(1, self.unsaid) :]
+        except BlockingIOError:
+            return
         except BrokenPipeError:
             raise SupervisorGone from None
+
+    def say_the_rest(self) -> None:
+        """Whoever has it leave is there to read. Raises SupervisorGone."""
+        os.set_blocking(1, True)
+        self.go_on()
 
     def orders(self) -> list[dict[str, Any]]:
         """The orders that have arrived. Raises SupervisorGone at the end of the pipe."""
@@ -205,18 +243,22 @@ def serve(guard: Guard, pipe: Pipe) -> None:
     while True:
         at = guard.next_look()
         alarm.set(at)
-        ready = poll.poll(None if at is None else max(0, round((at - boot_seconds()) * 1000)))
+        if pipe.unsaid:
+            poll.register(1, select.POLLOUT)
+        ready = {descriptor for descriptor, _ in poll.poll(None if at is None else _milliseconds_until(at))}
+        if pipe.unsaid:
+            poll.unregister(1)
         guard.look()
-        if any(descriptor == 0 for descriptor, _ in ready) and not all(map(guard.obey, pipe.orders())):
-            return
+        pipe.go_on()
+        for order in pipe.orders() if 0 in ready else ():
+            guard.look()
+            if not guard.obey(order):
+                pipe.say_the_rest()
+                return
 
 
-def _tree(leader: int) -> trees.Processes:
-    """A leader and all below it."""
-    try:
-        return trees.below([leader]) | {psutil.Process(leader)}
-    except psutil.Error:
-        return trees.below([leader])
+def _milliseconds_until(at: float) -> int:
+    return max(0, round((at - boot_seconds()) * 1000))
 
 
 def main() -> int:

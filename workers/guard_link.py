@@ -48,6 +48,10 @@ class GuardLink:
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=orders_out, stdout=answers_in, start_new_session=True
             )
+        except OSError:
+            os.close(orders_in)
+            os.close(answers_out)
+            raise
         finally:
             os.close(orders_out)
             os.close(answers_in)
@@ -60,7 +64,7 @@ class GuardLink:
         answer = self._answers.expect(self._number)
         if not answer.done():
             self._orders.write(orjson.dumps({"n": self._number, "do": do, **facts}, option=orjson.OPT_APPEND_NEWLINE))
-            await asyncio.wait([answer], timeout=ANSWER_SECONDS)
+            await self._answers.within(ANSWER_SECONDS, answer)
         if not answer.done():
             log.error("guard.silent", guard=self.process.pid, order=do)
             self.kill()
@@ -96,6 +100,7 @@ class _Answers(Lines):
         super().__init__(self._sort)
         self._hear = hear
         self._expected: dict[int, asyncio.Future[Mapping[str, Json]]] = {}
+        self._heard_at = float("-inf")
 
     def expect(self, number: int) -> asyncio.Future[Mapping[str, Json]]:
         answer = self._expected[number] = asyncio.get_running_loop().create_future()
@@ -103,12 +108,21 @@ class _Answers(Lines):
             self._lose(answer)
         return answer
 
+    async def within(self, seconds: float, answer: asyncio.Future[Mapping[str, Json]]) -> None:
+        """Until it is there, or nothing was heard for so long: orders wait for each other, and a busy guard is not
+        silent."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        while not answer.done() and (left := max(asked, self._heard_at) + seconds - loop.time()) > 0:
+            await asyncio.wait([answer], timeout=left)
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         for answer in self._expected.values():
             self._lose(answer)
 
     def _sort(self, line: Mapping[str, Json]) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
         if "event" in line:
             self._hear(line)
         elif (answer := self._expected.pop(line["n"], None)) is not None and not answer.done():

@@ -29,6 +29,7 @@ log = structlog.get_logger()
 _PROCESS_FILE = ".process"
 _MARK_FILE = "mark"
 _MACHINE = Path("/etc/machine-id")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _GONE_SECONDS = 20.0
 
 
@@ -67,11 +68,15 @@ class NodeHome:
         return self.runs / str(key)
 
     def holder(self) -> str:
-        """Who holds this node's lease from here: the same after a restart, another on another machine or folder."""
+        """Who holds this node's lease from here: the same after a restart, another on another machine or folder.
+
+        Containers and cloned machines may share the machine's id, and a volume the folder, while the lock holds on one
+        kernel only; so the boot of the kernel is part of the name. A machine that was started anew waits for the lease.
+        """
         path = self.folder / "identity"
         if not path.exists():
             path.write_text(secrets.token_hex(8))
-        machine = _MACHINE.read_text() if _MACHINE.exists() else ""
+        machine = " ".join(path.read_text() for path in (_MACHINE, _BOOT) if path.exists())
         here = hashlib.sha256(f"{path.read_text()} {machine}".encode()).hexdigest()
         return f"{self._node_id}@{here[:16]}"
 

@@ -1,41 +1,44 @@
-"""Keeps the checkpoints of live runs, so that a worker that is killed loses the work of some seconds and not of hours.
+"""Keeps the checkpoints of live runs, so that a worker that is killed loses the work of a minute and not of hours.
 
 Each look finds what is new and stores it under the one name that the run's checkpoint has, at most once in
-`KEEP_SECONDS` a run. The next run asks the store for the newest checkpoint, so nothing else need know of it. What could
-not be stored is tried with the next look; at its end a run stores its last one itself.
+CHECKPOINT_SECONDS a run, and one run after the other. The next run asks the store for the newest checkpoint, so nothing
+else need know of it. What could not be stored is tried again as late; at its end a run stores its last one itself.
+
+What stands still because its run is frozen has not come to rest: it may be half written.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
 from app.domain.errors import TensorFleetError
 from app.lifecycle import Loop
 from app.services import Services
-from workers.checkpoints import Sight, find, look, pack_live
-from workers.collection import checkpoint_name, keep_checkpoint, keep_completed_steps
+from app.storage.files import to_its_end
+from workers.checkpoints import Found, Sight, find, look, pack_live
+from workers.collection import checkpoint_name, keep_checkpoint, keep_completed_steps, keep_files
 from workers.home import NodeHome
 from workers.live import LiveRun, LiveRuns
+from workers.preparation import RESUME_COMPLETED
 
 log = structlog.get_logger()
 LOOK_SECONDS = 2.0
-KEEP_SECONDS = 10.0
-T = TypeVar("T")
 
 
 class Keeper(Loop):
-    """Looks at the checkpoints of all runs that have a folder."""
+    """Looks at the checkpoints of all runs that have a folder. `lease_frozen`: whether the guard has stopped all."""
 
-    def __init__(self, services: Services, home: NodeHome, runs: LiveRuns) -> None:
+    def __init__(self, services: Services, home: NodeHome, runs: LiveRuns, lease_frozen: Callable[[], bool]) -> None:
         super().__init__("keeper")
         self._services = services
         self._home = home
         self._runs = runs
+        self._lease_frozen = lease_frozen
+        self._every = services.settings.node.checkpoint_every.total_seconds()
+        self._storing = asyncio.Lock()
 
     async def run(self) -> None:
         while await self.pause(LOOK_SECONDS):
@@ -44,7 +47,9 @@ class Keeper(Loop):
     def look(self, now: float) -> None:
         """Begin to store what is new; `now` on the loop's clock. A run whose last look is under way is left out."""
         for run in self._runs:
-            if not run.ending and not run.kept.busy and self._home.run_folder(run.key).exists():
+            if run.stop_reason or run.ending or run.kept.busy:
+                continue
+            if self._home.run_folder(run.key).exists():
                 run.kept.task = asyncio.create_task(self._keep(run, now), name=f"keep {run.key}")
 
     async def _keep(self, run: LiveRun, now: float) -> None:
@@ -57,9 +62,13 @@ class Keeper(Loop):
             log.exception("checkpoint.not_kept", job_id=run.key.job_id, run_no=run.key.run_no)
 
     async def _keep_steps(self, run: LiveRun) -> None:
+        """The files of a step come before the word that it need not run again."""
         steps = len(run.record.outputs)
-        if steps > run.kept.steps:
-            await keep_completed_steps(self._services, run.job, run.record, self._home.run_folder(run.key))
+        if run.job.resume == RESUME_COMPLETED and steps > run.kept.steps:
+            folder = self._home.run_folder(run.key)
+            async with self._storing:
+                await keep_files(self._services, run.job, run.record, folder, _unsaid)
+                await keep_completed_steps(self._services, run.job, run.record, folder)
             run.kept.steps = steps
 
     async def _keep_checkpoint(self, run: LiveRun, now: float) -> None:
@@ -68,26 +77,24 @@ class Keeper(Loop):
         if found is None:
             return
         seen: Sight = await to_its_end(lambda: look(found.path))
-        changing, kept.seen = found.growing and seen != kept.seen, seen
-        if changing or seen == kept.stored or now - kept.stored_at < KEEP_SECONDS:
+        if run.frozen_since is not None or self._lease_frozen():
+            kept.seen = ()
             return
-        archive = _new_archive(folder, checkpoint_name(run.job))
+        changing, kept.seen = found.growing and seen != kept.seen, seen
+        if not changing and seen != kept.stored and now - kept.stored_at >= self._every:
+            async with self._storing:
+                await self._store(run, found, now)
+
+    async def _store(self, run: LiveRun, found: Found, now: float) -> None:
+        """Packed beside the archive that the run's end makes."""
+        folder = self._home.run_folder(run.key)
+        archive = folder / f".live-{checkpoint_name(run.job)}"
         packed = await to_its_end(lambda: pack_live(found, folder, archive))
         if packed is not None:
+            run.kept.stored_at = now
             await keep_checkpoint(self._services, run.job, archive)
-            kept.stored, kept.stored_at = packed, now
+            run.kept.stored = packed
 
 
-def _new_archive(folder: Path, name: str) -> Path:
-    """Beside the one that the run's end makes."""
-    return folder / f".live-{name}"
-
-
-async def to_its_end(work: Callable[[], T]) -> T:
-    """In a thread. Cancelling waits for it: nothing may go on in a folder that is about to be removed."""
-    future = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future])
-        raise
+def _unsaid(_: str) -> None:
+    """What cannot be kept is told at the run's end."""

@@ -26,6 +26,11 @@ class Kept:
         self.task: asyncio.Task[None] | None = None
 
     @property
+    def any(self) -> bool:
+        """Whether this run has stored something for the next."""
+        return bool(self.stored or self.steps)
+
+    @property
     def busy(self) -> bool:
         """Whether something is being stored now."""
         return self.task is not None and not self.task.done()

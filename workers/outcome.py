@@ -1,8 +1,9 @@
 """What becomes of a job when a run of it ends: a pure function of the job, the report and chance.
 
 A wish to cancel that is written on the job wins over every end but success, so that a cancelled job is never tried
-again; a wish to pause wins where the run may go on later. A fenced run changes nothing: whoever fenced it has already
-decided. A frozen run that ended by itself first becomes RUNNING again, and then its end is decided.
+again; a wish to pause wins where the job would go on by itself, also after a failure, which uses an attempt as ever. A
+fenced run changes nothing: whoever fenced it has already decided. A frozen run that finished or failed for good first
+becomes RUNNING again, and then its end is decided.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
 
 from app.domain.control_transitions import as_asked, release, resume_in_place
 from app.domain.job import Job, JobError, Progress
@@ -47,8 +50,6 @@ _LEAVES = {
 }
 """Ends after which the job goes on in another run, and why, unless a user wants it to wait: a release may have been
 taken back while it was carried out."""
-_ENDS_FROZEN = frozenset({RunEnding.CANCELLED, *_LEAVES, *_GONE})
-"""What a frozen run may end with as it stands."""
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{16,}\b|\d+(\.\d+)?([eE][+-]?\d+)?")
 _PATHS = re.compile(r"(/[\w.@+-]+)+/")
 _MAX_NORMALISED = 500
@@ -86,26 +87,43 @@ def _transition(job: Job, ending: Ending, chance: float, stamp: Stamp) -> Change
     if report.ending is RunEnding.CANCELLED or (report.ending is not RunEnding.FINISHED and job.wants("cancel")):
         asked = job.control.reason if job.control else None
         return finish_cancel(job, replace(end, error=None), as_asked(job, stamp), asked)
-    if job.frozen and job.wants("resume") and report.ending in _LEAVES:
+    if report.ending in _GONE:
+        return lose_run(job, report.message, stamp, crashed=report.ending is RunEnding.CRASHED, end=end)
+    delay = _until_next_run(job, report.ending, chance)
+    if delay is not None and _is_to_stay(job):
+        return _stay(job, ending, end, stamp)
+    if job.frozen and job.wants("resume"):
         return resume_in_place(job, as_asked(job, stamp), job.control.reason if job.control else None)
-    if job.frozen and report.ending not in _ENDS_FROZEN:
+    if job.frozen:
         return resume_in_place(job, stamp, "the run ended while it was being frozen")
     if report.ending is RunEnding.FINISHED:
         return complete(job, end, stamp)
-    if report.ending in _GONE:
-        return lose_run(job, report.message, stamp, crashed=report.ending is RunEnding.CRASHED, end=end)
-    if report.ending in _LEAVES and _is_to_stay(job):
-        return release(job, replace(end, error=None), as_asked(job, stamp), _after_release(job, ending))
     if report.ending in _LEAVES:
         return requeue(job, _LEAVES[report.ending], replace(end, error=None), stamp)
     if report.ending is RunEnding.PERMANENT:
         return fail(job, "permanent", end, stamp)
-    return _failed(job, ending, end, chance, stamp)
+    return _failed(job, ending, end, delay, stamp)
+
+
+def _until_next_run(job: Job, ending: RunEnding, chance: float) -> timedelta | None:
+    """How long after such an end the job would go on by itself; None when this is its end."""
+    if ending in _LEAVES:
+        return timedelta(0)
+    reason = _FAILURE_REASON.get(ending)
+    return next_try(job.retry_policy, reason, job.attempts_counted, chance) if reason else None
 
 
 def _is_to_stay(job: Job) -> bool:
     """Whether a user wants that the job does not go on by itself."""
-    return job.frozen or job.wants("pause", "release")
+    return job.wants("pause", "release") or (job.frozen and not job.wants("resume"))
+
+
+def _stay(job: Job, ending: Ending, end: RunEnd, stamp: Stamp) -> Change:
+    """It waits for its resume; a failure of its own has used an attempt all the same."""
+    failure = _FAILURE_REASON.get(ending.report.ending)
+    fields = {} if failure is None else {"outcome": failure, **_changed(job, ending)}
+    detail = fields.pop("detail", None) or _after_release(job, ending)
+    return release(job, replace(end, error=None), as_asked(job, stamp), detail[:500], **fields)
 
 
 def _after_release(job: Job, ending: Ending) -> str:
@@ -114,19 +132,22 @@ def _after_release(job: Job, ending: Ending) -> str:
     return f"{ending.report.message}; {kept}" if ending.report.message else kept
 
 
-def _failed(job: Job, ending: Ending, end: RunEnd, chance: float, stamp: Stamp) -> Change:
+def _failed(job: Job, ending: Ending, end: RunEnd, delay: timedelta | None, stamp: Stamp) -> Change:
     """Tried again as the policy says, with more memory after too little of it; else the end of the job."""
     reason = _FAILURE_REASON[ending.report.ending]
-    delay = next_try(job.retry_policy, reason, job.attempts_counted, chance)
     if delay is None:
         return time_out(job, end, stamp) if reason == "timeout" else fail(job, reason, end, stamp)
-    if reason != "out_of_memory":
-        return retry_later(job, reason, end, delay, stamp)
+    return retry_later(job, reason, end, delay, stamp, **_changed(job, ending))
+
+
+def _changed(job: Job, ending: Ending) -> dict[str, Any]:
+    """What is different in the run that follows a failure, and the words for it."""
+    if ending.report.ending is not RunEnding.OUT_OF_MEMORY:
+        return {}
     resources = _grown(job, ending)
     before, after = job.resources.memory_mib, resources.memory_mib
     said = f"{ending.report.message}; memory_gb of the next run {before / 1024:g} → {after / 1024:g}"
-    detail = {"detail": said[:500]} if after > before else {}
-    return retry_later(job, reason, end, delay, stamp, resources=resources, **detail)
+    return {"resources": resources, "detail": said[:500]} if after > before else {}
 
 
 def _grown(job: Job, ending: Ending) -> Vector:

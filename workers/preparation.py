@@ -7,6 +7,7 @@ A job that names no model and had no earlier run costs no question to any store.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -137,8 +138,18 @@ async def _completed_steps(
     if info is None or job.resume != RESUME_COMPLETED:
         return {}
     path = await fetch(services, info, folder / "inputs")
-    outputs: dict[str, Mapping[str, Json]] = orjson.loads(await asyncio.to_thread(path.read_bytes))
+    left = orjson.loads(await asyncio.to_thread(path.read_bytes))
+    outputs: dict[str, Mapping[str, Json]] = left["outputs"] if left.get("of") == work_digest(job) else {}
     return outputs
+
+
+def work_digest(job: Job) -> str:
+    """What the outputs of steps depend on: parameters and steps, which a manual retry may change. Secrets are left out:
+    they open doors, and a digest of one could be guessed."""
+    open_parameters = {name: value for name, value in job.parameters.items() if name not in job.secrets}
+    steps = [[step.step, step.command, dict(step.env)] for step in job.steps]
+    said = orjson.dumps([open_parameters, steps], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return hashlib.sha256(said).hexdigest()
 
 
 async def fetch(services: Services, info: ArtifactInfo, folder: Path) -> Path:
@@ -157,10 +168,21 @@ def _new_file(path: Path) -> BinaryIO:
 
 
 def pack(source: Path, archive: Path, name: str | None = None) -> Path:
-    """A checkpoint (file or folder) as one file, inside under that name, else under its own."""
+    """A checkpoint (file or folder) as one file, inside under that name, else under its own.
+
+    What `unpack` would refuse, such as a link that leads out, is left out: else no later run could begin.
+    """
     with tarfile.open(archive, "w") as tar:
-        tar.add(source, arcname=name or source.name)
+        tar.add(source, arcname=name or source.name, filter=_portable)
     return archive
+
+
+def _portable(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    try:
+        tarfile.data_filter(member, "checkpoint")
+    except tarfile.FilterError:
+        return None
+    return member
 
 
 def unpack(archive: Path) -> Path:

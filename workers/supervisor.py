@@ -64,7 +64,7 @@ class Supervisor(Service):
         self._nursery = Nursery()
         self._watch = TreeWatch()
         self._scribe = Scribe(services, self.runs)
-        self._keeper = Keeper(services, self._home, self.runs)
+        self._keeper = Keeper(services, self._home, self.runs, lambda: self._guard.frozen)
         self._ends = Ends(services, COMMIT_SECONDS)
         kill_grace = node.kill_grace.total_seconds()
         self._guard = Guarding(services.settings.lease.freeze_max.total_seconds())
@@ -136,8 +136,6 @@ class Supervisor(Service):
             await self._say_goodbye(self._heart)
         for part in (self._keeper, self._scribe, self._ends, self._watch):
             await part.stop()
-        if self.runs:
-            await self._guard.kill()
         await self._guard.stop()
         self._nursery.close()
         self._held.close()
@@ -161,9 +159,12 @@ class Supervisor(Service):
             log.error("worker.runs_left", runs=len(self.runs))
 
     async def _say_goodbye(self, heart: Heart) -> None:
-        """Claims that were answered late began a run meanwhile, or were cut off: neither may be left behind RUNNING."""
+        """Claims that were answered late began a run meanwhile, or were cut off: neither may be left behind RUNNING.
+        And nothing may live when the lease is given back, since others take what it covered at once."""
         await heart.stop()
         await self._drain_runs(GOODBYE_SECONDS)
+        if self.runs:
+            await self._guard.kill()
         settled = settle_running(self._services, self.node_id, but=self._claims, ending=RunEnding.DRAINED)
         await self._quietly("settle", settled)
         await self._quietly("gone", self._set_state(NodeState.LOST, "the worker stopped"))

@@ -5,7 +5,8 @@ parent), or when it was born with the worker's mark in its environment: the two 
 session and lost every parent. Both the guard and a worker that comes after a crash use this, so it imports little.
 
 A tree that lives keeps growing, so each act looks again until it finds nothing new. Processes are compared with their
-start times (psutil), so that a number that the system gave away again is never hit.
+start times (psutil), so that a number that the system gave away again is never hit; who keeps a process for later keeps
+it as such, never as its number.
 """
 
 from __future__ import annotations
@@ -44,6 +45,20 @@ def below(roots: Iterable[int]) -> Processes:
     return frozenset(found)
 
 
+def family(roots: Iterable[psutil.Process]) -> Processes:
+    """These, where they still live, and all their descendants: one look at the system, however many they are."""
+    alive = frozenset(root for root in roots if root.is_running())
+    return alive | below(root.pid for root in alive)
+
+
+def tree(root: psutil.Process) -> Processes:
+    """One process, where it still lives, and all below it: several times cheaper than `family`."""
+    try:
+        return frozenset((root, *root.children(recursive=True)))
+    except psutil.Error:
+        return frozenset()
+
+
 def marked(mark: str) -> Processes:
     """All living processes that were born with this mark."""
     return frozenset(process for process in psutil.process_iter() if has_mark(process, mark))
@@ -65,16 +80,26 @@ def stop(find: Find) -> Processes:
 
 
 def kill(find: Find, seconds: float) -> tuple[Processes, Processes]:
-    """SIGKILL to all that `find` answers, until none lives. Answers those that were killed, and those still seen."""
+    """SIGKILL to all that `find` answers, until none lives. Answers those that were killed, and those still seen.
+
+    The oldest go first, so that no parent lives to see its child killed, and to tell that as a failure of its own.
+    """
     until = time.monotonic() + seconds
     killed: Processes = frozenset()
     while True:
         alive = living(find())
         if not alive or time.monotonic() > until:
             return killed - alive, alive
-        send(alive, signal.SIGKILL)
+        send(sorted(alive, key=_birth), signal.SIGKILL)
         killed |= alive
         time.sleep(LOOK_SECONDS)
+
+
+def _birth(process: psutil.Process) -> tuple[float, int]:
+    try:
+        return process.create_time(), process.pid
+    except psutil.Error:
+        return 0.0, process.pid
 
 
 def living(processes: Iterable[psutil.Process]) -> Processes:

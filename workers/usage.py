@@ -1,7 +1,9 @@
 """What process trees use: one look at all descendants of this process a tick, whatever the number of runs.
 
 Memory is resident memory summed over the tree, less what the run's process shares with the fork server from birth: the
-preloaded libraries are there once, whether or not the run is. A run above its allocation is told to whoever added it.
+preloaded libraries are there once, whether or not the run is. A descendant counts from the second look on: between its
+fork and its exec a command shows all pages of its parent a second time. A run above its allocation is told to whoever
+added it.
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ class TreeWatch(Loop):
         trees = by_root({each.pid: each for each in seen}, self._watched)
         for root, members in trees.items():
             watched = self._watched[root]
-            memory = max(0.0, sum(m.memory_mib for m in members) - watched.inherited_mib)
+            known = [m for m in members if m.pid == root or (m.pid, m.started) in watched.usage.cpu_by_process]
+            memory = max(0.0, sum(m.memory_mib for m in known) - watched.inherited_mib)
             watched.usage.peak_memory_mib = max(watched.usage.peak_memory_mib, memory)
             watched.usage.cpu_by_process.update({(m.pid, m.started): m.cpu_seconds for m in members})
             if watched.limit_mib and memory > watched.limit_mib and not watched.told:

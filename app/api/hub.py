@@ -3,7 +3,8 @@
 Invariants: an event is encoded once, however many listen. A subscriber's queue is bounded; one that is too slow loses
 its queue and is told so by a `resync` in its place, and never slows the others. A subscription's `token` is that of the
 last event published before it, so what follows the token is exactly what the subscription brings. The ring keeps the
-last events for those who come back.
+last events for those who come back; at the start it is filled with those of the last minutes, which are told to nobody,
+so that a client may come back to another process, or to this one after a restart.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
+from datetime import timedelta
 from functools import cached_property
 
 import structlog
@@ -28,6 +30,11 @@ RING = 10_000
 QUEUE = 1_000
 OPENING_PATIENCE = 5.0
 FIRST_RETRY, LAST_RETRY = 0.2, 5.0
+SPANS = (timedelta(minutes=5), timedelta(seconds=30))
+"""How much of the past fills the ring at the start; the next one where there is too much of it to be told in time."""
+NOW = timedelta(0)
+REPLAY_SECONDS = 2.0
+"""Streams open after it, and each span may take as long: less in sum than `OPENING_PATIENCE`."""
 
 
 class Delivery:
@@ -118,16 +125,40 @@ class Hub(Loop):
         return self._feed.mode
 
     async def run(self) -> None:
-        token = self._origin = self._token = await self._first_token()
-        self._opened.set()
-        async for event in self._feed.events(after=token):
-            self.publish(event)
+        for span in SPANS:
+            await self._follow(span, REPLAY_SECONDS)
+        await self._follow(NOW, None)
 
-    async def _first_token(self) -> str:
+    async def _follow(self, span: timedelta, patience: float | None) -> None:
+        """Publish all from so long ago on. Returns only when the past could not be told within `patience` seconds:
+        a shorter past is to be told then, since a ring with a gap is worth nothing."""
+        self._ring.clear()
+        self._origin = self._token = await self._first_token(span)
+        try:
+            async with asyncio.timeout(patience) as limit, aclosing(self._feed.events(after=self._token)) as events:
+                ready = asyncio.create_task(self._open_when_caught_up(limit), name="hub.opening")
+                try:
+                    async for event in events:
+                        self.publish(event)
+                finally:
+                    ready.cancel()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            log.warning("hub.past_given_up", seconds=span.total_seconds(), events=len(self._ring))
+
+    async def _open_when_caught_up(self, limit: asyncio.Timeout) -> None:
+        """What comes from here on is new. The token of the present stands for the past that was told."""
+        await self._feed.caught_up()
+        limit.reschedule(None)
+        self._token = max(self._token or "", await self._feed.token_now())
+        self._opened.set()
+
+    async def _first_token(self, span: timedelta) -> str:
         delay = FIRST_RETRY
         while True:
             try:
-                return await self._feed.token_now()
+                return await self._feed.token_before(span)
             except Unavailable as error:
                 log.warning("hub.feed_unavailable", store=error.store, retry_seconds=delay)
                 await self.pause(delay)

@@ -1,6 +1,6 @@
 """The embedded MongoDB: a real mongod from the development extra, as a replica set of one.
 
-A replica set, since the service needs transactions and change streams. The member's address is part of the stored
+A replica set, since the service needs change streams. The member's address is part of the stored
 configuration; when a later start gets another port the configuration is forced to the new one, so that clients may use
 `replicaSet=rs0` as they would against a real set.
 """

@@ -28,10 +28,14 @@ def hold(job: Job, stamp: Stamp, detail: str | None) -> Change:
 
 
 def request_control(job: Job, action: str, stamp: Stamp, detail: str | None) -> Change:
-    """RUNNING or frozen, and it stays so: what is asked (`CONTROLS`) is written for the node to find."""
+    """RUNNING or frozen, and it stays so: what is asked (`CONTROLS`) is written for the node to find.
+
+    To resume what runs is to take back what was asked of it: nothing stays written.
+    """
     assert action in CONTROLS, action
     refuse_unless(job.on_node, job, job.status)
-    control = Control(action, stamp.actor, detail, stamp.at)
+    taken_back = action == "resume" and not job.frozen
+    control = None if taken_back else Control(action, stamp.actor, detail, stamp.at)
     return make_change(job, job.status, "control_requested", stamp, detail, control=control)
 
 
@@ -51,10 +55,15 @@ def resume_in_place(job: Job, stamp: Stamp, detail: str | None) -> Change:
     return make_change(job, JobStatus.RUNNING, "resumed", stamp, detail, control=None)
 
 
-def release(job: Job, end: RunEnd, stamp: Stamp, detail: str | None) -> Change:
-    """RUNNING or frozen → PAUSED without a node: the run ended for it, no attempt used; its checkpoint is kept."""
+def release(
+    job: Job, end: RunEnd, stamp: Stamp, detail: str | None, outcome: str | None = None, **fields: Any
+) -> Change:
+    """RUNNING or frozen → PAUSED without a node: the run ended for it, no attempt used; its checkpoint is kept.
+
+    `outcome`: how the run ended when it failed by itself, which uses an attempt. `fields`: what is different then.
+    """
     gone = {"node_id": None, "paused_from": JobStatus.RUNNING}
-    return end_run(job, JobStatus.PAUSED, "released", end, stamp, detail=detail, **gone)
+    return end_run(job, JobStatus.PAUSED, "released", end, stamp, outcome=outcome, detail=detail, **gone, **fields)
 
 
 def resume_waiting(job: Job, stamp: Stamp, detail: str | None, *, eligible: bool) -> Change:

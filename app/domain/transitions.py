@@ -167,12 +167,16 @@ def finish_cancel(job: Job, end: RunEnd, stamp: Stamp, detail: str | None) -> Ch
     return end_run(job, JobStatus.CANCELLED, "cancelled", end, stamp, detail=detail)
 
 
-def end_run(job: Job, to: JobStatus, reason: str, end: RunEnd, stamp: Stamp, **fields: Any) -> Change:
-    """The end of a live run: an attempt is recorded, the allocation is left. The node stays named on it."""
+def end_run(
+    job: Job, to: JobStatus, reason: str, end: RunEnd, stamp: Stamp, *, outcome: str | None = None, **fields: Any
+) -> Change:
+    """The end of a live run: an attempt is recorded, the allocation is left. The node stays named on it.
+
+    `outcome` of the run: the reason of the change, unless it is said.
+    """
     refuse_unless(job.on_node, job, to)
-    attempt = Attempt(
-        job.attempt, job.run_no, job.node_id, job.started_at, stamp.at, reason, end.peak_memory_mib, end.cpu_seconds
-    )
+    ended, memory, seconds = outcome or reason, end.peak_memory_mib, end.cpu_seconds
+    attempt = Attempt(job.attempt, job.run_no, job.node_id, job.started_at, stamp.at, ended, memory, seconds)
     fields.setdefault("detail", end.error.message[:500] if end.error else None)
     if to in TERMINAL:
         fields["finished_at"] = stamp.at

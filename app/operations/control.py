@@ -45,10 +45,14 @@ async def control_job(
 
 
 async def ring_for(services: Services, jobs: Sequence[Job]) -> None:
-    """Tell the nodes of those jobs of which something is asked; the bell only says "look"."""
-    asked = {job.node_id for job in jobs if job.control is not None and job.node_id is not None}
+    """Tell the nodes of those jobs of which something is asked, or no more; the bell only says "look"."""
+    asked = {job.node_id for job in jobs if job.node_id is not None and (job.control is not None or _taken_back(job))}
     for node_id in sorted(asked):
         await services.bells.ring(node_bell(node_id))
+
+
+def _taken_back(job: Job) -> bool:
+    return job.history[-1].reason == "control_requested"
 
 
 def refuse_while_cancelled(job: Job, wanted: JobStatus) -> None:

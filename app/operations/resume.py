@@ -6,7 +6,7 @@ from app.domain.control_transitions import request_control, resume_waiting
 from app.domain.dependencies import Hopeless, Verdict
 from app.domain.errors import InvalidTransition
 from app.domain.job import Job
-from app.domain.states import JobStatus, allowed_from
+from app.domain.states import MANUAL, JobStatus, allowed_from
 from app.domain.transitions import Change, Stamp
 from app.operations.advance import is_eligible, verdicts_on
 from app.operations.change import look_again
@@ -14,6 +14,7 @@ from app.operations.control import control_job, load, refuse_while_cancelled
 from app.services import Services
 
 PAUSES = frozenset({"hold", "paused", "released"})
+ASKED = "control_requested"
 RESUMES = frozenset({"resumed", "resume_eligible", "resume_not_eligible"})
 INTO_WAITING = (JobStatus.QUEUED, JobStatus.SUBMITTED)
 
@@ -43,7 +44,7 @@ def decide_resume(job: Job, stamp: Stamp, reason: str | None, verdict: Verdict) 
     if job.status is JobStatus.PAUSED:
         refuse_if_hopeless(job, verdict)
         return resume_waiting(job, stamp, reason, eligible=is_eligible(job, verdict, stamp.at))
-    if not job.terminal and (job.wants("resume") or _was_resumed(job)):
+    if not job.terminal and _was_resumed(job):
         return None
     because = "it has ended; retry it instead" if job.terminal else "it is not paused"
     raise InvalidTransition(job.id, job.status, JobStatus.RUNNING, allowed_from(job.status), because)
@@ -58,6 +59,7 @@ def refuse_if_hopeless(job: Job, verdict: Verdict) -> None:
 
 
 def _was_resumed(job: Job) -> bool:
-    """Whether of all pauses and resumes the last was a resume."""
-    last = next((e.reason for e in reversed(job.history) if e.reason in PAUSES | RESUMES), None)
-    return last in RESUMES
+    """Whether of all pauses and resumes the last was a resume, or took back a pause: what is asked of a run and stands
+    no more was carried out, which says so, or taken back."""
+    last = next((e.reason for e in reversed(job.history) if e.reason in PAUSES | RESUMES | MANUAL | {ASKED}), None)
+    return last in RESUMES or (last == ASKED and job.control is None)

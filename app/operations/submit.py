@@ -1,7 +1,7 @@
 """Submit a job: plan it (pure), insert it durably, then tell the index. Answered means: durable.
 
-With an idempotency key the answer is stored in the same transaction as the job, so the queue position in it is the one
-the job is about to get, counted just before.
+With an idempotency key the answer is stored together with the job, so the queue position in it is the one the job is
+about to get, counted just before.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.domain.states import JobStatus
 from app.operations.change import look_again
 from app.operations.hints import hinted
 from app.operations.inspect import recent_board
-from app.operations.once import Answer, IdempotencyKey, earlier_answer, replay
+from app.operations.once import Answer, IdempotencyKey, replay
 from app.operations.plan import plan
 from app.services import Services
 
@@ -66,8 +66,8 @@ async def submit(
     key: IdempotencyKey | None = None,
 ) -> Answer:
     """Plan, insert, enqueue. `render` makes the bytes of the answer. Raises Invalid and Unavailable."""
-    if key is not None and (earlier := await earlier_answer(services, key)) is not None:
-        return earlier
+    if key is not None and (earlier := await services.jobs.answer_under(key.key)) is not None:
+        return replay(earlier, key)
     job = await _new_job(services, await plan(services, request), actor)
     if key is None:
         await services.jobs.insert(job)

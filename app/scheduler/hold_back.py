@@ -84,7 +84,10 @@ def node_of(lease: Lease) -> str | None:
 
 
 def lost_nodes(lapsed: Sequence[Lease], nodes: Mapping[str, Node], runs: Iterable[Held]) -> list[LostNode]:
-    """The nodes with a lapsed lease that do not say so yet, or still have runs: a crash came between."""
+    """The nodes with a lapsed lease that do not say so yet, or still have runs: a crash came between.
+
+    One that has registered under a newer epoch since its lease was seen lapsed lives, and settles its runs itself.
+    """
     on_node: dict[str, list[Held]] = {}
     for held in sorted(runs):
         on_node.setdefault(held.node_id, []).append(held)
@@ -94,6 +97,8 @@ def lost_nodes(lapsed: Sequence[Lease], nodes: Mapping[str, Node], runs: Iterabl
         if node_id is None:
             continue
         node, left = nodes.get(node_id), tuple(on_node.get(node_id, ()))
+        if node is not None and node.epoch > lease.epoch:
+            continue
         if left or (node is not None and node.state is not NodeState.LOST):
             found.append(LostNode(node_id, lease, node, left))
     return found

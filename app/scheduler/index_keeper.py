@@ -1,12 +1,13 @@
 """Make the queue index agree with the store, both ways. A QUEUED document *is* the pending message.
 
-When the index lost its data (its epoch is gone) it is rebuilt beside the old one. Otherwise a sweep adds whatever is
-queued and absent, and removes whatever is present and not queued. A sweep over many jobs takes time, so the next one
-waits a multiple of what the last one took; a lost epoch is looked for each time.
+When the index lost its data (its epoch is gone) it is rebuilt beside the old one; that is looked for each second, and a
+sweep under way ends for it. Otherwise a sweep adds whatever is queued and absent, and removes whatever is present and
+not queued. A sweep over many jobs takes time, so the next one waits a multiple of what the last one took.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ from app.services import Services
 
 log = structlog.get_logger()
 COST_FACTOR = 20.0
+EVERY = 1.0
+"""Seconds between two looks at the epoch."""
 
 
 class IndexKeeper:
@@ -29,12 +32,18 @@ class IndexKeeper:
         self._services = services
         self._metrics = metrics
         self._next_sweep = 0.0
+        self._rebuilding = asyncio.Lock()
+
+    async def restore(self) -> None:
+        """Rebuild it if its data is lost."""
+        if await self._services.queue.epoch() is None:
+            async with self._rebuilding:
+                if await self._services.queue.epoch() is None:
+                    await self._rebuild()
 
     async def keep(self) -> None:
-        """Rebuild it if its data is lost, else sweep if a sweep is due."""
-        if await self._services.queue.epoch() is None:
-            await self._rebuild()
-            return
+        """Rebuild it if its data is lost, then sweep if a sweep is due."""
+        await self.restore()
         began = time.monotonic()
         if began >= self._next_sweep:
             await self._add_missing()
@@ -49,6 +58,8 @@ class IndexKeeper:
 
     async def _add_missing(self) -> None:
         async for tickets in self._services.jobs.queued_tickets():
+            if self._rebuilding.locked():
+                return
             await self._add(tickets)
 
     async def _add(self, tickets: Sequence[Ticket]) -> None:
@@ -66,7 +77,7 @@ class IndexKeeper:
 
     async def _remove_stale(self) -> None:
         present = [job_id async for batch in self._services.queue.all_ids() for job_id in batch]
-        if not present:
+        if not present or self._rebuilding.locked():
             return
         queued = await self._services.jobs.in_state([JobStatus.QUEUED])
         suspects = [job_id for job_id in present if job_id not in queued]

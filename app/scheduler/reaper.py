@@ -119,8 +119,13 @@ class Reaper:
         until = time.monotonic() + LOOK_AGAIN
         self._quiet |= {(s.name, s.epoch): until for s in silent if s.name not in left}
         for node in lost:
-            if await self._give_up(node, look):
-                await self._settle(node, runs, look)
+            try:
+                if await self._give_up(node, look):
+                    await self._settle(node, runs, look)
+            except Unavailable:
+                raise
+            except Exception:  # one that cannot be settled keeps no other from it
+                log.exception("reaper.node_failed", node_id=node.node_id)
 
     async def _give_up(self, lost: LostNode, look: Look) -> bool:
         """Fence it, then say that it is lost; False when it lives after all, or has registered anew."""

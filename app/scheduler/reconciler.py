@@ -32,7 +32,7 @@ class Reconciler:
 
     def __init__(self, services: Services, metrics: Metrics) -> None:
         self._services = services
-        self._index = IndexKeeper(services, metrics)
+        self.index = IndexKeeper(services, metrics)
         self._ledger = Ledger(services, metrics, Patience.of(services.settings.scheduler.reconcile))
         self._timers = Timers(services)
         self._metrics = metrics
@@ -41,7 +41,7 @@ class Reconciler:
     async def run_once(self) -> None:
         """Every repair once."""
         repairs: tuple[Callable[[], Awaitable[None]], ...] = (
-            self._index.keep,
+            self.index.keep,
             self._ledger.ring_again,
             self._ledger.compare,
             self.promote_missed,

@@ -1,4 +1,7 @@
-"""Answers kept under an Idempotency-Key in MongoDB; its own clock drops them after a day (a TTL index on `at`)."""
+"""Answers kept under an Idempotency-Key in MongoDB; its own clock drops them after a day (a TTL index on `at`).
+
+Those of submits are kept with their jobs (`app.storage.keyed`).
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,12 @@ MAJORITY_SECONDS = 0.01
 
 def answer_document(answer: StoredAnswer) -> Document:
     """`_id` is the key, so that a key is taken once."""
+    return {"_id": answer.key, **answer_fields(answer)}
+
+
+def answer_fields(answer: StoredAnswer) -> Document:
+    """All but the key."""
     return {
-        "_id": answer.key,
         "body_digest": answer.body_digest,
         "status": answer.status,
         "answer": answer.answer,
@@ -27,11 +34,9 @@ def answer_document(answer: StoredAnswer) -> Document:
     }
 
 
-def answer_from(document: Mapping[str, Any]) -> StoredAnswer:
-    """The answer of a document."""
-    return StoredAnswer(
-        document["_id"], document["body_digest"], document["status"], bytes(document["answer"]), document["at"]
-    )
+def answer_from(key: str, fields: Mapping[str, Any]) -> StoredAnswer:
+    """The answer under this key, of its stored fields."""
+    return StoredAnswer(key, fields["body_digest"], fields["status"], bytes(fields["answer"]), fields["at"])
 
 
 async def insert_once(
@@ -49,7 +54,7 @@ async def insert_once(
             with answered():
                 found = await answers.find_one({"_id": answer.key})
             if found is not None:
-                earlier = answer_from(found)
+                earlier = answer_from(answer.key, found)
                 return None if earlier == answer else earlier
             await asyncio.sleep(MAJORITY_SECONDS)
         else:
@@ -65,7 +70,7 @@ class MongoAnswerStore:
     async def get(self, key: str) -> StoredAnswer | None:
         with answered():
             found = await self._answers.find_one({"_id": key})
-        return None if found is None else answer_from(found)
+        return None if found is None else answer_from(key, found)
 
     async def put(self, answer: StoredAnswer) -> StoredAnswer | None:
         """See the port. Sent again after a lost answer it meets itself, which is no earlier answer."""

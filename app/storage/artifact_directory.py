@@ -25,7 +25,7 @@ import orjson
 from app.domain.errors import NotFound, Unavailable
 from app.domain.ids import is_object_id
 from app.domain.records import ArtifactInfo
-from app.storage.files import BLOCK, checked_blocks, newest_by_name
+from app.storage.files import BLOCK, checked_blocks, newest_by_name, to_its_end
 
 
 class DirectoryArtifactStore:
@@ -46,8 +46,7 @@ class DirectoryArtifactStore:
         try:
             await _copy(checked_blocks(info, source), part)
             with _reachable():
-                await asyncio.to_thread(part.replace, folder / info.sha256)
-                await asyncio.to_thread(_describe, info, part, folder / _description(info))
+                await to_its_end(lambda: _publish(info, part, folder))
         finally:
             with _reachable():
                 await asyncio.to_thread(part.unlink, missing_ok=True)
@@ -75,10 +74,10 @@ class DirectoryArtifactStore:
             while block := await _next_block(file):
                 yield block
 
-    async def delete_of(self, job_ids: Sequence[str]) -> None:
+    async def delete_of(self, job_ids: Sequence[str], kind: str | None = None) -> None:
         with _reachable():
             for job_id in filter(is_object_id, job_ids):
-                await asyncio.to_thread(_remove, self._root / job_id)
+                await asyncio.to_thread(_remove, self._root / job_id / (kind or ""))
 
     async def owners(self, after: str, limit: int) -> Sequence[str]:
         with _reachable():
@@ -142,6 +141,17 @@ def _write_whole(descriptor: int, block: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
+def _publish(info: ArtifactInfo, part: Path, folder: Path) -> None:
+    """The bytes get their name, then they are described; those that nothing describes any more go at once, since a live
+    run stores its checkpoint again and again."""
+    place = folder / _description(info)
+    before = orjson.loads(place.read_bytes())["sha256"] if place.exists() else info.sha256
+    part.replace(folder / info.sha256)
+    _describe(info, part, place)
+    if before not in {other.sha256 for other in _described(folder)}:
+        (folder / before).unlink(missing_ok=True)
+
+
 def _describe(info: ArtifactInfo, part: Path, place: Path) -> None:
     with part.open("wb") as file:
         file.write(orjson.dumps(asdict(info)))
@@ -152,7 +162,7 @@ def _describe(info: ArtifactInfo, part: Path, place: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Descriptions first, so that nothing half deleted is visible."""
-    for path in folder.glob("*/*.json"):
+    for path in folder.rglob("*.json"):
         path.unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         shutil.rmtree(folder)

@@ -82,10 +82,11 @@ class GridFsArtifactStore:
             while block := await file.read(BLOCK):
                 yield block
 
-    async def delete_of(self, job_ids: Sequence[str]) -> None:
+    async def delete_of(self, job_ids: Sequence[str], kind: str | None = None) -> None:
         """Entries go first, then their chunks: what a crash leaves between is unfinished, and found as such."""
+        wanted = {"metadata.job_id": {"$in": list(job_ids)}, **({} if kind is None else {"metadata.kind": kind})}
         with answered():
-            found = await self._files.find({"metadata.job_id": {"$in": list(job_ids)}}, {"_id": 1}).to_list(None)
+            found = await self._files.find(wanted, {"_id": 1}).to_list(None)
         await self._delete([d["_id"] for d in found])
 
     async def owners(self, after: str, limit: int) -> Sequence[str]:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from app.domain.errors import Invalid
 from app.domain.records import ArtifactInfo
 
 BLOCK = 1 << 20
+T = TypeVar("T")
+
+
+async def to_its_end(work: Callable[[], T]) -> T:
+    """In a thread. A cancel waits for it: what is given up does nothing any more when that is known."""
+    future = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
 
 
 async def checked_blocks(info: ArtifactInfo, source: Path) -> AsyncIterator[bytes]:

@@ -39,17 +39,21 @@ SubjectsOf = Callable[[Sequence[Change]], Awaitable[Sequence[Mapping[str, Any]]]
 
 
 class GroupedInserts:
-    """Inserts into one collection. A document whose `_id` exists is stored already."""
+    """Inserts into one collection."""
 
     def __init__(self, collection: Collection, patience: float = PATIENCE) -> None:
         self._collection, self._patience = collection, patience
         self._gatherer = Gatherer[Document, Verdict](in_rounds(self._send, lambda d: d["_id"]), FLUSH)
 
-    async def insert(self, documents: Sequence[Document]) -> None:
-        """Durable when it returns. Raises Unavailable, and Invalid for what cannot be stored."""
-        for verdict in await self._gatherer.add(documents):
+    async def insert(self, documents: Sequence[Document]) -> list[bool]:
+        """Durable when it returns: True for each that is stored now; False where its `_id`, or another key that is
+        unique, was there, as it is when it was stored by a sending before. Raises Unavailable, and Invalid for what
+        cannot be stored."""
+        verdicts = await self._gatherer.add(documents)
+        for verdict in verdicts:
             if isinstance(verdict, Invalid):
                 raise verdict
+        return [verdict is True for verdict in verdicts]
 
     async def _send(self, documents: list[Document]) -> list[Verdict]:
         requests = [InsertOne(d) for d in documents]
@@ -111,7 +115,7 @@ async def _write(collection: Collection, requests: list[Any], patience: float) -
     except BulkWriteError as error:
         details = error.details or {}
         refusals: dict[int, Verdict] = {
-            e["index"]: not_storable(e["errmsg"]) for e in details["writeErrors"] if e["code"] != DUPLICATE
+            e["index"]: e["code"] != DUPLICATE and not_storable(e["errmsg"]) for e in details["writeErrors"]
         }
         return details["nMatched"] + details["nInserted"], refusals
     except Exception as error:

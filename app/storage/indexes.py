@@ -55,6 +55,7 @@ def _present(name: str, field: str, *keys: tuple[str, int]) -> IndexModel:
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "jobs": (
+        _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": {"$type": "string"}}),
         _index("newest", *NEWEST),
         _index("by_status", ("status", UP), *NEWEST),
         _index("by_template", ("template", UP), *NEWEST),

@@ -26,8 +26,6 @@ IN_TIME = {"submitted_at": {"$type": "date"}}
 """Pages go by the time of submission: a job without one has no place in them."""
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every time of ours. A partial index of dates is used only by questions that have such a bound themselves."""
-TICKET = dict.fromkeys(("order_key", "effective_priority", "tenant", "resources", "node_selector", "infra_losses"), 1)
-"""The projection that a queue ticket is made of."""
 
 
 def values(statuses: Iterable[JobStatus]) -> list[str]:

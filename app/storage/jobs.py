@@ -9,48 +9,62 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from app.domain.errors import Invalid, Unavailable
-from app.domain.job import SUSPECT_AFTER, Job, Progress
+from app.domain.job import Job, Progress
 from app.domain.ports import EndedJob
 from app.domain.priority import Priority
-from app.domain.queueing import Bucket, Ticket
+from app.domain.queueing import Ticket
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
 from app.domain.states import JobStatus
 from app.domain.transitions import Change
 from app.quarantine import Quarantine
 from app.storage import job_queries
-from app.storage.answers import answer_document, insert_once
-from app.storage.documents import Document, job_document, job_from, progress_document, vector_from
-from app.storage.failures import PATIENCE, UNSTORABLE, answered, not_storable, until_answered
+from app.storage.documents import Document, job_document, job_from, progress_document
+from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
 from app.storage.group_commit import GroupCommit, GroupedInserts
-from app.storage.mongo import Database
+from app.storage.keyed import BARE, KeyedJobs
+from app.storage.mongo import Cursor, Database
 from app.storage.quarantine import Reading
-from app.storage.shapes import check_job, check_place, check_ticket, checked
+from app.storage.shapes import check_job, check_place, checked
 from app.storage.subjects import Subjects
+from app.storage.tickets import FIELDS as TICKET_FIELDS
+from app.storage.tickets import ticket_from
 
 log = structlog.get_logger()
 
 MOST_BAD = 5_000
 """Documents looked past in one question of which some cannot be read."""
+A_DAY = timedelta(days=1)
 READ = 1_000
 """Most jobs in one gathered read."""
 
 
 class MongoJobStore:
-    """`JobStore` over the collection `jobs`. `patience`: seconds in which an unanswered write is sent again."""
+    """`JobStore` over the collection `jobs`. `patience`: seconds in which an unanswered write is sent again.
 
-    def __init__(self, database: Database, patience: float = PATIENCE, *, quarantine: Quarantine | None = None) -> None:
+    `answers_kept`: how long the answer to a submit belongs to its key.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        patience: float = PATIENCE,
+        *,
+        quarantine: Quarantine | None = None,
+        answers_kept: timedelta = A_DAY,
+    ) -> None:
         self._reading = Reading("job", quarantine)
         self._database, self._patience = database, patience
-        self._jobs, self._answers = database["jobs"], database["answers"]
+        self._jobs = database["jobs"]
         self._subjects = Subjects(self._jobs)
         self._inserts = GroupedInserts(self._jobs, patience)
+        self._keyed = KeyedJobs(self._jobs, self._inserts, answers_kept, patience)
         self._changes = GroupCommit(self._jobs, self._subjects.of, patience)
         self._reads = Gatherer[str, Document | None](self._read, READ)
 
@@ -60,24 +74,18 @@ class MongoJobStore:
         self._subjects.remember(document)
 
     async def insert_with_answer(self, job: Job, answer: StoredAnswer) -> StoredAnswer | None:
-        document, kept = job_document(job), answer_document(answer)
-
-        async def both(session: Any) -> None:
-            await self._answers.insert_one(kept, session=session)
-            await self._jobs.insert_one(document, session=session)
-
+        document = job_document(job)
         try:
             async with asyncio.timeout(self._patience):
-                earlier = await insert_once(
-                    lambda: self._database.transaction(both), self._answers, answer, self._patience
-                )
+                earlier = await self._keyed.insert(document, answer)
         except TimeoutError as error:
             raise Unavailable("MongoDB") from error
-        except UNSTORABLE as error:
-            raise not_storable(error) from error
         if earlier is None:
             self._subjects.remember(document)
         return earlier
+
+    async def answer_under(self, key: str) -> StoredAnswer | None:
+        return await self._keyed.answer(key)
 
     async def get(self, job_id: str) -> Job | None:
         [document] = await self._reads.add([job_id])
@@ -85,7 +93,7 @@ class MongoJobStore:
 
     async def _read(self, job_ids: list[str]) -> list[Document | None]:
         with answered():
-            documents = await self._jobs.find({"_id": {"$in": list(set(job_ids))}}).to_list(None)
+            documents = await self._jobs.find({"_id": {"$in": list(set(job_ids))}}, BARE).to_list(None)
         found = {document["_id"]: document for document in documents}
         return [found.get(job_id) for job_id in job_ids]
 
@@ -151,18 +159,17 @@ class MongoJobStore:
         return dict(await self._reading.each(found, _place))
 
     async def queued_tickets(self, batch: int = 1_000) -> AsyncIterator[list[Ticket]]:
-        documents: list[Document] = []
+        cursor = self._jobs.find({"status": "QUEUED"}, TICKET_FIELDS).batch_size(batch)
+        while documents := await self._next(cursor, batch):
+            yield await self._reading.each(documents, ticket_from)
+
+    async def _next(self, cursor: Cursor, count: int) -> list[Document]:
         with answered():
-            async for document in self._jobs.find({"status": "QUEUED"}, job_queries.TICKET):
-                documents.append(document)
-                if len(documents) >= batch:
-                    yield await self._reading.each(documents, _ticket)
-                    documents = []
-        if documents:
-            yield await self._reading.each(documents, _ticket)
+            return await cursor.to_list(count)
 
     async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
-        found = self._jobs.find(job_queries.ended(moment, after), {"finished_at": 1})
+        ended_jobs = {"$and": [job_queries.ended(moment, after), {"_id": {"$type": "string"}}]}
+        found = self._jobs.find(ended_jobs, {"finished_at": 1})
         with answered():
             ended = await found.sort([("finished_at", 1), ("_id", 1)]).limit(limit).to_list(None)
         return [EndedJob(d["finished_at"], d["_id"]) for d in ended]
@@ -208,7 +215,7 @@ class MongoJobStore:
             seen += [d["_id"] for d in documents]
 
     async def _documents(self, wanted: Document, order: Sequence[tuple[str, int]], limit: int) -> list[Document]:
-        cursor = self._jobs.find(wanted)
+        cursor = self._jobs.find(wanted, BARE)
         if order:
             cursor = cursor.sort(order)
         with answered():
@@ -232,13 +239,3 @@ def _place(document: Mapping[str, Any]) -> tuple[str, tuple[str | None, int]]:
     """Where a job is, by its id."""
     check_place(document)
     return document["_id"], (document["node_id"], document["run_no"])
-
-
-def _ticket(document: Mapping[str, Any]) -> Ticket:
-    """As `ticket_of`, from the few fields that it needs. Raises for a document that no ticket can be made of."""
-    check_ticket(document)
-    selector = tuple(sorted(document["node_selector"].items()))
-    priority, vector = Priority(document["effective_priority"]), vector_from(document["resources"])
-    alone = document["infra_losses"] >= SUSPECT_AFTER
-    bucket = Bucket(priority, document["tenant"], vector, selector, alone)
-    return Ticket(document["_id"], document["order_key"], document["order_key"], bucket)

@@ -1,8 +1,8 @@
 """The connection to MongoDB: the one place that knows which driver is in use.
 
 The same code runs over Motor and over its successor, PyMongo's own async client. They differ in this: where Motor
-answers directly (`aggregate`, `watch`, `close`), PyMongo answers something to await; the other way round for sessions.
-`_settled` takes either, so nothing above this file can tell them apart, and the move is a change of one default.
+answers directly (`aggregate`, `watch`, `close`), PyMongo answers something to await. `_settled` takes either, so
+nothing above this file can tell them apart, and the move is a change of one default.
 
 Writes wait for the majority, and reads ask the primary for what the majority holds, whatever the address says, since
 every promise of the service stands on that: what one process was answered, the next read of any process sees. Every
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from bson.codec_options import CodecOptions
@@ -28,7 +28,6 @@ from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
 from app.startup import StartupTrouble, mongodb_refused, mongodb_unreachable, not_a_replica_set, without_credentials
 
-T = TypeVar("T")
 Document = dict[str, Any]
 Driver = Literal["motor", "pymongo"]
 
@@ -59,6 +58,8 @@ class Cursor(Protocol):
     def sort(self, keys: Sequence[tuple[str, int]]) -> Cursor: ...
 
     def limit(self, limit: int) -> Cursor: ...
+
+    def batch_size(self, batch_size: int) -> Cursor: ...
 
     async def to_list(self, length: int | None = None) -> list[Document]: ...
 
@@ -132,11 +133,6 @@ class Database:
         """An open change stream over the whole database: async iterable, with `try_next` and `resume_token`."""
         async with await _settled(self.raw.watch(pipeline, **options)) as stream:
             yield stream
-
-    async def transaction(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Run `work(session)` in a transaction; the driver repeats it when the server calls the failure transient."""
-        async with await _settled(self.client.start_session()) as session:
-            return cast("T", await session.with_transaction(work))
 
     def bucket(self, name: str) -> Any:
         """A GridFS bucket."""

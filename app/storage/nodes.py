@@ -65,7 +65,7 @@ class MongoNodeStore:
             document, lease = await asyncio.gather(
                 self._nodes.find_one({"_id": node_id}), self._leases.find_one({"_id": node_lease(node_id)})
             )
-        until = {node_id: (lease or {}).get("until")}
+        until = {node_lease(node_id): (lease or {}).get("until")}
         return next(iter(await self._readable([document] if document else [], until)), None)
 
     async def all(self) -> list[Node]:
@@ -73,14 +73,13 @@ class MongoNodeStore:
             documents, leases = await asyncio.gather(
                 self._nodes.find({}).sort([("_id", 1)]).to_list(None), self._leases.find({}).to_list(None)
             )
-        until = {lease["_id"]: lease.get("until") for lease in leases}
-        return await self._readable(documents, {d["_id"]: until.get(node_lease(str(d["_id"]))) for d in documents})
+        return await self._readable(documents, {str(lease["_id"]): lease.get("until") for lease in leases})
 
     async def _readable(self, documents: Sequence[Document], until: Mapping[str, Any]) -> list[Node]:
-        """A lease that says no time is one that nobody holds."""
+        """`until` by the name of the lease; one that says no time is one that nobody holds."""
 
         def read(d: Mapping[str, Any]) -> Node:
-            lease = until.get(d["_id"])
+            lease = until.get(node_lease(str(d["_id"])))
             return checked_node(node_from(d, lease if isinstance(lease, datetime) else None))
 
         return await self._reading.each(documents, read)

@@ -12,6 +12,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
+from app.domain.ids import is_object_id
 from app.domain.job import Job
 from app.domain.nodes import Node
 
@@ -21,7 +22,7 @@ _MAYBE_TEXT, _MAYBE_TIME = (str, NOTHING), (datetime, NOTHING)
 _NUMBER, _MAYBE_NUMBER, _COUNT = (int, float), (int, float, NOTHING), (int,)
 
 FIELDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("_id", "name", "tenant", "template", "executor"), _TEXT),
+    **dict.fromkeys(("name", "tenant", "template", "executor"), _TEXT),
     **dict.fromkeys(("node_id", "checkpoint", "batch_id", "workflow_id", "step_id"), _MAYBE_TEXT),
     **dict.fromkeys(("seq", "template_version", "attempt", "run_no", "infra_losses", "attempt_base"), _COUNT),
     **dict.fromkeys(("order_key", "timeout"), _NUMBER),
@@ -43,15 +44,13 @@ class Malformed(ValueError):
         super().__init__(f"{field} is {type(value).__name__} {str(value)[:80]!r}")
 
 
-_OF_TICKET = ("_id", "order_key", "tenant", "node_selector")
-_OF_PLACE = ("_id", "node_id", "run_no")
+_OF_TICKET = ("order_key", "tenant", "node_selector")
+_OF_PLACE = ("node_id", "run_no")
 
 
 def check_ticket(document: Mapping[str, Any]) -> None:
-    """What a queue ticket is made of. Raises as `check_job`."""
+    """What a queue ticket is made of beside its bucket. Raises as `check_job`."""
     _check(document, _OF_TICKET)
-    check_selector(document["node_selector"])
-    check_amounts(document["resources"].values())
     if not isfinite(document["order_key"]):
         raise Malformed("order_key", document["order_key"])
 
@@ -62,9 +61,17 @@ def check_place(document: Mapping[str, Any]) -> None:
 
 
 def _check(document: Mapping[str, Any], fields: Iterable[str]) -> None:
+    _check_id(document)
     for field in fields:
         if not isinstance(document[field], FIELDS[field]):
             raise Malformed(field, document[field])
+
+
+def _check_id(document: Mapping[str, Any]) -> None:
+    """An id with a dot or the like cannot stand in the ledger of a node, and would stop whoever places the job."""
+    job_id = document["_id"]
+    if not isinstance(job_id, str) or not is_object_id(job_id):
+        raise Malformed("_id", job_id)
 
 
 def check_amounts(amounts: Iterable[Any]) -> None:
@@ -76,6 +83,7 @@ def check_amounts(amounts: Iterable[Any]) -> None:
 
 def check_job(document: Mapping[str, Any]) -> None:
     """Raises Malformed for the first field whose value is of a wrong type, KeyError for one that is missing."""
+    _check_id(document)
     for field, types in _FIELDS:
         if not isinstance(document[field], types):
             raise Malformed(field, document[field])

@@ -19,13 +19,14 @@ AT_REST_SECONDS = 0.25
 """A mark so long after rest was seen is one of a process that outlived its job."""
 MAY_GROW: Mapping[str, tuple[float, float]] = {
     "memory_mib": (0.25, 48.0),
-    "descriptors": (0.25, 24.0),
+    "descriptors": (0.25, 48.0),
     "connections": (0.5, 80.0),
     "keys": (0.5, 100.0),
 }
 """By kind: the part of its beginning, and the amount, by which a value may grow over a soak. Both must be exceeded.
 Connections are pooled, 32 to a process at most, and a pool that a fault made full stays so."""
-FEWEST_SAMPLES = 12
+FEWEST_SAMPLES = 60
+"""Of two minutes: what is shorter than that shows the load of a moment."""
 
 
 class Violation(NamedTuple):

@@ -86,7 +86,7 @@ class Client:
         found: dict[str, Any] = answer.json()
         return found
 
-    async def when(self, job_id: str, status: str, seconds: float = 30.0, run_no: int = 0) -> dict[str, Any]:
+    async def when(self, job_id: str, status: str, seconds: float = 60.0, run_no: int = 0) -> dict[str, Any]:
         """The job once it is in this state, in this run or a later one."""
 
         async def there() -> dict[str, Any] | None:
@@ -132,6 +132,11 @@ class Client:
             return ended >= self.answered.keys()
 
         await until(all_are, seconds, every=0.2, message="all answered jobs to end")
+
+    async def again_or_ended(self, ids: Iterable[str]) -> bool:
+        """Whether one of these runs again, or else all have ended."""
+        jobs = [await self.job(job_id) for job_id in ids]
+        return any(job["run_no"] > 1 for job in jobs) or all(job["status"] in TERMINAL for job in jobs)
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Ask one API after the other until one answers anything but 503."""

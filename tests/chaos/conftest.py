@@ -7,18 +7,20 @@ import random
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.chaos.laboratory import Laboratory, Outcome, Setting, laboratory
-from tests.chaos.observation import Figure
+from tests.chaos.laboratory import Laboratory, Outcome, laboratory
+from tests.chaos.report import Trialled, found_in, table, told_by
+from tests.chaos.setting import Setting
 
 HERE = Path(__file__).parent
 REPORT = "CHAOS_REPORT"
 """Names the file that the table goes to."""
-_figures: dict[str, list[Figure]] = {}
+_trials: list[Trialled] = []
 
 Scenario = Callable[[Laboratory], Awaitable[None]]
 Trial = Callable[..., Awaitable[Outcome]]
@@ -39,15 +41,21 @@ def chance(seed: int) -> random.Random:
 
 
 @pytest.fixture
-def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Trial:
+def trial(tmp_path: Path) -> Trial:
     """`await trial(setting, scenario, rest=60)`: a scenario in a laboratory of its own, brought to rest and judged."""
 
     async def run(setting: Setting, scenario: Scenario, rest: float = 60.0) -> Outcome:
-        async with laboratory(tmp_path, setting) as lab:
-            await scenario(lab)
-            outcome = await lab.outcome(rest)
+        name, told = told_by(scenario)
+        trialled = Trialled(name, told, setting.without)
+        try:
+            async with laboratory(tmp_path, setting) as lab:
+                await scenario(lab)
+                outcome = await lab.outcome(rest)
+        except BaseException as error:
+            _trials.append(replace(trialled, found=[f"{type(error).__name__}: {error}"]))
+            raise
         _forget_data(tmp_path)
-        _figures.setdefault(request.node.name, []).extend(outcome.seen.figures)
+        _trials.append(replace(trialled, figures=outcome.seen.figures, found=found_in(outcome.violations)))
         return outcome
 
     return run
@@ -69,17 +77,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The table of the figures, on the screen and in the file that the environment names."""
-    if not _figures:
+    """The table, on the screen and in the file that the environment names."""
+    if not _trials:
         return
-    lines = ["| scenario | figure | measured | at most |", "|---|---|---|---|"]
-    for name, figures in _figures.items():
-        for figure in figures:
-            limit = "" if figure.at_most is None else f"{figure.at_most:g} {figure.unit}"
-            lines.append(
-                f"| {name.removeprefix('test_')} | {figure.name} | {figure.value:.2f} {figure.unit} | {limit} |"
-            )
-    terminalreporter.write_line("\n".join(["", *lines]))
+    text = table(_trials)
+    terminalreporter.write_line(f"\n{text}")
     if file := os.environ.get(REPORT):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).write_text("\n".join(lines) + "\n")
+        Path(file).write_text(f"{text}\n")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.dev.machine import free_port
 from app.dev.valkey import Valkey
@@ -21,9 +21,11 @@ from app.domain.states import TERMINAL
 from tests.chaos.bodies import witnessed
 from tests.chaos.checker import Violation, broken, check
 from tests.chaos.client import Client
+from tests.chaos.disk import small_disk
 from tests.chaos.moments import boot_time, elapse
 from tests.chaos.observation import Figure, Mark, Observation, read_marks
 from tests.chaos.part import Part
+from tests.chaos.setting import Setting, environment
 from tests.chaos.stores import MongoSet, Server, mongo_set, valkey
 from tests.chaos.subscriber import Subscriber
 from tests.chaos.watcher import Watcher
@@ -31,23 +33,12 @@ from tests.chaos.wire import Wire
 from tests.support.wait import until
 
 API, WORKER = "api", "node"
+HEARD_SECONDS = 10.0
+"""How long after rest the streams may take to deliver the last events."""
 LATE_SECONDS = 0.5
 """How long is looked for signs of life after rest."""
 EMPTY_SECONDS = 15.0
 """How long the ledger is given to become empty once every job has ended: the reconciler's grace, and some."""
-
-
-class Pace(NamedTuple):
-    """The lease's figures in seconds: life, beat, margin."""
-
-    lease: float
-    beat: float
-    margin: float
-
-
-PACE = Pace(12, 2, 3)
-BRISK = Pace(5, 1, 2)
-"""For the short form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +55,6 @@ class Outcome:
     def demand_nothing_broken(self) -> None:
         """Raises AssertionError with the first violations."""
         assert not self.violations, "\n".join(map(str, self.violations[:20]))
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a laboratory is made of. `without` and `faults`: see `tests.chaos.doctored`; `env`: further settings."""
-
-    nodes: int = 1
-    apis: int = 1
-    members: int = 1
-    pace: Pace = PACE
-    without: Sequence[str] = ()
-    faults: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By the name of a part."""
-    env: Mapping[str, str] | None = None
-    subscribers: int = 1
 
 
 class Laboratory:
@@ -141,7 +117,7 @@ class Laboratory:
         """One job that leaves marks; its id."""
         return await self.client.submit(witnessed(self.marks_file, seconds, *traits, **fields))
 
-    async def began(self, job_id: str, run_no: int = 1, seconds: float = 40.0) -> Mark:
+    async def began(self, job_id: str, run_no: int = 1, seconds: float = 60.0) -> Mark:
         """The first mark of this run or a later one."""
 
         def find() -> Mark | None:
@@ -158,12 +134,14 @@ class Laboratory:
 
     def twin(self, of: Part) -> Part:
         """Another worker that claims to be the same node on the same machine. Not yet started."""
-        twin = Part(f"{of.name}-twin", self.folder, of.env, "worker")
+        twin = Part(f"{of.name}-twin", self.folder, of.env, "worker", light=self.setting.light)
         self._held.push_async_callback(twin.close)
         return twin
 
     def figure(self, name: str, value: float, unit: str = "s", at_most: float | None = None) -> None:
-        """Note something measured."""
+        """Note something measured, and what it may be at most; seconds may be longer by the setting's patience."""
+        if at_most is not None and unit == "s":
+            at_most *= self.setting.patience
         self.figures.append(Figure(name, value, unit, at_most))
 
     async def at_rest(self, seconds: float) -> None:
@@ -193,8 +171,6 @@ class Laboratory:
         await self._all_heard(jobs)
         for subscriber in self.subscribers:
             await subscriber.stop()
-            if subscriber.resyncs:
-                subscriber.read_again(jobs)
         await self.watcher.stop()
         return Observation(
             answered=list(self.client.answered),
@@ -209,17 +185,23 @@ class Laboratory:
 
     async def _all_heard(self, jobs: Mapping[str, Any]) -> None:
         """Give the streams their seconds to deliver the last events; what is missing then is the checker's to say."""
-        wanted = sum(len(job["history"]) for job in jobs.values())
-        try:
-            await until(lambda: all(s.resyncs or len(s.heard) >= wanted for s in self.subscribers), 10, every=0.05)
-        except AssertionError:
-            return
+        wanted = {(job_id, entry["seq"]) for job_id, job in jobs.items() for entry in job["history"]}
+
+        def all_have() -> bool:
+            for subscriber in self.subscribers:
+                subscriber.read_again(jobs)
+            return all(subscriber.heard.keys() >= wanted for subscriber in self.subscribers)
+
+        with suppress(AssertionError):
+            await until(all_have, HEARD_SECONDS, every=0.05)
 
     async def _start(self, part: Part) -> None:
         await part.start(without=self.setting.without, faults=self.setting.faults.get(part.name, ()))
 
     async def _node(self, name: str) -> Part:
-        return await self._part(name, "worker", {"NODE_ID": name})
+        if self.setting.disk_mib is not None:
+            self._held.enter_context(small_disk(self.folder / name / "data", self.setting.disk_mib))
+        return await self._part(name, "worker", {"NODE_ID": name, **self.setting.own.get(name, {})})
 
     async def _part(self, name: str, command: str, own: Mapping[str, str]) -> Part:
         redis = self.redis_wires[name] = await self._held.enter_async_context(Wire(self.redis.port))
@@ -228,7 +210,7 @@ class Laboratory:
             mongo = self.mongo_wires[name] = await self._held.enter_async_context(Wire(self.mongo.members[0].port))
             uri = f"mongodb://127.0.0.1:{mongo.port}/?directConnection=true"
         env = {
-            **_settings(self.setting.pace),
+            **environment(self.setting.pace),
             "MONGODB_URI": uri,
             "MONGODB_DATABASE": self.database,
             "REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
@@ -236,26 +218,9 @@ class Laboratory:
             **own,
             **(self.setting.env or {}),
         }
-        part = Part(name, self.folder, env, command)
+        part = Part(name, self.folder, env, command, light=self.setting.light)
         self._held.push_async_callback(part.close)
         return part
-
-
-def _settings(pace: Pace) -> dict[str, str]:
-    return {
-        "LEASE_SECONDS": str(pace.lease),
-        "LEASE_BEAT_SECONDS": str(pace.beat),
-        "LEASE_MARGIN_SECONDS": str(pace.margin),
-        "RECONCILE_SECONDS": "1",
-        "KILL_GRACE_SECONDS": "1",
-        "DRAIN_GRACE_SECONDS": "0.5",
-        "MAX_CONCURRENT_JOBS": "0",
-        "NODE_CPU_CORES": "64",
-        "NODE_MEMORY_GB": "256",
-        "NODE_GPU_COUNT": "8",
-        "NODE_STORAGE_GB": "1000",
-        "LOG_LEVEL": "INFO",
-    }
 
 
 def _never_rested(seen: Observation) -> list[Violation]:
@@ -267,9 +232,9 @@ def _never_rested(seen: Observation) -> list[Violation]:
 
 
 @asynccontextmanager
-async def laboratory(folder: Path, setting: Setting = Setting()) -> AsyncIterator[Laboratory]:
+async def laboratory(folder: Path, setting: Setting) -> AsyncIterator[Laboratory]:
     """A stack as `setting` says, started; everything of it is gone afterwards."""
-    async with mongo_set(folder, setting.members) as mongo, valkey(folder) as redis:
+    async with mongo_set(folder, setting.members, setting.oplog_mb) as mongo, valkey(folder) as redis:
         lab = Laboratory(folder, setting, mongo, redis)
         try:
             await lab.open()

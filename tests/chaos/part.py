@@ -20,14 +20,15 @@ START_SECONDS = 60.0
 
 
 class Part:
-    """`command` (serve or worker) with `env`."""
+    """`command` (serve or worker) with `env`. `light`: see `tests.chaos.doctored`."""
 
-    def __init__(self, name: str, folder: Path, env: Mapping[str, str], command: str) -> None:
+    def __init__(self, name: str, folder: Path, env: Mapping[str, str], command: str, *, light: bool) -> None:
         self.name = name
         self.env = dict(env)
         self._folder = folder / name
         self._folder.mkdir(parents=True, exist_ok=True)
         self._command = command
+        self._light = light
         self._held = AsyncExitStack()
         self._process: Child | None = None
 
@@ -51,7 +52,8 @@ class Part:
 
     async def launch(self, *, without: Sequence[str] = (), faults: Sequence[str] = ()) -> Child:
         """Start it without waiting for anything."""
-        options = [*(f"--without={name}" for name in without), *(f"--fault={name}" for name in faults)]
+        options = ["--light"] * self._light
+        options += [*(f"--without={name}" for name in without), *(f"--fault={name}" for name in faults)]
         program = (sys.executable, "-m", "tests.chaos.doctored", *options, "--", self._command)
         self._process = await self._held.enter_async_context(child(self._folder, self.env, *program))
         return self._process

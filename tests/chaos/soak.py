@@ -1,18 +1,20 @@
 """All faults mixed under steady load, by a seed: `python -m tests.chaos.soak MINUTES SEED` (`make soak`).
 
-The plan of faults is drawn from the seed before anything starts, and printed: the same seed gives the same plan. Short
-jobs of all kinds are kept coming meanwhile; a run counts as faulted when a fault was on while it was. At the end all is
-brought to rest, every invariant is checked, and the table tells what came of it. Exit 1 when anything was broken.
+`--members 3` soaks over a replica set with step-downs in the mix, `--without NAME` with a protection taken off. The
+plan is drawn from the seed before anything starts, and printed: the same seed gives the same plan. Jobs of all kinds
+are kept coming meanwhile; a run counts as faulted when a fault was on while it was. At the end all is brought to rest,
+every invariant is checked, and the table tells what came of it. Exit 1 when anything was broken.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -21,30 +23,29 @@ from typing import Any, NamedTuple
 from app.clock import SystemClock
 from tests.chaos.bodies import NOOP, brief, witnessed
 from tests.chaos.checker import growth
-from tests.chaos.laboratory import Laboratory, Outcome, Setting, laboratory
+from tests.chaos.laboratory import Laboratory, Outcome, laboratory
 from tests.chaos.moments import boot_time, elapse
+from tests.chaos.setting import Pace, Setting
+from tests.chaos.soak_faults import KINDS, Planned, mend, plan_of
+from tests.chaos.unprotected import PROTECTIONS
 
 AT_ONCE = 40
 """Jobs under way at a time."""
-GAP_SECONDS = (1.0, 4.0)
-LENGTH_SECONDS = (1.0, 6.0)
+PACE = Pace(6, 1, 2)
+REST_SECONDS = 180.0
 AFTERMATH = timedelta(seconds=3)
 TRAITS: tuple[tuple[str, ...], ...] = ((), ("stubborn",), ("detached",), ("spin",), ("checkpoint",), ("crash",))
+
+
+LONG = 0.08
+"""The part of the jobs that outlast a lease: without them no overlap could be found."""
+LASTING: tuple[tuple[str, ...], ...] = ((), ("checkpoint",), ("detached",))
 
 
 def say(line: str) -> None:
     """To whoever started it, at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-class Planned(NamedTuple):
-    """A fault to come: so many seconds after the beginning, for so long, at the n-th of what it hits."""
-
-    at: float
-    name: str
-    seconds: float
-    which: int
 
 
 class Faulted(NamedTuple):
@@ -56,99 +57,11 @@ class Faulted(NamedTuple):
     recovery: float
 
 
-Make = Callable[[Laboratory, Planned], Awaitable[None]]
-
-
-async def _kill_worker(lab: Laboratory, fault: Planned) -> None:
-    node = lab.nodes[fault.which % len(lab.nodes)]
-    await node.kill()
-    await elapse(fault.seconds if fault.which % 2 else 0.1)
-    await lab.restart(node)
-
-
-async def _restart_worker(lab: Laboratory, fault: Planned) -> None:
-    node = lab.nodes[fault.which % len(lab.nodes)]
-    await node.stop()
-    await lab.restart(node)
-
-
-async def _freeze_worker(lab: Laboratory, fault: Planned) -> None:
-    node = lab.nodes[fault.which % len(lab.nodes)]
-    node.freeze()
-    await elapse(3 * fault.seconds)
-    node.thaw()
-
-
-async def _kill_api(lab: Laboratory, fault: Planned) -> None:
-    api = lab.apis[fault.which % len(lab.apis)]
-    await api.kill()
-    await lab.restart(api)
-
-
-async def _kill_redis(lab: Laboratory, fault: Planned) -> None:
-    await lab.redis.kill()
-    await elapse(fault.seconds)
-    await lab.redis.start()
-
-
-async def _silence(lab: Laboratory, fault: Planned) -> None:
-    """One process loses its way to MongoDB and to Redis."""
-    name = [part.name for part in (*lab.apis, *lab.nodes)][fault.which % (len(lab.apis) + len(lab.nodes))]
-    wires = (lab.mongo_wires[name], lab.redis_wires[name])
-    for wire in wires:
-        wire.hold()
-    await elapse(2 * fault.seconds)
-    for wire in wires:
-        wire.mend()
-
-
-async def _cut(lab: Laboratory, fault: Planned) -> None:
-    for wire in (*lab.mongo_wires.values(), *lab.redis_wires.values()):
-        wire.hang_up()
-
-
-async def _freeze_mongodb(lab: Laboratory, fault: Planned) -> None:
-    [member] = lab.mongo.members
-    member.freeze()
-    await elapse(fault.seconds)
-    member.thaw()
-
-
-async def _cancel_some(lab: Laboratory, fault: Planned) -> None:
-    for job_id in (await lab.client.listed(status="RUNNING"))[:5]:
-        await lab.client.control(job_id, "cancel")
-
-
-FAULTS: Mapping[str, tuple[Make, int]] = {
-    "worker killed": (_kill_worker, 4),
-    "worker restarted": (_restart_worker, 2),
-    "worker frozen": (_freeze_worker, 2),
-    "api killed": (_kill_api, 2),
-    "redis killed": (_kill_redis, 1),
-    "process silenced": (_silence, 3),
-    "all connections cut": (_cut, 2),
-    "mongodb frozen": (_freeze_mongodb, 2),
-    "jobs cancelled": (_cancel_some, 3),
-}
-"""What makes each fault, and how often it is drawn beside the others."""
-
-
-def plan_of(seed: int, seconds: float) -> list[Planned]:
-    """The faults of a soak of so many seconds: the same for the same seed."""
-    chance = random.Random(seed)
-    names = [name for name, (_, weight) in FAULTS.items() for _ in range(weight)]
-    planned: list[Planned] = []
-    at = 8.0
-    while at < seconds - LENGTH_SECONDS[1]:
-        fault = Planned(at, chance.choice(names), chance.uniform(*LENGTH_SECONDS), chance.randrange(1 << 16))
-        planned.append(fault)
-        at += chance.uniform(*GAP_SECONDS)
-    return planned
-
-
 def body(lab: Laboratory, chance: random.Random) -> dict[str, Any]:
-    """A short job: most inline, every fourth in a process of its own that leaves marks."""
+    """Most are short and inline, every fourth is in a process of its own that leaves marks, some outlast a lease."""
     kind = chance.random()
+    if kind < LONG:
+        return witnessed(lab.marks_file, chance.uniform(1, 2) * PACE.lease, *chance.choice(LASTING))
     if kind < 0.25:
         retries = {"max_attempts": 2, "retry_delay": 0.5}
         return witnessed(lab.marks_file, chance.uniform(0.2, 3), *chance.choice(TRAITS), retry_policy=retries)
@@ -166,14 +79,16 @@ async def load(lab: Laboratory, seed: int, until: float) -> None:
         await elapse(0.2)
 
 
-async def make_faults(lab: Laboratory, plan: Sequence[Planned]) -> list[Faulted]:
-    """One after the other, at their times or as soon as the one before is over."""
+async def make_faults(lab: Laboratory, plan: Sequence[Planned], end: float) -> list[Faulted]:
+    """One after the other, at their times or as soon as the one before is over; none begins after `end`."""
     beginning, clock = boot_time(), SystemClock()
     made = []
     for fault in plan:
         await elapse(max(0.0, beginning + fault.at - boot_time()))
+        if boot_time() > end:
+            break
         began = clock.now()
-        await FAULTS[fault.name][0](lab, fault)
+        await KINDS[fault.name].make(lab, fault)
         ended, over = clock.now(), boot_time()
         await lab.client.submit(NOOP)
         made.append(Faulted(fault.name, began, ended, boot_time() - over))
@@ -182,14 +97,15 @@ async def make_faults(lab: Laboratory, plan: Sequence[Planned]) -> list[Faulted]
 
 async def soak(lab: Laboratory, minutes: float, seed: int) -> tuple[Outcome, list[Faulted]]:
     """Load and faults for so long, then rest and judgement."""
-    plan = plan_of(seed, 60 * minutes)
+    plan = plan_of(seed, 60 * minutes, lab.setting.members)
     for fault in plan:
         say(f"  {fault.at:6.1f} s  {fault.name}  {fault.seconds:.1f} s  #{fault.which}")
     end = boot_time() + 60 * minutes
     loading = asyncio.create_task(load(lab, seed, end))
-    made = await make_faults(lab, plan)
+    made = await make_faults(lab, plan, end)
     await loading
-    return await lab.outcome(180), made
+    await mend(lab)
+    return await lab.outcome(REST_SECONDS), made
 
 
 def runs_of(job: Mapping[str, Any]) -> list[tuple[datetime, datetime]]:
@@ -241,12 +157,17 @@ def _slopes(outcome: Outcome) -> list[tuple[str, object]]:
     return rows
 
 
-async def main(minutes: float, seed: int) -> int:
+def stack(members: int = 1, without: Sequence[str] = ()) -> Setting:
+    """What is soaked."""
+    return Setting(nodes=3, apis=2, subscribers=2, members=members, pace=PACE, without=without)
+
+
+async def main(minutes: float, seed: int, members: int, without: Sequence[str]) -> int:
     """The exit code."""
-    say(f"soak: {minutes:g} minutes, seed {seed}")
+    say(f"soak: {minutes:g} minutes, seed {seed}, {members} of MongoDB, without {', '.join(without) or 'nothing'}")
     folder = Path(tempfile.mkdtemp(prefix="tensorfleet-soak-"))
     try:
-        async with laboratory(folder, Setting(nodes=3, apis=2, subscribers=2)) as lab:
+        async with laboratory(folder, stack(members, without)) as lab:
             outcome, made = await soak(lab, minutes, seed)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -256,5 +177,16 @@ async def main(minutes: float, seed: int) -> int:
     return 1 if outcome.violations else 0
 
 
+def asked() -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser(prog="tests.chaos.soak")
+    parser.add_argument("minutes", type=float)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--members", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--without", action="append", default=[], choices=sorted(PROTECTIONS))
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(float(sys.argv[1]), int(sys.argv[2]))))
+    found = asked()
+    sys.exit(asyncio.run(main(found.minutes, found.seed, found.members, found.without)))

@@ -68,6 +68,15 @@ class Member(Mongod):
 
     may_move = False
 
+    def __init__(self, directory: Path, port: int, oplog_mb: int) -> None:
+        super().__init__(directory, port)
+        self._oplog_mb = oplog_mb
+
+    def command(self) -> list[str]:
+        command = super().command()
+        command[command.index("--oplogSize") + 1] = str(self._oplog_mb)
+        return command
+
     async def probe(self) -> str | None:
         async with _direct(self.port) as client:
             try:
@@ -124,10 +133,10 @@ def _direct(port: int) -> AsyncMongoClient[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def mongo_set(folder: Path, members: int) -> AsyncIterator[MongoSet]:
-    """A replica set of so many members, each behind its wire."""
+async def mongo_set(folder: Path, members: int, oplog_mb: int) -> AsyncIterator[MongoSet]:
+    """A replica set of so many members, each behind its wire, that keeps so much history."""
     async with AsyncExitStack() as stack:
-        servers = [Server(lambda port, n=n: Member(folder / f"mongo-{n}", port)) for n in range(members)]
+        servers = [Server(lambda port, n=n: Member(folder / f"mongo-{n}", port, oplog_mb)) for n in range(members)]
         for server in servers:
             await stack.enter_async_context(server.wire)
             stack.push_async_callback(server.stop)

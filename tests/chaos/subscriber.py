@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import httpx
 import orjson
 
+from app.clock import SystemClock
+from app.domain.timestamps import rfc3339
 from tests.chaos.moments import elapse
 
 RECONNECT_SECONDS = 0.2
@@ -22,6 +25,7 @@ class Subscriber:
     def __init__(self, urls: Sequence[str]) -> None:
         self.heard: dict[tuple[str, int], str] = {}
         self.resyncs = 0
+        self.resynced_at: datetime | None = None
         self.connections = 0
         self.opened = asyncio.Event()
         self._urls = urls
@@ -36,10 +40,17 @@ class Subscriber:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def read_again(self, jobs: dict[str, Any]) -> None:
-        """What a client does after `resync`: take the histories as they are."""
+    def state_of(self, job_id: str) -> str | None:
+        """The newest state of a job that was told."""
+        return self.heard[max(told)] if (told := [key for key in self.heard if key[0] == job_id]) else None
+
+    def read_again(self, jobs: Mapping[str, Any]) -> None:
+        """What a client does at a `resync`: take the histories as they are then. What came later must be told."""
+        if self.resynced_at is None:
+            return
+        until = rfc3339(self.resynced_at)
         for job_id, job in jobs.items():
-            self.heard |= {(job_id, entry["seq"]): entry["to"] for entry in job["history"]}
+            self.heard |= {(job_id, e["seq"]): e["to"] for e in job["history"] if e["at"] <= until}
 
     async def _follow(self) -> None:
         timeout = httpx.Timeout(5, read=SILENCE_SECONDS)
@@ -64,6 +75,7 @@ class Subscriber:
     def _take(self, event: str, data: str) -> None:
         if event == "resync":
             self.resyncs += 1
+            self.resynced_at = SystemClock().now()
         elif event == "job.state":
             entry = orjson.loads(data)
             self.heard[entry["job_id"], entry["seq"]] = entry["to"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.checker import broken, check
+from tests.chaos.checker import FEWEST_SAMPLES, broken, check
 from tests.chaos.observation import Figure, Mark, NodeSample, Observation, ResourceSample
 
 CAPACITY = {"cpu_millicores": 4_000, "memory_mib": 1_024, "gpu": 0, "storage_gib": 0}
@@ -76,7 +76,7 @@ def with_entry(number: int, **changed: Any) -> Observation:
 
 
 def grown(kind: str, last: float) -> Observation:
-    values = [100.0] * 12 + [last] * 6
+    values = [100.0] * FEWEST_SAMPLES + [last] * FEWEST_SAMPLES
     return replace(GOOD, resources=[ResourceSample("api-1", kind, float(n), v) for n, v in enumerate(values)])
 
 
@@ -117,7 +117,7 @@ BAD = {
     "an event is of no entry": (replace(GOOD, heard=[{**GOOD.heard[0], ("job_a", 9): "FAILED"}]), "I6"),
     "a lost worker used an attempt": (with_job(attempt=2), "I8"),
     "memory grows": (grown("memory_mib", 180.0), "I10"),
-    "descriptors grow": (grown("descriptors", 130.0), "I10"),
+    "descriptors grow": (grown("descriptors", 180.0), "I10"),
     "connections grow": (grown("connections", 190.0), "I10"),
     "keys grow": (grown("keys", 260.0), "I10"),
     "a figure is over its limit": (replace(GOOD, figures=[Figure("new run", 6.0, at_most=5.0)]), "figure"),

@@ -5,43 +5,45 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.domain.states import TERMINAL
 from tests.chaos.bodies import brief, witnessed
 from tests.chaos.conftest import Trial
-from tests.chaos.laboratory import BRISK, PACE, Laboratory, Pace, Setting
+from tests.chaos.laboratory import Laboratory
 from tests.chaos.moments import boot_time, elapse
+from tests.chaos.setting import BRISK, PACE, Pace, Setting
 from tests.chaos.wire import Way
 from tests.support.wait import until
 
-LONG = [pytest.mark.slow, pytest.mark.chaos]
+pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 ONE_ATTEMPT = {"max_attempts": 1}
 
 
-async def a_worker_dies_for_good(lab: Laboratory) -> None:
+async def a_worker_dies_for_good(lab: Laboratory, **fields: Any) -> None:
     """F1: with a descendant that no process group reaches; another node takes over."""
-    job_id = await lab.submit_witnessed(lab.setting.pace.lease / 2, "detached", "stubborn")
+    job_id = await lab.submit_witnessed(lab.setting.pace.lease / 2, "detached", "stubborn", **fields)
     first = await lab.client.when(job_id, "RUNNING")
     await lab.began(job_id)
     died = await lab.node(first["node_id"]).kill()
-    again = await lab.began(job_id, 2, 2 * lab.setting.pace.lease + 15)
+    again = await lab.began(job_id, 2)
     lab.figure("new run on another node", again.at - died, at_most=lab.setting.pace.lease + 5)
 
 
-async def a_worker_dies_and_comes_back(lab: Laboratory) -> None:
+async def a_worker_dies_and_comes_back(lab: Laboratory, **fields: Any) -> None:
     """F1: its node is known to have no lease problem, so its run begins anew at once."""
-    [node] = lab.nodes
-    job_id = await lab.submit_witnessed(4, "stubborn")
+    job_id = await lab.submit_witnessed(4, "stubborn", **fields)
     await lab.began(job_id)
+    node = lab.node((await lab.client.when(job_id, "RUNNING"))["node_id"])
     died = await node.kill()
     await lab.restart(node)
     back = boot_time()
     job = await lab.client.when(job_id, "RUNNING", run_no=2)
     lab.figure("claimed again after its death", boot_time() - died, at_most=6)
     again = await lab.began(job_id, job["run_no"])
-    lab.figure("new run after the worker was back", again.at - back)
+    lab.figure("new run after the worker was back", max(0.0, again.at - back), at_most=3)
 
 
 async def a_process_dies(lab: Laboratory) -> None:
@@ -58,23 +60,23 @@ async def a_process_dies(lab: Laboratory) -> None:
     assert ended["error"]["code"] == "out_of_memory", ended["error"]
 
 
-async def a_worker_is_frozen(lab: Laboratory) -> None:
+async def a_worker_is_frozen(lab: Laboratory, **fields: Any) -> None:
     """F3: for one and a half leases, then it goes on as if nothing had been."""
-    job_id = await lab.submit_witnessed(1.8 * lab.setting.pace.lease, "detached")
+    job_id = await lab.submit_witnessed(1.8 * lab.setting.pace.lease, "detached", **fields)
     first = await lab.client.when(job_id, "RUNNING")
     await lab.began(job_id)
     node = lab.node(first["node_id"])
     node.freeze()
     await elapse(1.5 * lab.setting.pace.lease)
     node.thaw()
-    await lab.client.when(job_id, "COMPLETED", 4 * lab.setting.pace.lease + 20)
+    await lab.client.when(job_id, "COMPLETED", 4 * lab.setting.pace.lease + 60)
 
 
 async def jobs_spin(lab: Laboratory) -> None:
     """F4: more of them than there are processors, for two leases."""
     bodies = [witnessed(lab.marks_file, 2 * lab.setting.pace.lease, "spin") for _ in range(3)]
     ids = await lab.client.submit_all(bodies)
-    await lab.client.all_ended(8 * lab.setting.pace.lease + 30)
+    await until(lambda: lab.client.again_or_ended(ids), 8 * lab.setting.pace.lease + 30, every=0.2)
     runs = [(await lab.client.job(job_id))["run_no"] for job_id in ids]
     lab.figure("reassigned while spinning", sum(run_no > 1 for run_no in runs), "jobs", at_most=0)
 
@@ -168,81 +170,58 @@ def two_nodes(pace: Pace, *without: str) -> Setting:
     return Setting(nodes=2, pace=pace, without=without)
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f1_a_worker_dies_for_good(trial: Trial) -> None:
     (await trial(two_nodes(PACE), a_worker_dies_for_good)).demand_nothing_broken()
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f1_without_the_guard_what_a_dead_worker_leaves_runs_on(trial: Trial) -> None:
     assert "I2" in (await trial(two_nodes(BRISK, "guard"), a_worker_dies_for_good)).broken
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f1_a_worker_dies_and_comes_back(trial: Trial) -> None:
-    (await trial(Setting(), a_worker_dies_and_comes_back)).demand_nothing_broken()
+    (await trial(Setting(light=False), a_worker_dies_and_comes_back)).demand_nothing_broken()
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f2_a_process_dies(trial: Trial) -> None:
     (await trial(Setting(pace=BRISK), a_process_dies)).demand_nothing_broken()
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f2_without_the_watch_nobody_sees_memory_taken(trial: Trial) -> None:
     with pytest.raises(AssertionError, match="FAILED"):
         await trial(Setting(pace=BRISK, without=("memory_watch",)), a_process_dies)
 
 
-@pytest.mark.parametrize("pace", [BRISK, pytest.param(PACE, marks=LONG)], ids=["brisk", "scaled"])
-async def test_f3_a_worker_is_frozen(trial: Trial, pace: Pace) -> None:
-    (await trial(two_nodes(pace), a_worker_is_frozen)).demand_nothing_broken()
+async def test_f3_a_worker_is_frozen(trial: Trial) -> None:
+    (await trial(two_nodes(PACE), a_worker_is_frozen)).demand_nothing_broken()
 
 
 async def test_f3_without_the_guard_its_run_goes_on_beside_the_next(trial: Trial) -> None:
     assert "I2" in (await trial(two_nodes(BRISK, "guard"), a_worker_is_frozen)).broken
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f4_jobs_spin(trial: Trial) -> None:
     (await trial(two_nodes(PACE), jobs_spin)).demand_nothing_broken()
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f4_without_processes_of_their_own_jobs_hold_up_the_beat(trial: Trial) -> None:
-    outcome = await trial(two_nodes(BRISK, "own_process"), jobs_spin, rest=120)
-    assert {"figure", "I2"} & outcome.broken
+    outcome = await trial(two_nodes(BRISK, "own_process"), jobs_spin, rest=20)
+    assert "figure" in outcome.broken
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f5_a_worker_is_restarted_again_and_again(trial: Trial) -> None:
     scenario = partial(a_worker_is_restarted_again_and_again, times=5)
     (await trial(Setting(), scenario)).demand_nothing_broken()
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f5_without_the_free_drain_a_restart_is_held_against_the_job(trial: Trial) -> None:
     scenario = partial(a_worker_is_restarted_again_and_again, times=1)
     assert "figure" in (await trial(Setting(without=("free_drain",)), scenario)).broken
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f6_all_workers_die(trial: Trial) -> None:
     (await trial(Setting(nodes=3), partial(all_workers_die, jobs=12), rest=90)).demand_nothing_broken()
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f6_without_the_settling_nobody_takes_up_what_they_left(trial: Trial) -> None:
     setting = Setting(nodes=1, without=("settling", "reaper"))
     with pytest.raises(AssertionError, match="all answered jobs to end"):
@@ -253,38 +232,26 @@ def late_renewal(tmp_path: Path, *without: str) -> Setting:
     return Setting(nodes=2, pace=BRISK, faults={"api-1": [f"reaper_pauses:{tmp_path / 'reaper'}"]}, without=without)
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f18_a_renewal_comes_late(trial: Trial, tmp_path: Path) -> None:
     (await trial(late_renewal(tmp_path), a_renewal_comes_late)).demand_nothing_broken()
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f18_without_the_fence_two_runs_live(trial: Trial, tmp_path: Path) -> None:
     assert {"I2", "figure"} & (await trial(late_renewal(tmp_path, "fence"), a_renewal_comes_late)).broken
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f27_a_job_kills_its_workers(trial: Trial) -> None:
     (await trial(two_nodes(PACE), partial(a_job_kills_its_workers, others=499), rest=120)).demand_nothing_broken()
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f27_without_suspicion_it_kills_on(trial: Trial) -> None:
     setting = two_nodes(PACE, "suspects")
     assert "figure" in (await trial(setting, partial(a_job_kills_its_workers, others=20), rest=120)).broken
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f26_two_supervisors_of_one_node(trial: Trial) -> None:
     (await trial(Setting(), two_supervisors_of_one_node)).demand_nothing_broken()
 
 
-@pytest.mark.slow
-@pytest.mark.chaos
 async def test_f26_without_the_lock_the_second_ends_the_runs_of_the_first(trial: Trial) -> None:
     assert "figure" in (await trial(Setting(without=("node_lock",)), two_supervisors_of_one_node)).broken

@@ -14,11 +14,13 @@ import pytest
 
 from tests.chaos.bodies import NOOP, brief
 from tests.chaos.conftest import Trial
-from tests.chaos.laboratory import Laboratory, Setting
+from tests.chaos.laboratory import Laboratory
 from tests.chaos.moments import boot_time, elapse
+from tests.chaos.setting import Setting
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos]
+LATER_SECONDS = 4.0
 THREE = Setting(members=3)
 
 
@@ -79,7 +81,10 @@ async def the_primary_freezes(lab: Laboratory, seconds: float) -> None:
 
 
 async def the_majority_is_lost(lab: Laboratory, seconds: float) -> None:
-    """F16: for several leases. Nothing is accepted that would not last; runs are frozen, and go on."""
+    """F16: for several leases. Nothing is accepted that would not last; runs are frozen, and go on.
+
+    The nodes come back a little later than the reaper, which then sees nothing but leases that have lapsed.
+    """
     running = await lab.submit_witnessed(lab.setting.pace.lease + 8)
     await lab.began(running)
     others = await lab.mongo.secondaries()
@@ -89,11 +94,16 @@ async def the_majority_is_lost(lab: Laboratory, seconds: float) -> None:
     while boot_time() - lost < seconds:
         accepted += await _accepted(lab)
         await elapse(1)
+    for node in lab.nodes:
+        node.freeze()
     for member in others:
         member.thaw()
     back = boot_time()
     await lab.client.submit(NOOP)
     lab.figure("writes again after the majority was back", boot_time() - back, at_most=20)
+    await elapse(LATER_SECONDS)
+    for node in lab.nodes:
+        node.thaw()
     lab.figure("accepted without a majority", accepted, "jobs", at_most=0)
     await _undisturbed(lab, running)
     marks = [m.at for m in lab.marks_of(running)]
@@ -130,14 +140,15 @@ async def answers_outlive_the_primary(lab: Laboratory) -> None:
 
 async def primaries_change(lab: Laboratory, times: int) -> None:
     """F17: again and again. Slow, and correct."""
-    running = await lab.submit_witnessed(10.0 * times)
+    running = await lab.submit_witnessed(5.0 * times)
     await lab.began(running)
     async with steady_submits(lab, 0.1) as answers:
         for _ in range(times):
             await lab.mongo.step_down()
+            await lab.mongo.primary()
             await elapse(10)
     lab.figure("submits answered under step-downs", len(answers), "jobs")
-    await _undisturbed(lab, running, 60)
+    await _undisturbed(lab, running, 120)
 
 
 async def _undisturbed(lab: Laboratory, job_id: str, seconds: float = 90.0) -> None:
@@ -168,8 +179,8 @@ async def test_f16_the_majority_is_lost(trial: Trial) -> None:
 
 async def test_f16_without_holding_back_a_node_is_reaped_that_would_renew(trial: Trial) -> None:
     setting = replace(THREE, without=("hold_back",))
-    assert "figure" in (await trial(setting, partial(the_majority_is_lost, seconds=40), rest=90)).broken
+    assert "figure" in (await trial(setting, partial(the_majority_is_lost, seconds=25), rest=90)).broken
 
 
 async def test_f17_primaries_change(trial: Trial) -> None:
-    (await trial(THREE, partial(primaries_change, times=9), rest=90)).demand_nothing_broken()
+    (await trial(THREE, partial(primaries_change, times=6), rest=90)).demand_nothing_broken()

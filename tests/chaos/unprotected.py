@@ -73,6 +73,7 @@ def _index_repair() -> None:
     from app.scheduler.index_keeper import IndexKeeper
 
     replace(IndexKeeper, "keep", nothing)
+    replace(IndexKeeper, "restore", nothing)
 
 
 def _ring_again() -> None:
@@ -113,7 +114,7 @@ def _free_drain() -> None:
     from workers import outcome
     from workers.run import RunEnding
 
-    replace(outcome, "_REQUEUED", frozenset({RunEnding.CHECKPOINTED}))
+    replace(outcome, "_LEAVES", {RunEnding.CHECKPOINTED: "checkpointed"})
     outcome._FAILURE_REASON[RunEnding.DRAINED] = "error"
 
 
@@ -240,6 +241,24 @@ def _store_clock() -> None:
             replace(module, "store_now", own_now)
 
 
+def _resync() -> None:
+    from app.storage.feed.watch import Watch
+
+    replace(Watch, "lose", lambda self, reason: setattr(self, "position", None))
+
+
+def _drops() -> None:
+    from app.storage.feed import watch
+
+    replace(watch, "_GONE", ())
+
+
+def _leavings() -> None:
+    from workers.execution import Executor
+
+    replace(Executor, "_kept", Executor._collect)
+
+
 PROTECTIONS: dict[str, Protection] = {
     "seq_guard": Protection("a late write overwrites a newer state", _seq_guard, _seq_guard),
     "run_no_guard": Protection("a run that was replaced publishes its result", worker=_run_no_guard),
@@ -261,6 +280,9 @@ PROTECTIONS: dict[str, Protection] = {
     "settling": Protection("a worker that comes back forgets its earlier runs", worker=_settling),
     "bounds": Protection("a silent Redis silences the service", _bounds, _bounds),
     "store_clock": Protection("a wrong clock ends a lease early", _store_clock, _store_clock),
+    "resync": Protection("subscribers miss what the store has forgotten, and do not know", _resync),
+    "drops": Protection("subscribers are not told that data was dropped", _drops),
+    "leavings": Protection("a run whose files cannot be stored never ends", worker=_leavings),
     "subreaper": Protection("a process that left its session outlives its job", worker=_subreaper),
     "idempotency": Protection("a submit that is sent again makes a second job", _idempotency),
 }

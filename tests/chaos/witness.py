@@ -6,7 +6,8 @@ module of the project: it stands in for a user's code.
 
 Traits: `stubborn` ignores SIGTERM; `detached` leaves a child in a session of its own that marks, too; `spin` never
 sleeps; `checkpoint` saves its progress on SIGTERM, exits with 75 and goes on from there; `crash` is killed by a signal;
-`greedy` takes memory until it is stopped; `poison` kills the worker that runs it.
+`greedy` takes memory until it is stopped; `poison` kills the worker that runs it; `fill` writes until its disk is full;
+`hoard` leaves a large checkpoint and fails.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ CHECKPOINTED = 75
 TICK = 0.05
 DETACHED_SECONDS = 60.0
 MEBIBYTE = 1 << 20
+HOARD_MIB = 10
 
 
 class Marks:
@@ -67,7 +69,7 @@ def leave_a_child(marks: Marks) -> None:
     os._exit(0)
 
 
-def kill_the_worker() -> None:
+def kill_the_worker(_: Marks) -> None:
     """Kill the nearest ancestor that is a worker."""
     pid = os.getpid()
     while pid > 1:
@@ -77,11 +79,32 @@ def kill_the_worker() -> None:
             return
 
 
-def take_memory() -> None:
+def take_memory(_: Marks) -> None:
     taken = []
     while True:
         taken.append(bytearray(os.urandom(MEBIBYTE)) * 8)
         threading.Event().wait(TICK)
+
+
+def fill_the_disk(marks: Marks) -> None:
+    """To the last byte, in a file that the job would keep."""
+    file = os.open(Path(os.environ["TF_ARTIFACTS"]) / "filling", os.O_WRONLY | os.O_CREAT, 0o600)
+    size = MEBIBYTE
+    while size:
+        try:
+            os.write(file, b"x" * size)
+        except OSError:
+            size //= 2
+    marks.leave("full")
+
+
+FIRST: dict[str, Callable[[Marks], None]] = {
+    "detached": leave_a_child,
+    "poison": kill_the_worker,
+    "greedy": take_memory,
+    "fill": fill_the_disk,
+}
+"""What is done before the work, by trait."""
 
 
 def progress_file() -> Path:
@@ -97,12 +120,8 @@ def main(file: str, seconds: float, traits: set[str]) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "checkpoint" in traits:
         signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    if "detached" in traits:
-        leave_a_child(marks)
-    if "poison" in traits:
-        kill_the_worker()
-    if "greedy" in traits:
-        take_memory()
+    for act in (FIRST[trait] for trait in FIRST if trait in traits):
+        act(marks)
 
     def save(done: float) -> None:
         if asked.is_set():
@@ -112,6 +131,9 @@ def main(file: str, seconds: float, traits: set[str]) -> None:
 
     before = float(kept.read_text()) if "checkpoint" in traits and kept.exists() else 0.0
     run(marks, seconds, before, spin if "spin" in traits else threading.Event().wait, save)
+    if "hoard" in traits:
+        progress_file().write_bytes(os.urandom(HOARD_MIB * MEBIBYTE))
+        sys.exit(1)
     if "crash" in traits:
         os.kill(os.getpid(), signal.SIGSEGV)
     Path(os.environ["TF_OUTPUTS"]).write_text(json.dumps({"run_no": int(os.environ["TF_RUN_NO"])}))

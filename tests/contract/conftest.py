@@ -11,6 +11,7 @@ import pytest
 from app.clock import SystemClock
 from app.domain.ports import AnswerStore, JobStore, LeaseStore, NodeStore
 from app.storage.answers import MongoAnswerStore
+from app.storage.indexes import INDEXES, ensure_indexes
 from app.storage.jobs import MongoJobStore
 from app.storage.leases import MongoLeaseStore
 from app.storage.memory.answers import MemoryAnswerStore
@@ -49,6 +50,7 @@ async def stores(request: pytest.FixtureRequest, mongo_uri: str, database: str) 
         yield memory_stores()
         return
     handle = connect(mongo_uri, database, driver=request.param)
+    await ensure_indexes(handle, {"jobs": [index for index in INDEXES["jobs"] if index.document.get("unique")]})
     yield Stores(
         MongoJobStore(handle), MongoNodeStore(handle), MongoLeaseStore(handle), MongoAnswerStore(handle), handle
     )
@@ -58,4 +60,4 @@ async def stores(request: pytest.FixtureRequest, mongo_uri: str, database: str) 
 def memory_stores() -> Stores:
     clock, answers = SystemClock(), MemoryAnswerStore()
     leases = MemoryLeaseStore(clock)
-    return Stores(MemoryJobStore(clock, answers), MemoryNodeStore(leases), leases, answers, None)
+    return Stores(MemoryJobStore(clock), MemoryNodeStore(leases), leases, answers, None)

@@ -35,6 +35,7 @@ from tests.contract.conftest import Stores
 from tests.unit.domain.builders import NOW, JobBuilder, a_job
 
 SECOND = timedelta(seconds=1)
+JUST_NOW = SystemClock().now().replace(microsecond=0)
 
 
 async def inserted(stores: Stores, *builders: JobBuilder) -> list[Job]:
@@ -48,7 +49,7 @@ def ids(jobs: Any) -> list[str]:
 
 
 def answer(key: str, text: bytes = b'{"job_id": "job_1"}') -> StoredAnswer:
-    return StoredAnswer(key, "digest", 201, text, NOW)
+    return StoredAnswer(key, "digest", 201, text, JUST_NOW)
 
 
 EVERYTHING = a_job(
@@ -120,7 +121,8 @@ class TestAnswers:
         job = a_job().job
         assert await stores.jobs.insert_with_answer(job, answer("key-1")) is None
         assert await stores.jobs.get(job.id) == job
-        assert await stores.answers.get("key-1") == answer("key-1")
+        assert await stores.jobs.answer_under("key-1") == answer("key-1")
+        assert await stores.jobs.answer_under("key-2") is None
 
     async def test_a_taken_key_answers_the_earlier_answer_and_stores_nothing(self, stores: Stores) -> None:
         await stores.jobs.insert_with_answer(a_job().job, answer("key-1", b"first"))
@@ -137,10 +139,36 @@ class TestAnswers:
         assert [found.answer.decode() if found else winner for found in earlier] == [winner] * 12
 
     async def test_the_same_insert_again_meets_itself(self, stores: Stores) -> None:
-        """A commit whose answer was lost is sent again."""
+        """A write whose answer was lost is sent again."""
         job = a_job().job
         assert await stores.jobs.insert_with_answer(job, answer("key-1")) is None
         assert await stores.jobs.insert_with_answer(job, answer("key-1")) is None
+
+    async def test_a_key_is_free_again_after_a_day_though_its_job_lives_on(self, stores: Stores) -> None:
+        first, second, third = a_job().job, a_job().job, a_job().job
+        yesterday = replace(answer("key-1", b"first"), at=JUST_NOW - timedelta(hours=25))
+        assert await stores.jobs.insert_with_answer(first, yesterday) is None
+        assert await stores.jobs.answer_under("key-1") is None
+        again = answer("key-1", b"second")
+        assert await stores.jobs.insert_with_answer(second, again) is None
+        assert await stores.jobs.insert_with_answer(third, answer("key-1", b"third")) == again
+        assert set(await stores.jobs.get_many(ids([first, second, third]))) == {first.id, second.id}
+
+    async def test_of_many_that_want_an_old_key_one_is_stored(self, stores: Stores) -> None:
+        yesterday = replace(answer("key-1"), at=JUST_NOW - timedelta(hours=25))
+        await stores.jobs.insert_with_answer(a_job().job, yesterday)
+        jobs = [a_job().job for _ in range(12)]
+        earlier = await asyncio.gather(
+            *(stores.jobs.insert_with_answer(job, answer("key-1", job.id.encode())) for job in jobs)
+        )
+        [winner] = await stores.jobs.get_many(ids(jobs))
+        assert [found.answer.decode() if found else winner for found in earlier] == [winner] * 12
+
+    async def test_the_key_of_a_job_stays_through_its_changes(self, stores: Stores) -> None:
+        builder = a_job()
+        await stores.jobs.insert_with_answer(builder.job, answer("key-1"))
+        await stores.jobs.commit([place(builder.job, "node-1", (), builder.stamp())])
+        assert await stores.jobs.answer_under("key-1") == answer("key-1")
 
 
 class TestCommit:
@@ -434,8 +462,27 @@ class TestLast:
         assert await asyncio.gather(store.get(good.job.id), store.get(bad.job.id)) == [good.job, None]
         assert [[t.job_id for t in tickets] async for tickets in store.queued_tickets()] == [[good.job.id]]
 
+    @pytest.mark.parametrize("job_id", ["job.with.dots", "job$", "", 7, {"n": 1}])
+    async def test_a_document_whose_id_is_no_job_id_is_not_taken_for_a_job(self, mongo: Database, job_id: Any) -> None:
+        store = MongoJobStore(mongo)
+        builder = a_job()
+        await store.insert(builder.job)
+        document = await mongo["jobs"].find_one({})
+        await mongo["jobs"].insert_one({**(document or {}), "_id": job_id})
+        assert (await store.find(JobQuery())).jobs == (builder.job,)
+        assert [t.job_id async for tickets in store.queued_tickets() for t in tickets] == [builder.job.id]
+        assert set(await store.in_state([JobStatus.QUEUED])) == {builder.job.id}
+
+    async def test_an_ended_job_whose_id_is_no_text_is_looked_past(self, mongo: Database) -> None:
+        store = MongoJobStore(mongo)
+        job = a_job().completed({}).job
+        await store.insert(job)
+        document = await mongo["jobs"].find_one({})
+        await mongo["jobs"].insert_one({**(document or {}), "_id": {"n": 1}})
+        assert ids(await store.ended_before(NOW + timedelta(days=1), 1)) == [job.id]
+
     async def test_a_keyed_job_that_cannot_be_stored_leaves_no_answer(self, mongo: Database) -> None:
         store = MongoJobStore(mongo)
         with pytest.raises(Invalid, match="cannot be stored"):
             await store.insert_with_answer(a_job(metadata={"n": 1}).but(metadata={"n": 2**70}).job, answer("key-1"))
-        assert await mongo["answers"].count_documents({}) == 0
+        assert await store.answer_under("key-1") is None

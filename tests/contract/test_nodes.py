@@ -56,6 +56,14 @@ class TestRegister:
         assert await stores.nodes.get("node-1") == a_node()
         assert await stores.nodes.get("node-2") is None
 
+    async def test_documents_with_ids_of_any_type_hide_no_node(self, mongo: Database) -> None:
+        store = MongoNodeStore(mongo)
+        await store.register(a_node())
+        for id_ in ({"n": 1}, 7, None):
+            await mongo["nodes"].insert_one({"_id": id_, "state": "READY"})
+            await mongo["leases"].insert_one({"_id": id_, "until": NOW})
+        assert await store.all() == [a_node()]
+
     async def test_all_by_id_with_their_leases(self, stores: Stores) -> None:
         for node_id in ("node-b", "node-a"):
             await stores.nodes.register(a_node(node_id))

@@ -24,6 +24,7 @@ from tests.support.wait import until
 
 NOOP = {"template": "noop", "executor": "inline"}
 DYING = (sys.executable, "-m", "tests.support.dying_api")
+WITHOUT_REPAIR = (sys.executable, "-m", "tests.chaos.doctored", "--without=index_repair", "serve")
 
 
 async def send_to_a_dying_api(folder: Path, env: dict[str, str], headers: dict[str, str]) -> None:
@@ -47,6 +48,22 @@ async def test_a_key_makes_one_job_of_a_submit_whose_answer_was_lost(tmp_path: P
         again = await served.submit(NOOP, **headers)
         assert again == first
         assert [j["job_id"] for j in await all_jobs(served)] == [first["job_id"]]
+
+
+async def test_the_keys_of_a_killed_api_are_answered_at_once(tmp_path: Path, env: dict[str, str]) -> None:
+    """Killed with many of them on their way: what it leaves keeps nobody from a key."""
+    keys = [{"Idempotency-Key": f"key-{n}"} for n in range(60)]
+    async with api(tmp_path, env) as served:
+        sent = [asyncio.ensure_future(served.submit(NOOP, **key)) for key in keys]
+        await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
+        await served.process.kill()
+        await asyncio.gather(*sent, return_exceptions=True)
+    async with api(tmp_path, env) as served:
+        began = time.monotonic()
+        first = await asyncio.gather(*(served.submit(NOOP, **key) for key in keys))
+        assert time.monotonic() - began < 10
+        assert await asyncio.gather(*(served.submit(NOOP, **key) for key in keys)) == first
+        assert {j["job_id"] for j in await all_jobs(served)} == {answer["job_id"] for answer in first}
 
 
 async def test_without_a_key_the_same_crash_makes_two_jobs(tmp_path: Path, env: dict[str, str]) -> None:
@@ -90,10 +107,10 @@ async def test_flushall_while_live_loses_nothing(tmp_path: Path, env: dict[str, 
         assert set(runs) == {1}
 
 
-async def test_without_the_reconciler_a_flushed_index_stays_empty(
+async def test_without_its_repair_a_flushed_index_stays_empty(
     tmp_path: Path, env: dict[str, str], redis_url: str
 ) -> None:
-    async with api(tmp_path, {**env, "RECONCILE_SECONDS": "3600"}) as served:
+    async with api(tmp_path, env, *WITHOUT_REPAIR) as served:
         job_id = (await served.submit(NOOP))["job_id"]
         await wait_index(served, 1)
         async with Redis.from_url(redis_url) as redis:

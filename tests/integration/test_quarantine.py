@@ -196,6 +196,7 @@ def open_world(mongo_uri: str, redis_url: str, database: str) -> Callable[[int],
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_loops_live_and_others_go_on(open_world: Callable[[int], Any], seed: int) -> None:
     async with open_world(seed) as world:
+        await asyncio.wait_for(world.hub._opened.wait(), 30)
         jobs = await world.good_jobs()
         await until(world.all_scheduled(jobs), 60, every=0.1, message="good jobs are placed")
 

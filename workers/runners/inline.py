@@ -28,6 +28,7 @@ from workers.usage import Usage
 
 log = structlog.get_logger()
 _UNKNOWN_USAGE = Usage()
+DIED = "the process of the inline executor ended while this run was in it"
 Hear = Callable[[Mapping[str, Json]], None]
 Died = Callable[["_Warm"], Coroutine[None, None, None]]
 """Called when a warm process has ended."""
@@ -52,7 +53,10 @@ class InlineRunner:
             if run.reason is not None:
                 return stopped(run.reason, None, None, _UNKNOWN_USAGE, 0.0)
             run.begin(warm, frozen=self._guard.frozen)
-            warm.send({"run": str(order.key), "spec": order.specification})
+            if warm.alive:
+                warm.send({"run": str(order.key), "spec": order.specification})
+            else:
+                run.conclude(stopped((RunEnding.LOST, DIED), None, None, _UNKNOWN_USAGE, 0.0))
             return await run.over
         finally:
             run.clocks.end()
@@ -95,10 +99,13 @@ class InlineRunner:
             await self._warm.end()
 
     async def _started(self) -> _Warm:
+        """One that is guarded: nobody sends it anything before."""
         async with self._starting:
             if self._warm is None or not self._warm.alive:
-                self._warm = await _Warm.start(self._nursery, self._hear, self._died)
-                await self._guard.add(self._warm.name, self._warm.pid, self)
+                warm = await _Warm.start(self._nursery, self._hear, self._died)
+                if not await self._guard.add(warm.name, warm.pid, self):
+                    warm.kill()
+                self._warm = warm
             return self._warm
 
     def _hear(self, line: Mapping[str, Json]) -> None:
@@ -115,7 +122,7 @@ class InlineRunner:
     async def _died(self, warm: _Warm) -> None:
         """What was in it has ended with it: by our doing, by the guard's, or maybe by that of a run."""
         fault = RunEnding.LOST if warm.by_us else RunEnding.ERROR
-        reason = fault, "the process of the inline executor ended while this run was in it"
+        reason = fault, DIED
         if await self._guard.remove(warm.name):
             reason = RunEnding.FENCED, KILLED_BY_GUARD
         for run in [run for run in self._runs.values() if run.warm is warm]:

@@ -49,7 +49,6 @@ class ProcessRunner:
         try:
             return await run.to_the_end()
         finally:
-            run.begun.set()
             del self._live[order.key]
 
     def stop(self, key: RunKey, reason: RunEnding, message: str = "") -> None:
@@ -96,8 +95,8 @@ class _ProcessRun:
         self._stopping = asyncio.Event()
         self._step: str | None = None
         self._reports: asyncio.ReadTransport | None = None
-        self.begun = asyncio.Event()
-        """Set when the run has its order, or will never have it."""
+        self.begun = False
+        """Whether the run has its order."""
         self.child: Child | None = None
 
     def stop(self, reason: RunEnding, message: str = "") -> None:
@@ -108,10 +107,10 @@ class _ProcessRun:
 
     async def freeze(self) -> bool:
         """What the run has said by the time it is stopped is heard first: a run that has ended is not frozen."""
-        await self.begun.wait()
-        if self._is_ending() or self._reports is None or not await self._tools.guard.hold(self._name):
+        if not self.begun or self._is_ending() or not await self._tools.guard.hold(self._name):
             return False
-        await read_out(self._reports)
+        if self._reports is not None:
+            await read_out(self._reports)
         if self._is_ending():
             await self._tools.guard.let_go(self._name)
             return False
@@ -155,13 +154,15 @@ class _ProcessRun:
             return await self._tools.nursery.start_run(orders, report_out, log_out)
 
     async def _begin(self, child: Child, orders: asyncio.WriteTransport) -> None:
-        """The process gets its order, and begins, when it will be found again and is guarded."""
+        """The process gets its order, and begins, when it will be found again and is guarded; never when it was stopped
+        before. Without an order it ends by itself."""
         remember_process(Path(self._order.specification["work_dir"]), child.pid)
-        await self._tools.guard.add(self._name, child.pid, self._clocks)
-        self._deadlines.begin()
-        orders.write(orjson.dumps(self._order.specification))
+        guarded = await self._tools.guard.add(self._name, child.pid, self._clocks)
+        if guarded and self._reason is None:
+            self._deadlines.begin()
+            orders.write(orjson.dumps(self._order.specification))
+            self.begun = True
         orders.close()
-        self.begun.set()
 
     async def _until_ended(self, child: Child) -> None:
         """A held run hears its stop and goes on for it; one that the lease has frozen must not go on, and is killed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from datetime import timedelta
 from typing import Protocol
 
 from app.domain.events import Event
@@ -18,11 +19,18 @@ class ChangeFeed(Protocol):
     def mode(self) -> str:
         """`watch`: pushed by the store as it happens; `poll`: the store refuses to push, so it is asked each second."""
 
-    def events(self, after: str | None = None) -> AsyncIterator[Event]:
+    def events(self, after: str | None = None) -> AsyncGenerator[Event, None]:
         """From now on, or after that token. A lost history gives one `resync` event, never a silent gap."""
 
     async def opened(self) -> None:
         """Returns when an iterator of `events` is open: what becomes durable from here on is told by it."""
+
+    async def caught_up(self) -> None:
+        """Returns when the iterator of `events` has told all that was durable when it was opened."""
+
+    async def token_before(self, span: timedelta) -> str:
+        """A token from which `events` tells what became durable in so long a time before now; a resync, where the
+        store's history is shorter."""
 
     async def token_now(self) -> str:
         """A token to resume from: everything that becomes durable after this call comes after it."""

@@ -61,8 +61,8 @@ class ArtifactStore(Protocol):
 
     def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]: ...
 
-    async def delete_of(self, job_ids: Sequence[str]) -> None:
-        """Everything of these jobs, of every kind."""
+    async def delete_of(self, job_ids: Sequence[str], kind: str | None = None) -> None:
+        """Everything of these jobs: of that kind, or of every kind."""
 
     async def owners(self, after: str, limit: int) -> Sequence[str]:
         """Ids of jobs that have something stored, ascending from beyond `after` on."""

@@ -24,7 +24,10 @@ class JobStore(Protocol):
         """Durable when it returns. Inserting the same job twice is one insert."""
 
     async def insert_with_answer(self, job: Job, answer: StoredAnswer) -> StoredAnswer | None:
-        """Insert job and stored answer in one transaction. Returns the earlier answer when the key is taken."""
+        """Insert job and answer as one. Returns the earlier answer, and inserts nothing, when the key is taken."""
+
+    async def answer_under(self, key: str) -> StoredAnswer | None:
+        """The answer that a job was inserted with under this key; None after the 24 h for which it is kept."""
 
     async def get(self, job_id: str) -> Job | None: ...
 
@@ -196,7 +199,7 @@ class NameRegister(Protocol):
 
 
 class AnswerStore(Protocol):
-    """Answers kept under an Idempotency-Key for 24 h."""
+    """Answers kept under an Idempotency-Key for 24 h, but for those that are inserted with a job."""
 
     async def get(self, key: str) -> StoredAnswer | None: ...
 

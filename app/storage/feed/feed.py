@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
 from enum import Enum
 
 import structlog
@@ -24,7 +25,7 @@ from app.storage.feed.events import resync_event
 from app.storage.feed.poll import EVERY, Poll
 from app.storage.feed.subjects import EventSubjects
 from app.storage.feed.token import PollPoint, WatchPoint, decode
-from app.storage.feed.watch import Watch
+from app.storage.feed.watch import Watch, point_before, point_now
 from app.storage.indexes import POLL_INDEXES, ensure_indexes
 from app.storage.mongo import Database
 
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 HEALTHY = 5.0
 """A stream that lasted this many seconds makes the next pause a short one again."""
+NOW = timedelta(0)
 CLOCKS_APART = 60
 """A token may be this many seconds ahead of our own place: another process read it from a server that is ahead."""
 FOREIGN = "the token is not one of this feed"
@@ -81,6 +83,12 @@ class MongoChangeFeed:
         """Returns when an iterator of `events` is open."""
         await self._open.wait()
 
+    async def caught_up(self) -> None:
+        """Returns when the iterator of `events` has told all that was durable when it was opened."""
+        await self._open.wait()
+        if self._place is not None:
+            await self._place.caught_up.wait()
+
     async def valid_token(self, token: str) -> bool:
         """Whether this can be a token of this feed; one from the future is none."""
         point = decode(token)
@@ -95,25 +103,33 @@ class MongoChangeFeed:
         if place is not None and place.position is not None:
             return place.position.text
         with answered():
-            return await self._present()
+            return await self._token(NOW)
 
-    async def _present(self) -> str:
-        """A token of the present; nothing is left open."""
+    async def token_before(self, span: timedelta) -> str:
+        """From it `events` tells what became durable so long before now, or a resync. Raises Unavailable."""
+        with answered():
+            return await self._token(span)
+
+    async def _token(self, span: timedelta) -> str:
+        """A token of so long before the present; nothing is left open."""
         watch = Watch(self._database, self._subjects)
         while not self._refused:
             try:
-                async with watch.open() as stream:
-                    return WatchPoint.of(stream.resume_token).text
+                async with watch.open():
+                    now = watch.position or await point_now(self._database)
+                return (await point_before(self._database, now, span) if span else now).text
             except OperationFailure as error:
                 if unanswered(error):
                     raise
                 self._recover(watch, error)
         poll = Poll(self._database, self._subjects)
         await poll.start(None)
-        return poll.position.text
+        return poll.position.before(span).text
 
     async def events(self, after: str | None = None) -> AsyncGenerator[Event, None]:
         """From now on, or after that token. Raises what no patience can mend: a closed client."""
+        self._place = None
+        self._open.clear()
         if not self._refused:
             async with aclosing(self._watched(after)) as events:
                 async for event in events:
@@ -142,6 +158,8 @@ class MongoChangeFeed:
             await asyncio.sleep(pause)
 
     async def _read(self, watch: Watch) -> AsyncGenerator[Event, None]:
+        if not watch.caught_up.is_set():
+            await watch.look_ahead()
         async with watch.open() as stream:
             self._place = watch
             self._open.set()
@@ -173,6 +191,7 @@ class MongoChangeFeed:
                         yield resync_event(FOREIGN, poll.position.text)
                 async for event in poll.events():
                     yield event
+                poll.caught_up.set()
             except (PyMongoError, Unavailable) as error:
                 if isinstance(error, PyMongoError) and not unanswered(error):
                     raise

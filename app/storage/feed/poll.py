@@ -7,6 +7,7 @@ told twice; after a resume, where nothing is remembered, those seconds are told 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -90,9 +91,10 @@ async def _readable(tell: Callable[[Document], Awaitable[list[Event]]], document
 
 
 class Poll:
-    """A place in what was written, by time."""
+    """A place in what was written, by time. `caught_up` is set after the first round."""
 
     def __init__(self, database: Database, subjects: EventSubjects) -> None:
+        self.caught_up = asyncio.Event()
         self._subjects = subjects
         newest = {"last": 1, "history": {"$slice": -ENTRIES}}
         self._jobs = Source(database["jobs"], "last.at", newest)

@@ -44,6 +44,11 @@ class WatchPoint:
         return int(self.data[2:10], 16)
 
     @property
+    def cluster_time(self) -> str:
+        """Its cluster time as 16 hexadecimal digits, which sort in its order."""
+        return self.data[2:18].upper()
+
+    @property
     def text(self) -> str:
         """As clients see it."""
         return "w" + self.data.lower()
@@ -54,6 +59,10 @@ class PollPoint:
     """A moment up to which the store was asked."""
 
     at: datetime
+
+    def before(self, span: timedelta) -> PollPoint:
+        """So much earlier."""
+        return PollPoint(max(_EPOCH, self.at - span))
 
     @property
     def text(self) -> str:

@@ -8,12 +8,15 @@ tells a `resync` first.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Protocol
 
 import structlog
+from bson import Timestamp
 
 from app.domain.events import Event
 from app.storage.feed.cancellation import heed_cancellation
@@ -79,12 +82,37 @@ class ChangeStream(Protocol):
     async def try_next(self) -> Document | None: ...
 
 
+async def point_now(database: Database) -> WatchPoint:
+    """The present place, however much is being written: an opened stream has none while it holds changes unread.
+    Raises the driver's errors."""
+    return await _point(database, {})
+
+
+async def point_before(database: Database, point: WatchPoint, span: timedelta) -> WatchPoint:
+    """A place so long before another, whether or not the server's history reaches back to it. Raises the driver's
+    errors."""
+    begin = Timestamp(max(1, point.seconds - round(span.total_seconds())), 0)
+    return await _point(database, {"startAtOperationTime": begin})
+
+
+async def _point(database: Database, options: Document) -> WatchPoint:
+    stages = [{"$changeStream": options}]
+    cursor = (await database.command("aggregate", pipeline=stages, cursor={"batchSize": 0}))["cursor"]
+    await database.command("killCursors", value="$cmd.aggregate", cursors=[cursor["id"]])
+    return WatchPoint.of(cursor["postBatchResumeToken"])
+
+
 class Watch:
-    """A place in the change stream; `position` is None until it is opened at the present. `lost`: a resync is owed."""
+    """A place in the change stream; `position` is None until it is opened at the present. `lost`: a resync is owed.
+
+    `caught_up` is set when all that was durable at the last `look_ahead` has been told.
+    """
 
     def __init__(self, database: Database, subjects: EventSubjects, position: WatchPoint | None = None) -> None:
         self.position = position
         self.lost: str | None = None
+        self.caught_up = asyncio.Event()
+        self._horizon: str | None = None
         self._database = database
         self._nodes = database["nodes"]
         self._subjects = subjects
@@ -94,6 +122,11 @@ class Watch:
         self.position = None
         self.lost = reason
 
+    async def look_ahead(self) -> None:
+        """Take note of the present; a server without change streams may have none. Raises the driver's errors."""
+        now = (await self._database.command("hello")).get("operationTime")
+        self._horizon = None if now is None else f"{now.time:08X}{now.inc:08X}"
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[ChangeStream]:
         """A cursor at the place, else at the present, which then is the place. Raises the driver's errors."""
@@ -101,9 +134,17 @@ class Watch:
         async with self._database.watch(
             PIPELINE, resume_after=after, max_await_time_ms=WAIT_MS, batch_size=BATCH
         ) as stream:
-            if self.position is None:
-                self.position = WatchPoint.of(stream.resume_token)
+            self._reach(stream)
             yield stream
+
+    def _reach(self, stream: ChangeStream) -> None:
+        """All that came so far has been told. A stream that was opened at the present and holds changes unread has no
+        token yet: the first of them brings one."""
+        if stream.resume_token is None:
+            return
+        self.position = WatchPoint.of(stream.resume_token)
+        if self._horizon is not None and self.position.cluster_time >= self._horizon:
+            self.caught_up.set()
 
     async def events(self, stream: ChangeStream) -> AsyncIterator[Event]:
         """What the cursor delivers, until it ends. Raises the driver's errors."""
@@ -115,7 +156,7 @@ class Watch:
                     yield event
             if not changes and (owed := self._owed()) is not None:
                 yield owed
-            self.position = WatchPoint.of(stream.resume_token)
+            self._reach(stream)
 
     async def _events_of(self, change: Mapping[str, Any]) -> AsyncIterator[Event]:
         """The events of a change, after the resync that is owed; a drop of data only makes one owed."""
@@ -138,8 +179,8 @@ class Watch:
         """The events of a change, the last of them with its token. One unreadable document never stops the feed."""
         try:
             events = await self._events(change)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            log.exception("feed.change_unreadable", key=change.get("documentKey"))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            log.error("feed.change_unreadable", key=change.get("documentKey"), error=repr(error))
             return []
         return [*events[:-1], *(replace(e, token=WatchPoint.of(change["_id"]).text) for e in events[-1:])]
 

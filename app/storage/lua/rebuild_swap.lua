@@ -18,7 +18,7 @@ for _, job in ipairs(redis.call('SMEMBERS', building .. ':touched')) do
     local key = redis.call('ZSCORE', namespace .. ':q:' .. class, job)
     local submitted = redis.call('ZSCORE', namespace .. ':o:' .. class, job)
     local parts = redis.call('HGET', namespace .. ':bucket', bucket)
-    add(building, job, key, submitted, class, bucket, parts)
+    add_tickets(building, {1, bucket, class, parts, job, key, submitted, 1}, 1)
   end
 end
 

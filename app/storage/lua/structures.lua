@@ -33,32 +33,61 @@ local function remove(namespace, job)
   return redis.call('HDEL', namespace .. ':at', job)
 end
 
-local function add(namespace, job, key, submitted, class, bucket, parts)
-  local old_class, old_bucket = home(namespace, job)
-  if old_class and (old_class ~= class or old_bucket ~= bucket) then
-    remove(namespace, job)
+-- Takes away those of the jobs that are elsewhere than in `homes`, job → "{class}:{bucket}".
+local function leave_other_homes(namespace, jobs, homes)
+  for n, at in ipairs(redis.call('HMGET', namespace .. ':at', unpack(jobs))) do
+    if at and at ~= homes[jobs[n]] then
+      remove(namespace, jobs[n])
+    end
   end
-  redis.call('ZADD', namespace .. ':q:' .. class, key, job)
-  redis.call('ZADD', namespace .. ':o:' .. class, submitted, job)
-  redis.call('ZADD', namespace .. ':b:' .. bucket, key, job)
-  redis.call('HSET', namespace .. ':bucket', bucket, parts)
-  redis.call('HSET', namespace .. ':at', job, class .. ':' .. bucket)
+end
+
+local function into(lists, name, first, second)
+  local list = lists[name]
+  if not list then
+    list = {}
+    lists[name] = list
+  end
+  list[#list + 1] = first
+  list[#list + 1] = second
 end
 
 -- Adds the tickets in `args` from index `from` on: number of buckets, (bucket, class, parts) each,
--- then (job, key, submitted, number of its bucket) each. Answers the jobs in their order.
+-- then (job, key, submitted, number of its bucket) each; at most 1,000 tickets, each structure in one command.
+-- Of a job that comes twice the last ticket holds. Answers the jobs in their order.
 local function add_tickets(namespace, args, from)
-  local buckets, jobs = {}, {}
-  local at = from + 1
-  for n = 1, tonumber(args[from]) do
-    buckets[n] = {args[at], args[at + 1], args[at + 2]}
-    at = at + 3
+  local buckets, jobs, homes, last = {}, {}, {}, {}
+  local first = from + 1 + 3 * tonumber(args[from])
+  for at = from + 1, first - 1, 3 do
+    buckets[#buckets + 1] = {id = args[at], class = args[at + 1], parts = args[at + 2]}
   end
-  while at <= #args do
-    local bucket = buckets[tonumber(args[at + 3])]
-    add(namespace, args[at], args[at + 1], args[at + 2], bucket[2], bucket[1], bucket[3])
-    jobs[#jobs + 1] = args[at]
-    at = at + 4
+  for at = first, #args, 4 do
+    local job, bucket = args[at], buckets[tonumber(args[at + 3])]
+    jobs[#jobs + 1], last[job], homes[job] = job, at, bucket.class .. ':' .. bucket.id
+  end
+  if #jobs == 0 then
+    return jobs
+  end
+  leave_other_homes(namespace, jobs, homes)
+  local sets, fields, told = {}, {}, {}
+  for at = first, #args, 4 do
+    local job, bucket = args[at], buckets[tonumber(args[at + 3])]
+    if last[job] == at then
+      into(sets, ':q:' .. bucket.class, args[at + 1], job)
+      into(sets, ':o:' .. bucket.class, args[at + 2], job)
+      into(sets, ':b:' .. bucket.id, args[at + 1], job)
+      into(fields, ':at', job, homes[job])
+      if not told[bucket.id] then
+        told[bucket.id] = true
+        into(fields, ':bucket', bucket.id, bucket.parts)
+      end
+    end
+  end
+  for name, values in pairs(sets) do
+    redis.call('ZADD', namespace .. name, unpack(values))
+  end
+  for name, values in pairs(fields) do
+    redis.call('HSET', namespace .. name, unpack(values))
   end
   return jobs
 end

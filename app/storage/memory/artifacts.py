@@ -34,8 +34,9 @@ class MemoryArtifactStore:
         for start in range(0, len(found[1]), BLOCK):
             yield found[1][start : start + BLOCK]
 
-    async def delete_of(self, job_ids: Sequence[str]) -> None:
-        self._stored = {key: kept for key, kept in self._stored.items() if key[0] not in job_ids}
+    async def delete_of(self, job_ids: Sequence[str], kind: str | None = None) -> None:
+        gone = {key for key in self._stored if key[0] in job_ids and kind in (None, key[1])}
+        self._stored = {key: kept for key, kept in self._stored.items() if key not in gone}
 
     async def owners(self, after: str, limit: int) -> Sequence[str]:
         return sorted({key[0] for key in self._stored if key[0] > after})[:limit]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from datetime import timedelta
 
 from app.domain.events import Event
 from app.storage.feed.events import resync_event
@@ -20,6 +21,7 @@ class MemoryFeed:
         self._told: list[Event] = []
         self._more = asyncio.Condition()
         self._open = asyncio.Event()
+        self._caught_up = asyncio.Event()
 
     async def publish(self, *events: Event) -> None:
         """One write's events: the last gets the token."""
@@ -30,6 +32,13 @@ class MemoryFeed:
 
     async def opened(self) -> None:
         await self._open.wait()
+
+    async def caught_up(self) -> None:
+        await self._caught_up.wait()
+
+    async def token_before(self, span: timedelta) -> str:
+        """Nothing here is older than any span."""
+        return _token(0 if span else len(self._told))
 
     async def token_now(self) -> str:
         return _token(len(self._told))
@@ -49,7 +58,10 @@ class MemoryFeed:
             place = len(self._told)
             yield resync_event("the token is not one of this feed", _token(place))
         self._open.set()
+        horizon = len(self._told)
         while True:
+            if place >= horizon:
+                self._caught_up.set()
             async with self._more:
                 while len(self._told) <= place:
                     await self._more.wait()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.domain.job import Job, Progress
-from app.domain.ports import AnswerStore, EndedJob
+from app.domain.ports import EndedJob
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket, ticket_of
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
@@ -18,13 +18,16 @@ from app.domain.transitions import Change, apply
 from app.storage.documents import search_terms, search_words
 from app.storage.job_queries import DEADLINES, DEPENDENT, place_is_gone
 
+A_DAY = timedelta(days=1)
+
 
 class MemoryJobStore:
     """`JobStore` over a dictionary. Values are frozen, so what was handed out never changes."""
 
-    def __init__(self, clock: Clock, answers: AnswerStore) -> None:
-        self._clock, self._answers = clock, answers
+    def __init__(self, clock: Clock, answers_kept: timedelta = A_DAY) -> None:
+        self._clock, self._answers_kept = clock, answers_kept
         self._jobs: dict[str, Job] = {}
+        self._keyed: dict[str, tuple[str, StoredAnswer]] = {}
 
     async def insert(self, job: Job) -> None:
         self._jobs.setdefault(job.id, job)
@@ -32,10 +35,15 @@ class MemoryJobStore:
     async def insert_with_answer(self, job: Job, answer: StoredAnswer) -> StoredAnswer | None:
         if job.id in self._jobs:
             return None
-        taken = await self._answers.put(answer)
-        if taken is None:
-            self._jobs[job.id] = job
-        return taken
+        earlier = await self.answer_under(answer.key)
+        if earlier is None:
+            self._jobs[job.id], self._keyed[answer.key] = job, (job.id, answer)
+        return earlier
+
+    async def answer_under(self, key: str) -> StoredAnswer | None:
+        job_id, answer = self._keyed.get(key, ("", None))
+        lives = answer is not None and answer.at >= self._clock.now() - self._answers_kept
+        return answer if lives and job_id in self._jobs else None
 
     async def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)

@@ -160,6 +160,27 @@ async def test_everything_of_a_job_is_deleted_whatever_its_kind(artifacts: Artif
     assert await artifacts.owners("", 10) == ["job_b"]
 
 
+async def test_one_kind_of_a_job_can_be_deleted_alone(artifacts: ArtifactStore, source: Path) -> None:
+    for info in (of("job_a"), of("job_a", kind="checkpoint"), of("job_b", kind="checkpoint")):
+        await put(artifacts, source, b"x", info)
+    await artifacts.delete_of(["job_a"], "checkpoint")
+    await artifacts.delete_of(["job_none"], "checkpoint")
+    assert await artifacts.list("job_a", "checkpoint") == []
+    assert await content_of(artifacts, of("job_a")) == b"x"
+    assert await content_of(artifacts, of("job_b", kind="checkpoint")) == b"x"
+
+
+async def test_what_is_replaced_leaves_no_bytes_in_the_shared_folder(tmp_path: Path, source: Path) -> None:
+    """A live run stores its checkpoint again and again; bytes that another name has, too, stay."""
+    store = DirectoryArtifactStore(tmp_path / "shared")
+    for content in (b"first", b"second", b"second", b"third"):
+        await put(store, source, content, stored(content))
+        assert len(files_below(tmp_path / "shared")) == 2
+    twin = await put(store, source, b"third", stored(b"third", "twin"))
+    await put(store, source, b"fourth", stored(b"fourth"))
+    assert await content_of(store, twin) == b"third"
+
+
 async def test_owners_are_told_in_pages(artifacts: ArtifactStore, source: Path) -> None:
     for job_id in ("job_c", "job_a", "job_b"):
         await put(artifacts, source, b"x", of(job_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -144,6 +145,26 @@ async def test_a_token_of_now_precedes_what_is_written_next(mongo: Database) -> 
         assert await feed.valid_token(token)
         async with reading(feed, token) as resumed:
             assert [e.data["seq"] for e in await resumed.some(len(seqs))] == seqs
+
+
+async def test_a_token_of_the_past_leads_to_what_became_durable_since(mongo: Database) -> None:
+    await everything(mongo)
+    feed = MongoChangeFeed(mongo)
+    long_ago, now = await feed.token_before(timedelta(minutes=5)), await feed.token_before(timedelta(0))
+    assert long_ago < now
+    assert await feed.valid_token(long_ago)
+    async with reading(feed, long_ago) as reader:
+        await feed.caught_up()
+        assert reader.types() == EVERYTHING
+        assert await feed.token_now() >= (reader.events[-1].token or "")
+
+
+async def test_a_feed_that_begins_at_the_present_has_nothing_to_catch_up_with(mongo: Database) -> None:
+    await everything(mongo)
+    feed = MongoChangeFeed(mongo)
+    async with reading(feed) as reader:
+        await feed.caught_up()
+        assert reader.events == []
 
 
 async def test_an_unreadable_document_does_not_stop_the_feed(mongo: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -120,6 +121,19 @@ async def test_a_lost_history_gives_one_resync(mongo: Database, code: int) -> No
         await reader.some(2)
         assert reader.types() == ["resync", "job.state"]
     assert breaking.opened_after == [None, None]
+
+
+async def test_a_history_shorter_than_what_is_asked_for_gives_one_resync_and_is_caught_up(mongo: Database) -> None:
+    await insert_job(mongo)
+    breaking = Breaking(mongo, [])
+    feed = MongoChangeFeed(breaking)  # type: ignore[arg-type]
+    token = await feed.token_before(timedelta(minutes=5))
+    breaking.failures.append(OperationFailure("lost", 286))
+    async with reading(feed, token) as reader:
+        await feed.caught_up()
+        await move_job(mongo, 2, "SCHEDULED", "placed")
+        await reader.some(2)
+        assert reader.types() == ["resync", "job.state"]
 
 
 async def test_a_closed_client_ends_the_feed(mongo: Database) -> None:

@@ -99,6 +99,15 @@ async def test_polling_resumes_after_its_own_token_and_misses_nothing(mongo: Dat
         assert "resync" not in resumed.types()
 
 
+async def test_polling_from_the_past_tells_it_in_its_first_round(mongo: Database) -> None:
+    await what_stays(mongo)
+    feed = polled(mongo)
+    async with reading(feed, await feed.token_before(timedelta(minutes=5))) as reader:
+        await feed.caught_up()
+        assert len(reader.events) == 7
+        assert "resync" not in reader.types()
+
+
 async def test_polling_answers_the_token_of_a_change_stream_with_a_resync(mongo: Database) -> None:
     async with reading(polled(mongo), WatchPoint("82" + "00" * 16).text) as reader:
         await reader.some(1)

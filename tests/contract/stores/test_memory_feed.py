@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from app.domain.events import Event
 from app.storage.memory.feed import MemoryFeed
@@ -22,6 +23,19 @@ async def test_it_tells_what_is_published_after_it_was_opened() -> None:
     first, second = await told, await anext(events)
     assert [first.data["seq"], second.data["seq"]] == [2, 3]
     assert (first.token, second.token) == (None, await feed.token_now())
+
+
+async def test_it_is_caught_up_when_all_that_was_there_is_told() -> None:
+    feed = MemoryFeed()
+    await feed.publish(state(1))
+    await feed.publish(state(2))
+    events = feed.events(await feed.token_before(timedelta(minutes=5)))
+    caught_up = asyncio.create_task(feed.caught_up())
+    assert [(await anext(events)).data["seq"] for _ in range(2)] == [1, 2]
+    assert not caught_up.done()
+    more = asyncio.create_task(anext(events))
+    await caught_up
+    more.cancel()
 
 
 async def test_a_token_leads_to_what_follows_and_a_foreign_one_to_a_resync() -> None:

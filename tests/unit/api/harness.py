@@ -104,7 +104,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
     return Services(
         settings=load_settings(environ),
         clock=clock,
-        jobs=MemoryJobStore(clock, answers),
+        jobs=MemoryJobStore(clock),
         nodes=MemoryNodeStore(leases),
         leases=leases,
         templates=MemoryTemplateStore(),

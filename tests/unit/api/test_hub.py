@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from app.api.hub import Hub
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from app.api.hub import SPANS, Hub
 from app.domain.events import Event, EventFilter
 from app.metrics import Metrics
 from app.storage.memory.feed import MemoryFeed
@@ -102,6 +107,59 @@ async def test_an_event_is_encoded_once_for_all() -> None:
             hub.publish(event(1))
             [first], [second] = await a.next(1), await b.next(1)
             assert first.shared is second.shared
+
+
+async def test_the_ring_is_filled_with_the_past_which_is_told_to_nobody() -> None:
+    feed = MemoryFeed()
+    await feed.publish(event(0))
+    last_seen = await feed.token_now()
+    await feed.publish(event(1))
+    async with Hub(feed, Metrics()) as hub:
+        await hub.opened()
+        assert numbers(hub, last_seen) == [1]
+        with hub.subscription(EventFilter()) as fresh:
+            assert fresh.token == await feed.token_now()
+            await feed.publish(event(2))
+            assert [d.event.data["n"] for d in await fresh.next(1)] == [2]
+        assert numbers(hub, last_seen) == [1, 2]
+
+
+class LongPast(MemoryFeed):
+    """A feed of which only so much of the past can be told in time."""
+
+    def __init__(self, longest: timedelta) -> None:
+        super().__init__()
+        self._longest = longest
+        self.asked: list[timedelta] = []
+
+    async def token_before(self, span: timedelta) -> str:
+        self.asked.append(span)
+        return await super().token_before(span)
+
+    async def caught_up(self) -> None:
+        if self.asked[-1] > self._longest:
+            await asyncio.Event().wait()
+        await super().caught_up()
+
+
+@pytest.mark.parametrize(
+    ("longest", "asked", "held"), [(SPANS[1], 2, [0, 1]), (timedelta(0), 3, [])], ids=["half a minute", "nothing"]
+)
+async def test_a_past_too_long_to_be_told_in_time_is_cut_short_never_torn(
+    monkeypatch: pytest.MonkeyPatch, longest: timedelta, asked: int, held: list[int]
+) -> None:
+    monkeypatch.setattr("app.api.hub.REPLAY_SECONDS", 0.02)
+    feed = LongPast(longest)
+    origin = await feed.token_now()
+    await feed.publish(event(0))
+    await feed.publish(event(1))
+    async with Hub(feed, Metrics()) as hub:
+        await hub.opened()
+        assert len(feed.asked) == asked
+        assert numbers(hub, origin) == (held or None)
+        await feed.publish(event(2))
+        now = await feed.token_now()
+        await until(lambda: numbers(hub, now) == [])
 
 
 async def test_a_closed_hub_ends_those_who_come_late() -> None:

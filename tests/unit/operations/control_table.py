@@ -24,6 +24,13 @@ def asked(builder: JobBuilder, action: str) -> Job:
     return apply(builder.job, request_control(builder.job, action, builder.stamp("ann"), None))
 
 
+def taken_back(action: str) -> Job:
+    """A running job of which that was asked, and is no more."""
+    builder = a_job("sleep").running()
+    builder.job = asked(builder, action)
+    return asked(builder, "resume")
+
+
 def ended(change: Callable[[Job, RunEnd, Stamp], Change]) -> Job:
     builder = a_job().running()
     return apply(builder.job, change(builder.job, RunEnd(), builder.stamp()))
@@ -45,7 +52,7 @@ SITUATIONS: Mapping[str, Callable[[], Job]] = {
     "RUNNING inline": lambda: a_job(executor="inline").running().job,
     "RUNNING, pause asked": lambda: asked(a_job("sleep").running(), "pause"),
     "RUNNING, release asked": lambda: asked(a_job("sleep").running(), "release"),
-    "RUNNING, pause taken back": lambda: asked(a_job("sleep").running(), "resume"),
+    "RUNNING, pause taken back": lambda: taken_back("pause"),
     "RUNNING, cancel asked": lambda: asked(a_job("sleep").running(), "cancel"),
     "PAUSED, held": lambda: a_job().queued().held().job,
     "PAUSED, frozen": lambda: a_job("sleep").frozen().job,
@@ -77,7 +84,8 @@ def outcome(job: Job, control: Control) -> str:
     if change is None:
         return "stays"
     if change.entry.reason == "control_requested":
-        return f"asks `{change.fields['control'].action}`"
+        asked = change.fields["control"]
+        return f"asks `{asked.action}`" if asked else "takes it back"
     return f"→ {change.entry.to}"
 
 

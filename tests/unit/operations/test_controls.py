@@ -15,7 +15,7 @@ from app.domain.ports import node_bell
 from app.domain.queueing import ticket_of
 from app.domain.records import JobQuery
 from app.domain.states import JobStatus
-from app.domain.transitions import RunEnd, apply, become_eligible, complete, fail, start
+from app.domain.transitions import RunEnd, apply, become_eligible, complete, fail, requeue, start
 from app.operations.cancel import cancel
 from app.operations.cancel_matching import Cancelled, cancel_matching
 from app.operations.change import commit_all
@@ -97,6 +97,29 @@ async def test_a_live_run_hears_the_bell_of_its_node(services: Services) -> None
     assert (after.history[-1].actor, after.history[-1].detail) == ("ann", "later")
 
 
+async def test_a_pause_that_is_taken_back_leaves_nothing_behind(services: Services) -> None:
+    """Its node is told, since it may be carrying it out; and whoever resumes twice is not mistaken about the job."""
+    job = a_job("sleep").running().job
+    await stored(services, job)
+    await pause(services, job.id, "ann", "later")
+    async with services.bells.listen(node_bell("node-1")) as bell:
+        after = await resume(services, job.id, "ann", None)
+        assert await bell.wait(0)
+    assert (after.status, after.control, outlook(after)) == ("RUNNING", None, "It runs.")
+    assert await resume(services, job.id, "ann", None) == after
+    [moved] = await commit_all(services, [(after, requeue(after, "drained", RunEnd(), services.stamp()))])
+    assert moved is not None and await resume(services, job.id, "ann", None) == moved, "the same in a later run"
+
+
+async def test_what_was_asked_before_a_retry_resumes_nothing_after_it(services: Services) -> None:
+    job = SITUATIONS["RUNNING, pause taken back"]()
+    await stored(services, job)
+    await commit_all(services, [(job, fail(job, "error", RunEnd(), services.stamp()))])
+    await retry(services, job.id, "ann", None)
+    with pytest.raises(InvalidTransition, match="it is not paused"):
+        await resume(services, job.id, "ann", None)
+
+
 async def test_a_job_of_another_version_is_not_touched(services: Services) -> None:
     job = a_job().queued().job
     await stored(services, job)
@@ -118,7 +141,7 @@ async def test_a_pause_that_loses_to_the_start_is_asked_of_the_run(services: Ser
                 await super().commit([start(scheduled, services.stamp())])
             return await super().commit(changes)
 
-    services = replace(services, jobs=Racing(services.clock, services.answers))
+    services = replace(services, jobs=Racing(services.clock))
     scheduled = a_job("sleep").scheduled().job
     await stored(services, scheduled)
     after = await pause(services, scheduled.id, "ann", None)
@@ -159,7 +182,7 @@ async def test_a_parent_that_ends_while_its_child_is_resumed_is_not_missed(servi
                 await super().commit([complete(parent, RunEnd(result={}), services.stamp())])
             return await super().commit(changes)
 
-    services = replace(services, jobs=Racing(services.clock, services.answers))
+    services = replace(services, jobs=Racing(services.clock))
     parent = a_job().running().job
     child = a_job(dependencies=(parent.id,), eligible=False).held().job
     await stored(services, parent, child)
@@ -245,7 +268,7 @@ class TestCancelMatching:
                 return await super().commit(changes)
 
         late: list[Job] = []
-        services = replace(services, jobs=Growing(services.clock, services.answers))
+        services = replace(services, jobs=Growing(services.clock))
         await stored(services, *(a_job(now=NOW, tags=("t",)).queued().job for _ in range(700)))
         services.clock.advance(10)  # type: ignore[attr-defined]
         assert (await cancel_matching(services, JobQuery(tag="t"), "ann", None)).cancelled == 700
@@ -262,7 +285,7 @@ class TestCancelMatching:
                     await super().commit([complete(running, RunEnd(result={}), services.stamp())])
                 return await super().commit(changes)
 
-        services = replace(services, jobs=Racing(services.clock, services.answers))
+        services = replace(services, jobs=Racing(services.clock))
         waiting, placed = a_job(eligible=False).job, a_job().scheduled().job
         running = a_job().running().job
         await stored(services, waiting, placed, running)

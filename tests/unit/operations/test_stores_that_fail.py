@@ -89,7 +89,7 @@ class Breaking(MemoryJobStore):
 
 
 async def test_a_store_that_goes_away_after_the_commit_does_not_fail_the_change(services: Services) -> None:
-    services = replace(services, jobs=Breaking(services.clock, services.answers))
+    services = replace(services, jobs=Breaking(services.clock))
     running = a_job().running().job
     await services.jobs.insert(running)
     [after] = await commit_all(services, [(running, complete(running, RunEnd(result={}), services.stamp()))])
@@ -129,7 +129,7 @@ async def test_a_submit_whose_second_look_fails_is_still_answered(services: Serv
                 raise Unavailable("MongoDB")
             return await super().get_many(job_ids)
 
-    services = replace(services, jobs=Once(services.clock, services.answers))
+    services = replace(services, jobs=Once(services.clock))
     parent = a_job().running().job
     await services.jobs.insert(parent)
     answer = await submit(services, JobRequest("noop", dependencies=(parent.id,)), "ann", rendered)

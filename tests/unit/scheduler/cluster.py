@@ -56,7 +56,7 @@ class Cluster:
         self.clock = FixedClock(NOW)
         self.leases = MemoryLeaseStore(self.clock)
         self.nodes = MemoryNodeStore(self.leases)
-        self.jobs = MemoryJobStore(self.clock, ABSENT)
+        self.jobs = MemoryJobStore(self.clock)
         self.bells = MemoryBells()
         self.queue = MemoryQueueIndex(self.bells)
         self.dispatcher = MemoryDispatcher(self.bells)

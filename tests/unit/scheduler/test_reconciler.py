@@ -65,6 +65,26 @@ async def test_a_lost_index_is_rebuilt(cluster: Cluster, reconciler: Reconciler)
     assert cluster.metric("index_repairs_total", kind="rebuilt") == 1
 
 
+async def test_a_lost_epoch_is_found_between_two_sweeps(cluster: Cluster, reconciler: Reconciler) -> None:
+    jobs = await cluster.add_many(3)
+    await reconciler.run_once()
+    cluster.queue.lose()
+    await reconciler.index.restore()
+    await reconciler.index.restore()
+    assert await indexed(cluster) == {j.id for j in jobs}
+    assert cluster.metric("index_repairs_total", kind="rebuilt") == 2
+
+
+async def test_a_sweep_gives_way_to_a_rebuild(cluster: Cluster, reconciler: Reconciler) -> None:
+    await reconciler.run_once()
+    missed = await cluster.add(a_job(), indexed=False)
+    async with reconciler.index._rebuilding:
+        await reconciler.index.keep()
+        assert await indexed(cluster) == set()
+    await reconciler.index.keep()
+    assert await indexed(cluster) == {missed.id}
+
+
 async def test_the_index_gets_what_it_misses_and_loses_what_it_should_not_hold(
     cluster: Cluster, reconciler: Reconciler
 ) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.domain.errors import Unavailable
 from app.domain.job import Job
+from app.domain.records import ArtifactInfo
 from app.domain.templates import Step
+from app.storage.memory.artifacts import MemoryArtifactStore
 from tests.support.clock import FixedClock
 from tests.support.wait import until
 from tests.unit.api.harness import FakeHealth, memory_services
@@ -20,10 +25,13 @@ from workers import checkpoints
 from workers.checkpoints import find, look, pack_live
 from workers.collection import keep_for_next_run
 from workers.home import NodeHome
-from workers.keeper import KEEP_SECONDS, Keeper
+from workers.keeper import Keeper
 from workers.live import LiveRun, LiveRuns
-from workers.preparation import CHECKPOINT, COMPLETED_STEPS
+from workers.preparation import CHECKPOINT, COMPLETED_STEPS, gather_inputs
 from workers.record import RunRecord
+
+EVERY = 60.0
+"""CHECKPOINT_SECONDS when it is not set."""
 
 
 def a_function_job() -> Job:
@@ -151,7 +159,8 @@ class Bench:
         runs.add(self.run)
         self.folder = home.run_folder(self.run.key)
         self.folder.mkdir(parents=True)
-        self.keeper = Keeper(self.services, home, runs)
+        self.lease_frozen = False
+        self.keeper = Keeper(self.services, home, runs, lambda: self.lease_frozen)
 
     async def look(self, now: float) -> bytes | None:
         """What is in the store after a look."""
@@ -176,8 +185,8 @@ async def test_a_functions_checkpoint_is_stored_while_it_runs_at_most_once_in_a_
     first = await bench.look(2.0)
     assert first is not None and b"epoch 1" in first
     bench.state("epoch 2")
-    assert await bench.look(2.0 + KEEP_SECONDS - 1) == first, "not so soon again"
-    second = await bench.look(2.0 + KEEP_SECONDS)
+    assert await bench.look(2.0 + EVERY - 1) == first, "not so soon again"
+    second = await bench.look(2.0 + EVERY)
     assert second is not None and b"epoch 2" in second
 
 
@@ -189,6 +198,64 @@ async def test_a_commands_folder_is_stored_when_it_has_come_to_rest(tmp_path: Pa
     assert await bench.look(2.0) is None
     kept = await bench.look(4.0)
     assert kept is not None and b"a whole one" in kept
+
+
+@pytest.mark.parametrize("by", ["user", "lease"])
+async def test_what_stands_still_since_its_run_is_frozen_has_not_come_to_rest(tmp_path: Path, by: str) -> None:
+    bench = Bench(tmp_path, a_command_job())
+    written(bench.folder / "checkpoints" / "epoch", "half")
+    assert await bench.look(0.0) is None
+    bench.lease_frozen, bench.run.frozen_since = by == "lease", 1.0 if by == "user" else None
+    for now in (2.0, 4.0, 6.0):
+        assert await bench.look(now) is None
+    bench.lease_frozen, bench.run.frozen_since = False, None
+    assert await bench.look(8.0) is None, "it goes on only now"
+    written(bench.folder / "checkpoints" / "epoch", "a whole one")
+    assert [await bench.look(10.0), await bench.look(12.0) is not None] == [None, True]
+
+
+async def test_a_store_that_is_away_is_tried_again_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, a_function_job())
+    bench.state("epoch 1")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bench.services.artifacts), "put", _away)
+        assert await bench.look(0.0) is None
+    assert await bench.look(EVERY - 1) is None, "a large one is not packed with each look"
+    assert await bench.look(EVERY) is not None
+
+
+async def _away(*_: object) -> None:
+    raise Unavailable("MongoDB")
+
+
+async def test_one_run_after_the_other_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(tmp_path, a_function_job())
+    other = LiveRun(a_function_job(), FakeRunner(), bench.services.clock)
+    bench.keeper._runs.add(other)
+    for run in (bench.run, other):
+        state = written(bench.keeper._home.run_folder(run.key) / "checkpoints" / "state", "17")
+        run.heard({"type": "step_started", "step": "train"})
+        run.heard({"type": "checkpoint", "path": str(state)})
+    storing, let_go, real = asyncio.Event(), asyncio.Event(), MemoryArtifactStore.put
+    most: list[int] = []
+
+    async def slow(store: MemoryArtifactStore, info: ArtifactInfo, source: Path) -> None:
+        most.append(1)
+        storing.set()
+        await let_go.wait()
+        await real(store, info, source)
+
+    monkeypatch.setattr(MemoryArtifactStore, "put", slow)
+    bench.keeper.look(0.0)
+    await asyncio.wait_for(storing.wait(), 5)
+    assert len(most) == 1
+    waiting = next(run for run in (bench.run, other) if run.kept.stored_at < 0)
+    await asyncio.wait_for(waiting.kept.stop(), 5)
+    let_go.set()
+    await until(lambda: not bench.run.kept.busy and not other.kept.busy)
+    assert len(most) == 1, "a run that ends does not wait for its turn"
 
 
 async def test_what_is_stored_already_is_not_stored_again_at_the_end(tmp_path: Path) -> None:
@@ -208,10 +275,35 @@ async def test_what_is_stored_already_is_not_stored_again_at_the_end(tmp_path: P
 
 async def test_completed_steps_are_stored_while_the_run_goes_on(tmp_path: Path) -> None:
     bench = Bench(tmp_path, replace(a_function_job(), resume="completed_steps"))
+    model = written(bench.folder / "artifacts" / "model", "m")
+    bench.run.heard({"type": "artifact", "name": "model", "path": str(model)})
     bench.run.heard({"type": "step_finished", "step": "train", "outputs": {"a": 1}})
     await bench.look(0.0)
     [info] = await bench.services.artifacts.list(bench.run.job.id, CHECKPOINT)
     assert info.name == COMPLETED_STEPS
+    assert await bench.services.artifacts.get(bench.run.job.id, "model"), "what is not run again must not be lost"
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        ({}, True),
+        ({"timeout": 7.0}, True),
+        ({"parameters": {"rate": 2}}, False),
+        ({"parameters": {"rate": 1, "token": "new"}, "secrets": ("token",)}, True),
+        ({"steps": (Step("train", 60, ("python", "other.py")),)}, False),
+    ],
+)
+async def test_steps_that_ran_with_other_parameters_are_run_again(
+    tmp_path: Path, changed: dict[str, Any], kept: bool
+) -> None:
+    """A manual retry may change them."""
+    bench = Bench(tmp_path, replace(a_command_job(), resume="completed_steps", parameters={"rate": 1}))
+    bench.run.heard({"type": "step_finished", "step": "train", "outputs": {"a": 1}})
+    await bench.look(0.0)
+    later = replace(bench.run.job, run_no=2, **changed)
+    found = await gather_inputs(bench.services, later, tmp_path / "next")
+    assert found.completed_steps == ({"train": {"a": 1}} if kept else {})
 
 
 async def test_the_end_of_a_run_gives_up_what_is_being_stored(tmp_path: Path) -> None:

@@ -71,6 +71,16 @@ async def test_runs_that_outlast_the_grace_leave(bench: Bench) -> None:
     await until(lambda: bench.runner.did == ["stop drained"])
 
 
+@pytest.mark.parametrize("bench", [0.01], indirect=True)
+async def test_a_run_whose_claim_was_answered_late_leaves_as_well(bench: Bench) -> None:
+    await bench.want(drain=True)
+    await until(lambda: bench.runner.did)
+    late = LiveRun(a_job("sleep").running(NODE).job, FakeRunner(), bench.services.clock)
+    bench.runs.add(late)
+    await bench.draining.look()
+    assert late.stop_reason == "drained" and bench.runner.did == ["stop drained"]
+
+
 async def test_a_drain_that_is_taken_back_ends_nothing(bench: Bench) -> None:
     await bench.want(drain=True)
     await bench.want(drain=False)

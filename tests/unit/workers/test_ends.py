@@ -125,3 +125,43 @@ async def test_a_result_that_is_refused_among_others_does_not_go_round_for_ever(
         after = await asyncio.gather(*(all_ends.commit(job, finished(job)) for job in (bad, *good)))
     assert [job.status for job in after if job] == ["FAILED", *["COMPLETED"] * 4]
     assert store.batches == [5, 1]
+
+
+async def ended_frozen(store: Store, ending: RunEnding, asked: str | None = None) -> Job:
+    """What becomes of a job that stands frozen when its run ends so."""
+    frozen = a_job().frozen()
+    if asked:
+        frozen.job = apply(frozen.job, request_control(frozen.job, asked, frozen.stamp("ann"), None))
+    job = store.jobs[frozen.job.id] = frozen.job
+    async with Ends(store.services(), 1.0) as all_ends:
+        result = {"metrics": {}, "steps": {}} if ending is RunEnding.FINISHED else None
+        after = await all_ends.commit(
+            job, Ending(RunKey(job.id, job.run_no), RunReport(ending, "it ended"), None, result)
+        )
+    assert after is not None and after == store.jobs[job.id] and len(after.attempts) == 1
+    return after
+
+
+async def test_a_frozen_run_that_finished_by_itself_is_woken_and_completed(store: Store) -> None:
+    after = await ended_frozen(store, RunEnding.FINISHED)
+    assert [entry.reason for entry in after.history[-3:]] == ["paused", "resumed", "completed"]
+    assert after.result is not None and store.batches == [1, 1]
+
+
+async def test_a_frozen_run_that_was_killed_from_outside_keeps_its_job_paused(store: Store) -> None:
+    """Its user has not resumed it."""
+    after = await ended_frozen(store, RunEnding.ERROR)
+    assert (after.released, after.attempts[0].outcome, store.batches) == (True, "error", [1])
+
+
+async def test_a_frozen_run_that_was_resumed_and_had_to_leave_waits_again(store: Store) -> None:
+    after = await ended_frozen(store, RunEnding.DRAINED, "resume")
+    assert (after.status, [entry.reason for entry in after.history[-2:]]) == ("QUEUED", ["resumed", "drained"])
+
+
+async def test_a_result_that_is_refused_after_a_frozen_run_was_woken_fails_the_job(store: Store) -> None:
+    frozen = a_job().frozen().job
+    store.jobs[frozen.id], store.refuse = frozen, frozen.id
+    async with Ends(store.services(), 1.0) as all_ends:
+        after = await all_ends.commit(frozen, finished(frozen))
+    assert after is not None and after.status == "FAILED" and not after.on_node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,21 @@ def test_a_checkpoint_arrives_as_it_left(tmp_path: Path, kind: str) -> None:
     arrived = unpack(pack(source, tmp_path / "in" / "checkpoint-1.tar"))
     assert arrived.name == "state"
     assert (arrived if kind == "file" else arrived / "epoch").read_text() == "17"
+
+
+def test_what_could_not_be_laid_out_again_is_not_packed(tmp_path: Path) -> None:
+    """A link to an absolute path is common beside checkpoints; it must not keep every later run from its start."""
+    source = tmp_path / "out" / "state"
+    source.mkdir(parents=True)
+    (source / "epoch-5").write_text("17")
+    (source / "latest").symlink_to("epoch-5")
+    (source / "absolute").symlink_to(source / "epoch-5")
+    (source / "outside").symlink_to("../../../secret")
+    os.mkfifo(source / "pipe")
+    (tmp_path / "in").mkdir()
+    arrived = unpack(pack(source, tmp_path / "in" / "checkpoint-1.tar"))
+    assert sorted(path.name for path in arrived.iterdir()) == ["epoch-5", "latest"]
+    assert (arrived / "latest").read_text() == "17"
 
 
 @pytest.mark.parametrize(

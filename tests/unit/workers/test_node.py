@@ -104,6 +104,7 @@ async def test_peaks_are_kept_and_an_excess_is_told_once() -> None:
     watch = TreeWatch()
     watched = watch.add(10, 100, 50.0, told.append)
     watch.take_in([seen(10, 1, 140, 1), seen(11, 10, 5, 2)])
+    watch.take_in([seen(10, 1, 140, 1), seen(11, 10, 5, 2)])
     assert watched.usage.peak_memory_mib == 95 and not told
     watch.take_in([seen(10, 1, 160, 1.5)])
     watch.take_in([seen(10, 1, 170, 1.6)])
@@ -111,3 +112,16 @@ async def test_peaks_are_kept_and_an_excess_is_told_once() -> None:
     watch.take_in([seen(10, 1, 60, 1.6)])
     assert watched.usage.peak_memory_mib == 120
     assert watched.usage.cpu_seconds == pytest.approx(3.6)
+
+
+async def test_a_command_between_its_fork_and_its_exec_is_no_excess() -> None:
+    told: list[float] = []
+    watch = TreeWatch()
+    watched = watch.add(10, 100, 130.0, told.append)
+    watch.take_in([seen(10, 1, 150)])
+    watch.take_in([seen(10, 1, 150), seen(11, 10, 150)])
+    assert not told and watched.usage.peak_memory_mib == 20
+    watch.take_in([seen(10, 1, 150), seen(11, 10, 30)])
+    assert not told and watched.usage.peak_memory_mib == 50
+    watch.take_in([seen(10, 1, 150), seen(11, 10, 200)])
+    assert told == [220.0]

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.job import Attempt, Control, Job, Progress
 from app.domain.retry import RetryPolicy
-from app.domain.transitions import apply
+from app.domain.transitions import apply, attempts_used
 from tests.unit.domain.builders import NOW, a_job
 from workers.outcome import Ending, decide, fingerprint
 from workers.run import RunEnding, RunKey, RunReport
@@ -80,7 +80,11 @@ STAYS = {
     "frozen, cancelled, and gone": Met(E.LOST, True, "cancel", "CANCELLED", ("cancelled",)),
     "gone before the pause came": Met(E.CRASHED, False, "pause", "PAUSED", ("released",)),
     "finished in the moment of the freeze": Met(E.FINISHED, True, None, "COMPLETED", ("resumed", "completed")),
-    "killed while it stood": Met(E.ERROR, True, None, "RETRYING", ("resumed", "error")),
+    "killed while it stood": Met(E.ERROR, True, None, "PAUSED", ("released",)),
+    "killed while it stood, and resumed": Met(E.ERROR, True, "resume", "RETRYING", ("resumed", "error")),
+    "failed before the pause came": Met(E.ERROR, False, "pause", "PAUSED", ("released",)),
+    "failed instead of leaving": Met(E.ERROR, False, "release", "PAUSED", ("released",)),
+    "too little memory before the pause came": Met(E.OUT_OF_MEMORY, False, "pause", "PAUSED", ("released",)),
     "killed while it stood, and cancelled": Met(E.ERROR, True, "cancel", "CANCELLED", ("cancelled",)),
     "failed for good before the pause came": Met(E.PERMANENT, False, "pause", "FAILED", ("permanent",)),
     "timed out before the pause came": Met(E.TIMEOUT, False, "pause", "TIMEOUT", ("timeout",)),
@@ -101,6 +105,17 @@ def test_what_a_user_asked_meets_the_end(case: Met) -> None:
     assert (job.status, tuple(e.reason for e in job.history[before:])) == (case.status, case.reasons)
     assert not job.on_node and job.control is None and len(job.attempts) == 1
     assert end(job, RunReport(case.ending, "it ended")) is None, "an end is told once"
+
+
+def test_a_failure_under_a_pause_uses_an_attempt_and_the_last_one_ends_the_job() -> None:
+    paused = Control("pause", "ann", None, NOW)
+    job = replace(a_running_job(), control=paused)
+    after = end(replace(job, resources=replace(job.resources, memory_mib=4096)), RunReport(E.OUT_OF_MEMORY, "x"))
+    assert after is not None and after.released
+    assert ([a.outcome for a in after.attempts], attempts_used(after)) == (["out_of_memory"], 1)
+    assert (after.resources.memory_mib, after.history[-1].detail) == (6144, "x; memory_gb of the next run 4 → 6")
+    last = end(replace(a_running_job(ONCE), control=paused), RunReport(E.ERROR, "x"))
+    assert last is not None and last.status == "FAILED"
 
 
 @pytest.mark.parametrize(

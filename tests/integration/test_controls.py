@@ -1,0 +1,381 @@
+"""Controls, time limits, checkpoints and drains of real runs: a whole worker over a real MongoDB and Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app.bootstrap import open_services
+from app.config import Settings
+from app.domain.job import Job
+from app.domain.nodes import NodeState
+from app.domain.retry import RetryPolicy
+from app.domain.states import JobStatus
+from app.domain.transitions import retry_now
+from app.operations.cancel import cancel
+from app.operations.change import commit_all
+from app.operations.drain import drain_node, resume_node
+from app.operations.pause import pause
+from app.operations.resume import resume
+from app.operations.retry import retry
+from app.services import Services
+from tests.integration.test_guard import a_worker as a_worker_process
+from tests.integration.test_worker import NODE, SOON, Cluster, a_command, a_sleep, a_worker, cluster, services, settings
+from tests.integration.test_worker_process import by_hand, registered
+from tests.support import ticks
+from tests.support.wait import until
+from tests.unit.domain.builders import a_job
+
+__all__ = ["cluster", "services", "settings"]
+BEAT = 2.0
+START = 60.0
+"""The first run waits until the fork server has loaded its libraries."""
+GRACE = 1.0
+EVERY = RetryPolicy(retry_on=("error", "timeout", "worker_lost", "out_of_memory"), retry_delay=600)
+
+
+async def reached(cluster: Cluster, job_id: str, status: JobStatus, timeout: float = SOON) -> Job:
+    async def there() -> Job | None:
+        job = await cluster.job(job_id)
+        return job if job.status is status else None
+
+    found = await until(there, timeout, every=0.02, message=f"the job is {status}")
+    assert found is not None
+    return found
+
+
+async def begun(cluster: Cluster, job: Job) -> str:
+    [job_id] = await cluster.submit(job)
+    await cluster.dispatch(job_id)
+    await reached(cluster, job_id, JobStatus.RUNNING)
+    return job_id
+
+
+async def ticking(cluster: Cluster, file: Path, *how: str, **request: Any) -> str:
+    job_id = await begun(cluster, a_command(*ticks.command(file, *how), **request))
+    await until(lambda: ticks.read(file), START)
+    return job_id
+
+
+async def stands(file: Path) -> bool:
+    before = len(ticks.read(file))
+    with pytest.raises(AssertionError):
+        await until(lambda: len(ticks.read(file)) > before, 0.3)
+    return True
+
+
+async def goes_on(file: Path) -> None:
+    before = len(ticks.read(file))
+    await until(lambda: len(ticks.read(file)) > before, 5)
+
+
+def lives(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def reasons(job: Job) -> list[str]:
+    return [entry.reason for entry in job.history]
+
+
+# Pause, resume, release
+
+
+@pytest.mark.parametrize("how", [(), ("apart",)], ids=["in its group", "in a session of its own"])
+async def test_a_pause_stops_the_whole_tree_and_a_resume_lets_it_go_on(
+    cluster: Cluster, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    job_id = await ticking(cluster, tmp_path / "ticks", *how)
+    await pause(cluster.services, job_id, "ann", "lunch")
+    job = await reached(cluster, job_id, JobStatus.PAUSED, 2.0)
+    assert job.frozen and (await cluster.node()).allocations, "it keeps its node and its resources"
+    assert await stands(tmp_path / "ticks")
+    await resume(cluster.services, job_id, "ann", None)
+    await reached(cluster, job_id, JobStatus.RUNNING, 2.0)
+    await goes_on(tmp_path / "ticks")
+    await cancel(cluster.services, job_id, "ann", None)
+    await reached(cluster, job_id, JobStatus.CANCELLED)
+
+
+async def test_a_frozen_run_is_cancelled_with_its_whole_tree(cluster: Cluster, tmp_path: Path) -> None:
+    job_id = await ticking(cluster, tmp_path / "ticks", "apart")
+    await pause(cluster.services, job_id, "ann", None)
+    await reached(cluster, job_id, JobStatus.PAUSED, 2.0)
+    await cancel(cluster.services, job_id, "ann", "enough")
+    job = await reached(cluster, job_id, JobStatus.CANCELLED, GRACE + 4)
+    assert not lives(int((tmp_path / "ticks.pid").read_text()))
+    assert (job.history[-1].actor, job.history[-1].detail) == ("ann", "enough")
+
+
+SAVES = (
+    "import os, signal, sys\n"
+    "state = os.path.join(os.environ['TF_CHECKPOINTS'], 'state')\n"
+    "if os.path.exists(state): print('goes on from', open(state).read()); sys.exit(0)\n"
+    "def save(*_): open(state, 'w').write('17'); sys.exit(75)\n"
+    "signal.signal(signal.SIGTERM, save)\n"
+    "print('up', flush=True)\n"
+    "while True: signal.pause()\n"
+)
+
+
+async def said(cluster: Cluster, job_id: str, text: str) -> None:
+    async def there() -> bool:
+        return text in await cluster.log(job_id)
+
+    await until(there, START)
+
+
+async def test_a_release_keeps_the_checkpoint_and_frees_the_node(cluster: Cluster) -> None:
+    job_id = await begun(cluster, a_command("python", "-c", SAVES))
+    await said(cluster, job_id, "up")
+    await pause(cluster.services, job_id, "ann", "make room", release=True)
+    job = await reached(cluster, job_id, JobStatus.PAUSED)
+    assert job.released and job.checkpoint == "checkpoint-1.tar" and job.attempt == 1
+    assert job.history[-1].detail == "make room; checkpoint checkpoint-1.tar is kept"
+    await until(lambda: _free(cluster))
+    await resume(cluster.services, job_id, "ann", None)
+    await cluster.dispatch(job_id)
+    await reached(cluster, job_id, JobStatus.COMPLETED)
+    assert "goes on from 17" in await cluster.log(job_id)
+
+
+async def _free(cluster: Cluster) -> bool:
+    return not (await cluster.node()).allocations
+
+
+async def test_a_run_that_stands_frozen_for_too_long_is_released(settings: Settings, tmp_path: Path) -> None:
+    node = settings.node.model_copy(update={"pause_hold": settings.node.kill_grace})
+    async with (
+        open_services(settings.model_copy(update={"node": node}), role="worker") as services,
+        a_worker(services) as cluster,
+    ):
+        job_id = await ticking(cluster, tmp_path / "ticks")
+        await pause(services, job_id, "ann", None)
+        await reached(cluster, job_id, JobStatus.PAUSED, 2.0)
+
+        async def released() -> bool:
+            return (await cluster.job(job_id)).released
+
+        await until(released, GRACE + 2 * BEAT + 4)
+        detail = (await cluster.job(job_id)).history[-1].detail
+    assert detail is not None and "frozen" in detail and detail.endswith("no checkpoint: it will start over")
+
+
+# Cancel
+
+
+async def test_a_job_is_cancelled_only_when_nothing_of_it_lives(cluster: Cluster) -> None:
+    """A tree that ignores its stop, one of it in a session of its own."""
+    script = "trap '' TERM; (trap '' TERM; setsid sleep 63 & echo $!); echo up; while :; do sleep 0.1; done"
+    job_id = await begun(cluster, a_command("sh", "-c", script))
+    await said(cluster, job_id, "up")
+    escaped = int(next(line for line in await cluster.log(job_id) if line.isdigit()))
+    assert lives(escaped)
+    await cancel(cluster.services, job_id, "ann", None)
+    await reached(cluster, job_id, JobStatus.CANCELLED, GRACE + 5)
+    assert not lives(escaped)
+
+
+async def test_with_redis_away_a_cancel_takes_a_beat(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = await begun(cluster, a_sleep(60))
+
+    async def away(_: str) -> None:
+        return
+
+    monkeypatch.setattr(cluster.services.bells, "ring", away)
+    await cancel(cluster.services, job_id, "ann", None)
+    await reached(cluster, job_id, JobStatus.CANCELLED, BEAT + 1.5)
+
+
+async def test_a_cancel_is_honoured_by_whoever_settles_the_job(services: Services) -> None:
+    job = a_job("noop").running(NODE).job
+    await services.jobs.insert(job)
+    await cancel(services, job.id, "ann", "enough")
+    async with a_worker(services) as cluster:
+        after = await cluster.job(job.id)
+    assert (after.status, after.history[-1].actor, after.infra_losses) == (JobStatus.CANCELLED, "ann", 0)
+
+
+async def test_what_was_cancelled_once_does_not_cancel_a_later_run(cluster: Cluster) -> None:
+    first = await begun(cluster, a_sleep(60))
+    await cancel(cluster.services, first, "ann", None)
+    await reached(cluster, first, JobStatus.CANCELLED)
+    await retry(cluster.services, first, "ann", None)
+    await cluster.dispatch(first)
+    job = await cluster.running(first)
+    await cluster.worker._controls.look()
+    assert (await cluster.job(first)).status is JobStatus.RUNNING and job.run_no == 2 and job.control is None
+
+
+# Time limits on code that never looks up
+
+
+BLOCKING = {
+    "a C call": "import ctypes; ctypes.CDLL(None).sleep(60)",
+    "a C call that ignores its stop": (
+        "import ctypes, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nctypes.PyDLL(None).pause()"
+    ),
+    "linear algebra": "import numpy as np\na = np.random.rand(4000, 4000)\nwhile True: np.linalg.svd(a)",
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "of_step"),
+    [*((what, True) for what in BLOCKING), ("a C call that ignores its stop", False)],
+)
+async def test_a_time_limit_ends_what_blocks(cluster: Cluster, what: str, of_step: bool) -> None:
+    job = a_command("python", "-c", BLOCKING[what], timeout=1)
+    if of_step:
+        job = replace(job, timeout=600.0, steps=tuple(replace(step, timeout=1.0) for step in job.steps))
+    after = await cluster.ended(await begun(cluster, job), START)
+    assert after.status is JobStatus.TIMEOUT and after.error is not None, after.error
+    assert after.error.message.startswith("step command ran" if of_step else "the job ran")
+
+
+async def test_a_step_of_ours_that_blocks_in_c_is_ended(cluster: Cluster) -> None:
+    """Training in one long call of the library, in the process of the run itself."""
+    parameters = {"algorithm": "svm", "dataset_name": "digits", "hyperparameters": {"C": 1e9, "kernel": "poly"}}
+    job = a_job("ml_training", parameters=parameters).job
+    job = replace(job, steps=tuple(replace(step, timeout=0.05) for step in job.steps))
+    after = await cluster.ended(await begun(cluster, job), 30)
+    assert after.status is JobStatus.TIMEOUT
+
+
+async def test_a_timeout_is_tried_again_when_the_policy_says_so(cluster: Cluster) -> None:
+    job = replace(a_sleep(60, timeout=0.3), retry_policy=EVERY)
+    after = await cluster.ended(await begun(cluster, job))
+    assert (after.status, after.history[-1].reason) == (JobStatus.RETRYING, "timeout")
+    assert not after.on_node
+    await until(lambda: _free(cluster))
+
+
+async def test_memory_grows_with_the_next_run(cluster: Cluster) -> None:
+    job = a_command("python", "-c", "x = b'1' * (300 << 20); import signal; signal.pause()")
+    job = replace(job, resources=replace(job.resources, memory_mib=128))
+    after = await cluster.ended(await begun(cluster, job))
+    assert after.status is JobStatus.RETRYING and after.resources.memory_mib >= 192
+    assert "memory_gb of the next run 0.125 →" in (after.history[-1].detail or "")
+
+
+# Checkpoints
+
+
+WRITES = (
+    "import os, signal\n"
+    "state = os.path.join(os.environ['TF_CHECKPOINTS'], 'state')\n"
+    "if os.path.exists(state): print('goes on from', open(state).read()); raise SystemExit(0)\n"
+    "open(state, 'w').write('17'); print('up', flush=True)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "error"),
+        ("os.kill(os.getppid(), signal.SIGKILL); signal.pause()", "error"),
+        ("x = b'1' * (600 << 20); signal.pause()", "out_of_memory"),
+        ("signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()", "timeout"),
+    ],
+    ids=["itself killed", "its run killed", "out of memory", "timeout"],
+)
+async def test_the_checkpoint_of_a_run_that_was_killed_is_kept(cluster: Cluster, then: str, reason: str) -> None:
+    limit = 3 if reason == "timeout" else 600
+    job = replace(a_command("python", "-c", WRITES + then, timeout=limit), retry_policy=EVERY)
+    job_id = await begun(cluster, replace(job, resources=replace(job.resources, memory_mib=256)))
+    after = await cluster.ended(job_id, START)
+    assert (after.status, after.history[-1].reason) == (JobStatus.RETRYING, reason)
+    assert after.checkpoint == "checkpoint-1.tar"
+
+
+@pytest.mark.slow
+async def test_a_killed_worker_loses_little_of_the_work(settings: Settings, services: Services) -> None:
+    """The command's folder came to rest and was stored while it ran; the next run has it from the store."""
+    hand = by_hand(services)
+    async with a_worker_process(settings) as first:
+        await registered(services)
+        [job_id] = await hand.submit(a_command("python", "-c", WRITES + "signal.pause()"))
+        await hand.dispatch(job_id)
+        await until(lambda: _stored(services, job_id), SOON)
+        first.kill()
+        await first.wait()
+    async with a_worker(services) as cluster:
+        lost = await reached(cluster, job_id, JobStatus.RETRYING)
+        assert (lost.history[-1].reason, lost.infra_losses) == ("worker_lost", 1)
+        [queued] = await _retry_now(cluster, lost)
+        await cluster.dispatch(queued)
+        await reached(cluster, job_id, JobStatus.COMPLETED)
+        assert "goes on from 17" in await cluster.log(job_id)
+
+
+async def _stored(services: Services, job_id: str) -> bool:
+    return bool(await services.artifacts.list(job_id, "checkpoint"))
+
+
+async def _retry_now(cluster: Cluster, job: Job) -> list[str]:
+    [after] = await commit_all(cluster.services, [(job, retry_now(job, cluster.services.stamp()))])
+    assert after is not None
+    return [after.id]
+
+
+# Drain and rolling restarts
+
+
+async def test_a_drained_node_empties_itself_and_takes_work_again(cluster: Cluster) -> None:
+    quick, long, frozen = (a_sleep(0.5, executor="inline"), a_command("python", "-c", SAVES), a_sleep(60))
+    quick_id, long_id, frozen_id = [await begun(cluster, job) for job in (quick, long, frozen)]
+    await said(cluster, long_id, "up")
+    await pause(cluster.services, frozen_id, "ann", None)
+    await reached(cluster, frozen_id, JobStatus.PAUSED, 2.0)
+    await drain_node(cluster.services, NODE, "ann", "new kernel")
+    job = await reached(cluster, long_id, JobStatus.QUEUED)
+    assert (job.history[-1].reason, job.attempt, job.checkpoint) == ("drained", 1, "checkpoint-1.tar")
+
+    async def released() -> bool:
+        return (await cluster.job(frozen_id)).released
+
+    await until(released, SOON)
+    await until(lambda: _free(cluster))
+    assert (await cluster.node()).state is NodeState.DRAINING and cluster.worker._claims.closed
+    await resume_node(cluster.services, NODE, "ann", None)
+    await until(lambda: not cluster.worker._claims.closed, BEAT + 2)
+    await cluster.dispatch(long_id)
+    await reached(cluster, long_id, JobStatus.COMPLETED)
+    assert (await cluster.job(quick_id)).status in {JobStatus.COMPLETED, JobStatus.QUEUED}
+
+
+COUNTS = (
+    "import os, signal, sys\n"
+    "state = os.path.join(os.environ['TF_CHECKPOINTS'], 'state')\n"
+    "n = int(open(state).read()) if os.path.exists(state) else 0\n"
+    "def save(*_): open(state, 'w').write(str(n + 1)); sys.exit(75)\n"
+    "signal.signal(signal.SIGTERM, save)\n"
+    "print('up', n, flush=True)\n"
+    "if n == 5: sys.exit(0)\n"
+    "while True: signal.pause()\n"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_rolling_restarts_use_no_attempt_and_lose_nothing(settings: Settings, services: Services) -> None:
+    """F5: SIGTERM five times during one long job."""
+    hand = by_hand(services)
+    [job_id] = await hand.submit(a_command("python", "-c", COUNTS))
+    for n in range(6):
+        async with a_worker_process(settings, DRAIN_GRACE_SECONDS="0.1") as process:
+            await registered(services)
+            await hand.dispatch(job_id)
+            await said(hand, job_id, f"up {n}")
+            if n == 5:
+                await reached(hand, job_id, JobStatus.COMPLETED)
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 20) == 0
+    job = await hand.job(job_id)
+    assert job.status is JobStatus.COMPLETED
+    assert (job.attempt, job.infra_losses, job.run_no) == (1, 0, 6)
+    assert reasons(job).count("drained") == 5
