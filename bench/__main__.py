@@ -1,11 +1,11 @@
-"""`python -m bench [submit] [latency] [throughput] [memory] [guard] [rebuild]`: those named, else all."""
+"""`python -m bench [submit] [latency] [throughput] [memory] [guard] [rebuild] [controls]`: those named, else all."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-ALL = ("submit", "latency", "throughput", "memory", "guard", "rebuild")
+ALL = ("submit", "latency", "throughput", "memory", "guard", "rebuild", "controls")
 
 
 def main() -> int:
