@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import time
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from app.clock import SystemClock
 from bench import kit
 
 SAMPLES, ROUNDS = 60, 3
@@ -18,9 +18,10 @@ async def measure(port: int, jobs: object, executor: str) -> list[float]:
     """Milliseconds from send to `started_at`, which is written with a clock of the same machine."""
     connection = await kit.Connection.open(port)
     body = json.dumps({"template": "noop", "executor": executor}).encode()
-    sent: dict[str, float] = {}
+    sent: dict[str, datetime] = {}
+    clock = SystemClock()
     for _ in range(SAMPLES):
-        now = time.time()
+        now = clock.now()
         status, answer = await connection.post("/api/v1/jobs", body)
         assert status == 201, answer
         sent[json.loads(answer)["job_id"]] = now
@@ -28,8 +29,7 @@ async def measure(port: int, jobs: object, executor: str) -> list[float]:
     await asyncio.sleep(1)
     connection.close()
     found = {d["_id"]: d["started_at"] async for d in jobs.find({"_id": {"$in": list(sent)}})}  # type: ignore[attr-defined]
-    return [(found[i].replace(tzinfo=found[i].tzinfo or UTC) - datetime.fromtimestamp(s, UTC)).total_seconds() * 1e3
-            for i, s in sent.items()]  # fmt: skip
+    return [(found[i].replace(tzinfo=found[i].tzinfo or UTC) - at).total_seconds() * 1e3 for i, at in sent.items()]
 
 
 async def run() -> None:

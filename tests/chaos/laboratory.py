@@ -52,10 +52,6 @@ class Outcome:
     def broken(self) -> set[str]:
         return broken(self.violations)
 
-    def demand_nothing_broken(self) -> None:
-        """Raises AssertionError with the first violations."""
-        assert not self.violations, "\n".join(map(str, self.violations[:20]))
-
 
 class Laboratory:
     """A running stack. Made by `laboratory`."""

@@ -83,7 +83,7 @@ def forgetful(*without: str) -> Setting:
 
 
 async def test_f19_the_history_is_lost(trial: Trial) -> None:
-    (await trial(forgetful(), the_history_is_lost)).demand_nothing_broken()
+    assert (await trial(forgetful(), the_history_is_lost)).violations == []
 
 
 async def test_f19_without_the_resync_there_is_a_silent_gap(trial: Trial) -> None:
@@ -91,7 +91,7 @@ async def test_f19_without_the_resync_there_is_a_silent_gap(trial: Trial) -> Non
 
 
 async def test_f20_data_is_dropped(trial: Trial) -> None:
-    (await trial(Setting(pace=BRISK), data_is_dropped)).demand_nothing_broken()
+    assert (await trial(Setting(pace=BRISK), data_is_dropped)).violations == []
 
 
 async def test_f20_without_heed_of_drops_nobody_is_told(trial: Trial) -> None:

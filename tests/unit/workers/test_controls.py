@@ -36,7 +36,7 @@ class FakeRunner:
     may_freeze: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, order: RunOrder, listener: Listener) -> RunReport:
-        raise NotImplementedError
+        raise AssertionError("the controls start no run")
 
     def stop(self, key: RunKey, reason: RunEnding, message: str = "") -> None:
         self.did.append(f"stop {reason}")
