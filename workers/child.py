@@ -25,6 +25,8 @@ from workers.steps.stop import SignalStop
 Pipe = int | Connection
 """A pipe's writing end: a descriptor of this process, or a connection (which multiprocessing hands over by itself)."""
 
+LIGHT: tuple[str, ...] = ("workers.child", "workers.warm", "workers.steps.light", "workers.steps.commands")
+"""What a fork server loads for runs that need no library."""
 PRELOAD: tuple[str, ...] = (
     "numpy",
     "pandas",
@@ -44,14 +46,13 @@ PRELOAD: tuple[str, ...] = (
     "sklearn.tree",
     "skops.io",
     "threadpoolctl",
-    "workers.child",
-    "workers.warm",
+    *LIGHT,
     "workers.steps.ml.preparation",
     "workers.steps.ml.training",
     "workers.steps.ml.evaluation",
     "workers.steps.ml.inference",
 )
-"""What the fork server loads once (`multiprocessing.set_forkserver_preload`), so that a run starts at once."""
+"""What a fork server loads once for all other runs, so that each starts at once."""
 
 
 def main(spec_json: str, report: Pipe, log: Pipe) -> None:

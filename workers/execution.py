@@ -25,7 +25,7 @@ from workers.patience import until_answered
 from workers.preparation import CannotPrepare, Inputs, gather_inputs, order_for
 from workers.processors import Processors
 from workers.run import RunEnding, Runner, RunReport
-from workers.runners.nursery import NurseryClosed
+from workers.runners.fork_server import NurseryClosed
 from workers.scribe import Scribe
 
 log = structlog.get_logger()

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from app.domain.json import Json
+from workers.steps.registry import is_light
 
 
 class RunEnding(StrEnum):
@@ -68,6 +69,10 @@ class RunOrder:
     def step_timeout(self, step: str) -> float | None:
         """The time limit of a step, in seconds."""
         return next((s.get("timeout") for s in self.specification["steps"] if s["step"] == step), None)
+
+    def is_light(self) -> bool:
+        """Whether none of its steps needs a library for machine learning."""
+        return all(is_light(s["step"], s["kind"]) for s in self.specification["steps"])
 
 
 @dataclass(frozen=True, slots=True)

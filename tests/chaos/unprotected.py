@@ -119,9 +119,9 @@ def _free_drain() -> None:
 
 
 def _subreaper() -> None:
-    from workers.runners import nursery
+    from workers.runners import fork_server
 
-    replace(nursery, "_OWN_MODULES", ("tests.chaos.unadopted", *nursery._OWN_MODULES))
+    replace(fork_server, "OWN_MODULES", ("tests.chaos.unadopted", *fork_server.OWN_MODULES))
 
 
 def _idempotency() -> None:

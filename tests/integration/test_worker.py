@@ -332,6 +332,7 @@ async def test_a_stop_puts_long_runs_back_and_leaves_nothing(services: Services)
 
 async def test_a_short_run_may_finish_before_the_stop(services: Services) -> None:
     async with a_worker(services) as cluster:
+        await cluster.run(a_sleep(0, executor="inline"))
         [job_id] = await cluster.submit(a_sleep(0.1, executor="inline"))
         await cluster.dispatch(job_id)
         await until(lambda: _is(cluster, job_id, JobStatus.RUNNING), SOON)

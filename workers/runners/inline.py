@@ -19,9 +19,10 @@ import structlog
 from app.domain.json import Json
 from workers.guarding import KILLED_BY_GUARD, Guarding
 from workers.run import AT_ONCE, Listener, RunEnding, RunKey, RunOrder, RunReport
+from workers.runners.fork_server import Child
 from workers.runners.killing import end_child, signal_group
 from workers.runners.limits import Clocks, Deadlines, Stop
-from workers.runners.nursery import Child, Nursery
+from workers.runners.nursery import Nursery
 from workers.runners.pipes import Lines, pipe_for_child, pipe_to_child, read_into, write_to
 from workers.runners.verdict import last_word, stopped
 from workers.usage import Usage

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import psutil
 import structlog
 
-from workers.runners.nursery import Child, Nursery, NurseryClosed
+from workers.runners.fork_server import Child
 
 log = structlog.get_logger()
 GONE_SECONDS = 5.0
@@ -62,12 +62,12 @@ def kill(processes: Sequence[psutil.Process]) -> None:
             continue
 
 
-async def sweep(child: Child, nursery: Nursery) -> None:
+async def sweep(child: Child) -> None:
     """Kill what an ended child left behind. Returns when nothing of it lives, or after 5 s with an error in the log."""
     deadline = asyncio.get_running_loop().time() + GONE_SECONDS
     while asyncio.get_running_loop().time() < deadline:
         group = signal_group_left(child.pid)
-        orphans = await _orphans(nursery)
+        orphans = await child.server.orphans()
         for orphan in orphans:
             await asyncio.to_thread(kill_tree, orphan.pid)
         if not group and not orphans:
@@ -83,10 +83,3 @@ def signal_group_left(leader: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
-
-
-async def _orphans(nursery: Nursery) -> list[psutil.Process]:
-    try:
-        return await nursery.orphans()
-    except NurseryClosed:
-        return []

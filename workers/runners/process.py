@@ -23,9 +23,10 @@ from app.domain.json import Json
 from workers.guarding import KILLED_BY_GUARD, Guarding
 from workers.home import remember_process
 from workers.run import AT_ONCE, Listener, RunEnding, RunKey, RunOrder, RunReport
+from workers.runners.fork_server import Child
 from workers.runners.killing import end_child, signal_group, sweep
 from workers.runners.limits import Clocks, Deadlines, memory_message
-from workers.runners.nursery import Child, Nursery
+from workers.runners.nursery import Nursery
 from workers.runners.pipes import Bytes, Lines, pipe_for_child, pipe_to_child, read_into, read_out, write_to
 from workers.runners.verdict import died, last_word, stopped
 from workers.usage import TreeWatch, Usage
@@ -124,7 +125,7 @@ class _ProcessRun:
         try:
             child = self.child = await self._fork(orders_out, report, printed)
         except (EOFError, ConnectionError):
-            return self._report(None, Usage(), self._tools.nursery.inherited_mib())
+            return self._report(None, Usage(), 0.0)
         finally:
             orders_out.close()
             if self.child is None:
@@ -134,8 +135,8 @@ class _ProcessRun:
     async def _see_through(
         self, child: Child, orders: asyncio.WriteTransport, report: Lines, printed: Bytes
     ) -> RunReport:
-        nursery, watch = self._tools.nursery, self._tools.watch
-        watched = watch.add(child.pid, self._order.memory_mib, nursery.inherited_mib(), self._too_much)
+        watch = self._tools.watch
+        watched = watch.add(child.pid, self._order.memory_mib, child.inherited_mib, self._too_much)
         try:
             await self._begin(child, orders)
             await self._until_ended(child)
@@ -151,7 +152,7 @@ class _ProcessRun:
         self._reports = await read_into(report_in, report)
         await read_into(log_in, printed)
         with report_out, log_out:
-            return await self._tools.nursery.start_run(orders, report_out, log_out)
+            return await self._tools.nursery.start_run(orders, report_out, log_out, light=self._order.is_light())
 
     async def _begin(self, child: Child, orders: asyncio.WriteTransport) -> None:
         """The process gets its order, and begins, when it will be found again and is guarded; never when it was stopped
@@ -177,7 +178,7 @@ class _ProcessRun:
     async def _bury(self, child: Child, report: Lines, printed: Bytes) -> None:
         """Nothing of the run lives after this, and everything that it said was heard."""
         await end_child(child)
-        await sweep(child, self._tools.nursery)
+        await sweep(child)
         self._clocks.end()
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):

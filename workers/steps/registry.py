@@ -81,6 +81,11 @@ def registered_function(step: str) -> StepFunction:
     return found
 
 
+def is_light(step: str, kind: str) -> bool:
+    """Whether a step needs no library for machine learning: a command, or a built-in one that only waits."""
+    return kind == "command" or (kind == "builtin" and step in BUILTIN_STEPS and BUILTIN_STEPS[step].module == _LIGHT)
+
+
 def is_inline_safe(step: str, kind: str) -> bool:
     """Whether a step may run in the warm process: `noop`, `sleep`, and functions that say `inline_safe = True`."""
     if kind == "builtin":

@@ -16,8 +16,9 @@ import pytest
 from tests.support.wait import until
 from tests.unit.workers.conftest import LIGHT, Heard, a_guard, a_step, an_order
 from workers.run import RunEnding, Runner
+from workers.runners.fork_server import NurseryClosed
 from workers.runners.inline import InlineRunner
-from workers.runners.nursery import Nursery, NurseryClosed
+from workers.runners.nursery import Nursery
 from workers.runners.process import ProcessRunner
 from workers.usage import TreeWatch
 
