@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.storage.feed.cancellation import heed_cancellation
 from tests.chaos.moments import boot_time, elapse
 from tests.chaos.observation import NodeSample, ResourceSample, node_sample
 from tests.chaos.part import Part
@@ -67,6 +68,7 @@ class Watcher:
     async def _watch(self) -> None:
         turn = 0
         while True:
+            heed_cancellation()
             await self.look_at_nodes()
             if turn % RESOURCES_EVERY == 0:
                 await self._look_at_resources()
