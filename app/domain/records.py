@@ -11,7 +11,7 @@ from app.domain.explain import Reason
 from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.priority import Priority
-from app.domain.queueing import Bucket
+from app.domain.queueing import Bucket, Demand
 from app.domain.resources import Vector
 from app.domain.states import JobStatus
 
@@ -121,10 +121,11 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A waiting job in the index: its id and order key."""
+    """A waiting job in the index: its id, order key, and what it asks for."""
 
     job_id: str
     key: float
+    demand: Demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,15 @@ class BucketHead:
     bucket: Bucket
     count: int
     members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A waiting job with its bucket."""
+
+    bucket_id: str
+    bucket: Bucket
+    member: Member
 
 
 @dataclass(frozen=True, slots=True)
