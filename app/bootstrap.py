@@ -39,6 +39,7 @@ from app.storage.nodes import MongoNodeStore
 from app.storage.quarantine import QuarantineStore
 from app.storage.queue_index import RedisQueueIndex
 from app.storage.runs import MongoRunStore
+from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.templates import MongoTemplateStore
 
 log = structlog.get_logger()
@@ -98,6 +99,7 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         names=MongoNameRegister(database),
         answers=MongoAnswerStore(database),
         runs=MongoRunStore(database),
+        scheduler=MongoSchedulerStore(database),
         logs=MongoLogStore(database),
         metrics=MongoMetricStore(database),
         artifacts=_artifacts(settings.data.artifact_directory, database),

@@ -25,6 +25,7 @@ from app.domain.ports import (
     NodeStore,
     QueueIndex,
     RunStore,
+    SchedulerStore,
     TemplateStore,
 )
 from app.domain.transitions import SYSTEM, Stamp
@@ -46,6 +47,7 @@ class Services:
     names: NameRegister
     answers: AnswerStore
     runs: RunStore
+    scheduler: SchedulerStore
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore

@@ -117,4 +117,4 @@ def _of_few(group: str, alike: Sequence[PastRun], timeout: float) -> Duration:
 
 def _weight(runs_since: int, run: PastRun, now: datetime) -> float:
     days = max(0.0, (now - run.at).total_seconds() / 86_400)
-    return 0.5 ** (runs_since / HALF_LIFE_RUNS) * 0.5 ** (days / HALF_LIFE_DAYS)
+    return float(0.5 ** (runs_since / HALF_LIFE_RUNS + days / HALF_LIFE_DAYS))

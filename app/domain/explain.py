@@ -87,6 +87,42 @@ def _is(nodes: Sequence[str]) -> str:
     return "is" if len(nodes) == 1 else "are"
 
 
+def quota(tenant: str, what: str, amount: float, limit: float) -> Reason:
+    """A start would put the tenant over what it may hold. `what`: a dimension, or `running` for the number of runs."""
+    facts: dict[str, Fact] = {"tenant": tenant, "dimension": what, "would_hold": amount, "limit": limit}
+    return Reason("quota", f"tenant {tenant} would hold {what} {amount:g}, and may hold {limit:g}", facts)
+
+
+def fair_share(tenant: str, level: float, entitled: float, before: Sequence[str]) -> Reason:
+    """`level`: what the tenant holds and held over its share; `entitled`: that share; `before`: tenants that go
+    first."""
+    facts: dict[str, Fact] = {"tenant": tenant, "level": round(level, 2), "entitled": round(entitled, 4)}
+    summary = f"tenant {tenant} has {level:.1f} times its share, so {_named(before)} {_goes(before)} first"
+    return Reason("fair_share", summary, facts | {"before": _named(before)})
+
+
+def behind_reservation(job_id: str, node_id: str, by: datetime, limit: datetime) -> Reason:
+    """There is room, but it is promised."""
+    facts: dict[str, Fact] = {"job": job_id, "node": node_id, "by": _moment(by), "until": _moment(limit)}
+    summary = f"fits on {node_id}, which is promised to {job_id} by {_moment(by)}"
+    return Reason("behind_reservation", summary, facts)
+
+
+def queue_paused(actor: str, since: datetime, reason: str | None) -> Reason:
+    why = f": {reason}" if reason else ""
+    facts: dict[str, Fact] = {"by": actor, "since": _moment(since)}
+    summary = f"the queue was paused by {actor}{why}; resume it with: tensorfleet queue resume"
+    return Reason("queue_paused", summary, facts | ({"reason": reason} if reason else {}))
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _goes(nodes: Sequence[str]) -> str:
+    return "goes" if len(nodes) == 1 else "go"
+
+
 def position(ahead: int, priority: str) -> Reason:
     before = "1 job is before it" if ahead == 1 else f"{ahead} jobs are before it"
     summary = "next in the queue" if ahead == 0 else before
@@ -120,7 +156,7 @@ def _paused(job: Job, now: datetime) -> Reason:
     entry, asked = _pause_of(job.history)
     facts: dict[str, Fact] = {
         "by": asked.actor,
-        "since": f"{entry.at:%Y-%m-%dT%H:%M:%SZ}",
+        "since": _moment(entry.at),
         "seconds": round(max(0.0, (now - entry.at).total_seconds()), 3),
     }
     if asked.detail:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 
@@ -41,6 +41,11 @@ def order_key(submitted_at: datetime, tie: int = 0) -> float:
 def micros(at: datetime) -> int:
     """A time as the planner has it: whole microseconds since 2020-01-01Z."""
     return round((at - EPOCH).total_seconds() * SECOND)
+
+
+def moment(at: int) -> datetime:
+    """The time of the planner's microseconds."""
+    return EPOCH + timedelta(microseconds=at)
 
 
 def most_urgent(classes: Iterable[Priority]) -> Priority:

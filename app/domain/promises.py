@@ -39,5 +39,5 @@ class Promise:
 
     @classmethod
     def from_parts(cls, parts: dict[str, Any]) -> Promise:
-        times = (int(parts[name]) for name in ("by", "limit", "since", "rank"))
-        return cls(parts["job_id"], parts["node_id"], *times, Demand.from_parts(parts["demand"]))
+        by, limit, since, rank = (int(parts[name]) for name in ("by", "limit", "since", "rank"))
+        return cls(parts["job_id"], parts["node_id"], by, limit, since, rank, Demand.from_parts(parts["demand"]))

@@ -11,6 +11,7 @@ from app.domain.explain import Reason
 from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.priority import Priority
+from app.domain.promises import Promise
 from app.domain.queueing import Bucket, Demand
 from app.domain.resources import Vector
 from app.domain.states import JobStatus
@@ -160,11 +161,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What the scheduler's leader last published: the forecast, and per bucket why its members wait."""
+    """What the scheduler's leader last published: the forecast; per bucket why its members wait; the band of each
+    tenant; the overdue that go before all others; and the promises in force."""
 
     at: datetime
     forecast: Forecast
     verdicts: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
+    bands: Mapping[str, int] = field(default_factory=dict)
+    lane: tuple[str, ...] = ()
+    promises: tuple[Promise, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from types import MappingProxyType
 from app.domain.errors import FieldError
 
 DIMENSIONS = ("cpu_cores", "memory_gb", "gpu_count", "storage_gb")
-_SCALE = {"cpu_cores": 1000, "memory_gb": 1024, "gpu_count": 1, "storage_gb": 1}
+SCALES = (1000, 1024, 1, 1)
+"""How many of a vector's units one of each dimension's is."""
+_SCALE = dict(zip(DIMENSIONS, SCALES, strict=True))
 _FRACTIONS = frozenset({"cpu_cores", "memory_gb"})
 ABSURD = {"cpu_cores": 10_000, "memory_gb": 100_000, "gpu_count": 1_024, "storage_gb": 10_000_000}
 SMALLEST = {"cpu_cores": 0.001, "memory_gb": 0.001}

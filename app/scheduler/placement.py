@@ -1,7 +1,8 @@
 """Where a vector goes best, and on which GPUs. All integers, so that equal states give equal answers.
 
-Best fit is the smallest tuple: nodes with GPUs are kept for jobs that ask for one; liked labels count; CPU and memory are kept so that free
-GPUs stay usable; whole free GPU nodes are kept whole; then the node that is left with least; then its id.
+Best fit is the smallest tuple: nodes with GPUs are kept for jobs that ask for one; liked labels count; CPU and memory
+are kept so that free GPUs stay usable; whole free GPU nodes are kept whole; then the node that is left with least; then
+its id.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from app.domain.ageing import cost_of, credit_after
 from app.domain.fairness import Shares
-from app.domain.promises import OVERDUE_RANK, Promise
 from app.domain.priority import RANK
-from app.domain.queueing import Demand
+from app.domain.promises import OVERDUE_RANK, Promise
+from app.domain.queueing import Bucket, Demand
 from app.domain.resources import Vector
 from app.scheduler.carried import Revoked, carry_over
 from app.scheduler.pool import Pool, Room
@@ -31,18 +31,23 @@ class Placement:
     """One waiting job and where it is to run: on a node as it registered under `epoch`.
 
     `vector` and `gpu_indices` are what its allocation holds: what was asked for, or the whole node where it is to run
-    `alone`; `job_gpus` are those that it may use. `overdue`: it came from the guarantee lane.
+    alone; `job_gpus` are those that it may use. `overdue`: it came from the guarantee lane.
     """
 
     job_id: str
     bucket_id: str
+    bucket: Bucket
+    demand: Demand
     node_id: str
     epoch: int
     vector: Vector
     gpu_indices: tuple[int, ...] = ()
     job_gpus: tuple[int, ...] = ()
-    alone: bool = False
     overdue: bool = False
+
+    @property
+    def alone(self) -> bool:
+        return self.demand.alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,13 @@ def plan(snapshot: Snapshot) -> Plan:
     return planning.outcome()
 
 
+def shares_of(snapshot: Snapshot) -> Shares:
+    """What each tenant holds of what it is entitled to, on this snapshot."""
+    waiting = {h.bucket.tenant for h in snapshot.heads}
+    held = snapshot.held_by_tenant()
+    return Shares.of(snapshot.capacity, snapshot.rules.weights, held, waiting, snapshot.history)
+
+
 class _Planning:
     """One plan while it grows."""
 
@@ -85,11 +97,10 @@ class _Planning:
         rules, now = snapshot.rules, snapshot.now
         holds = snapshot.holds()
         held = snapshot.held_by_tenant()
-        waiting = {h.bucket.tenant for h in snapshot.heads}
         self.snapshot, self.rules, self.now = snapshot, rules, now
         self.capacity = snapshot.capacity
         self.pool = Pool.of(snapshot.ready, holds)
-        self.shares = Shares.of(self.capacity, rules.weights, held, waiting, snapshot.history)
+        self.shares = shares_of(snapshot)
         self.gate = QuotaGate(rules.quotas, self.shares.allocated, Counter(tenant for tenant, _ in held))
         self.turns = Turns(snapshot.heads, snapshot.lane, self.shares.band)
         self.hard_ends = [h.hard_end for on_node in holds.values() for h in on_node]
@@ -175,7 +186,16 @@ class _Planning:
         self.credit = credit_after(self.credit, cost, self.rules.ageing, from_lane=candidate.from_lane)
         node = room.node
         self.placements.append(
-            Placement(job_id, candidate.bucket_id, node.id, node.epoch, *taken, demand.alone, candidate.from_lane)
+            Placement(
+                job_id,
+                candidate.bucket_id,
+                candidate.bucket,
+                demand,
+                node.id,
+                node.epoch,
+                *taken,
+                overdue=candidate.from_lane,
+            )
         )
         self.turns.placed(candidate)
         if room.promise is not None and not keeps(room, room.promise):
@@ -188,9 +208,7 @@ class _Planning:
         rooms = self.pool.promised_fits(member.demand)
         if rooms and rooms[0].promise is not None:
             self.withheld.setdefault(candidate.bucket_id, rooms[0].promise)
-        if self.pool.room_promised_to(member.job_id) is not None:
-            self.turns.enter_successor(candidate)
-        elif self._promises_left() and self._reserve(member.job_id, member.demand, RANK[candidate.bucket.priority]):
+        if self.pool.room_promised_to(member.job_id) is not None or self._promise(candidate):
             self.turns.enter_successor(candidate)
         else:
             self.turns.blocked(candidate)
@@ -201,6 +219,11 @@ class _Planning:
     def _promises_left(self) -> bool:
         """The promise to the first of the overdue comes on top."""
         return sum(p.rank != OVERDUE_RANK for p in self.pool.promises()) < self.rules.reservations
+
+    def _promise(self, candidate: Candidate) -> bool:
+        member = candidate.member
+        rank = RANK[candidate.bucket.priority]
+        return self._promises_left() and self._reserve(member.job_id, member.demand, rank)
 
     def _reserve(self, job_id: str, demand: Demand, rank: int) -> bool:
         made = reserve(self.pool, self._slots(), demand, job_id, rank, self.now, self.rules.slack)

@@ -14,8 +14,8 @@ LEAST_OVERDUE = 30 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A run that holds an allocation. Times in µs since 2020; `soft_end`: what is expected, `hard_end`: what the system
-    enforces. `preempted`: how often it was already."""
+    """A run that holds an allocation. Times in µs since 2020; `mean_end` and `soft_end`: when it should end, in the
+    mean and cautiously; `hard_end`: what the system enforces. `preempted`: how often it was already."""
 
     job_id: str
     run_no: int
@@ -24,9 +24,10 @@ class Live:
     started: int
     soft_end: int
     hard_end: int
+    mean_end: int = 0
     preemptible: bool = False
     preempted: int = 0
-    checkpointed_at: int | None = None
+    has_checkpoint: bool = False
     paused: bool = False
 
 

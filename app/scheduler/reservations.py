@@ -11,7 +11,7 @@ class takes its room. The proof is in `docs/scheduling.md`. With expectations al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.domain.promises import Promise
@@ -19,7 +19,7 @@ from app.domain.queueing import Demand
 from app.domain.resources import Vector
 from app.scheduler.placement import misses, score
 from app.scheduler.pool import Pool, Room
-from app.scheduler.profile import Hold, by_hard_end, by_soft_end, earliest, free_at
+from app.scheduler.profile import by_hard_end, by_soft_end, earliest, free_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from app.config import Settings
 from app.domain.priority import SECOND
-from app.domain.resources import Vector
+from app.domain.resources import SCALES, Vector
+from app.scheduling import QuotaSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,35 @@ class Rules:
     half_life: int = 3_600 * SECOND
     preemption: bool = False
     preempt_grace: int = 30 * SECOND
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The rules that the settings make."""
+    scheduler, tenants = settings.scheduler, settings.tenants
+    return Rules(
+        slots=settings.limits.max_concurrent_jobs,
+        placements=scheduler.cycle_placements,
+        reservations=scheduler.reservations,
+        slack=_micros(scheduler.slack),
+        ageing=scheduler.ageing,
+        weights=tenants.weights,
+        quotas={tenant: _quota(quota) for tenant, quota in tenants.quotas.items()},
+        half_life=_micros(tenants.half_life),
+        preemption=scheduler.preemption,
+        preempt_grace=_micros(scheduler.preempt_grace),
+    )
+
+
+def _micros(time: timedelta) -> int:
+    return round(time.total_seconds() * SECOND)
+
+
+def _quota(setting: QuotaSetting) -> Quota:
+    amounts = (setting.cpu_cores, setting.memory_gb, setting.gpu_count, setting.storage_gb)
+    cpu, memory, gpu, storage = (
+        None if amount is None else round(amount * scale) for amount, scale in zip(amounts, SCALES, strict=True)
+    )
+    return Quota((cpu, memory, gpu, storage), setting.running, setting.waiting)
 
 
 class QuotaGate:

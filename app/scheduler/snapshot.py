@@ -31,7 +31,7 @@ class Snapshot:
 
     nodes: tuple[Node, ...]
     heads: tuple[BucketHead, ...]
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     now: int = 0
     live: Mapping[RunKey, Live] = field(default_factory=dict)
     lane: tuple[Waiting, ...] = ()

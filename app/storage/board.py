@@ -14,6 +14,7 @@ import structlog
 
 from app.domain.estimates import Forecast
 from app.domain.explain import Reason
+from app.domain.promises import Promise
 from app.domain.records import Board
 
 log = structlog.get_logger()
@@ -33,6 +34,9 @@ def encode_board(board: Board) -> bytes:
                 bucket: [[r.code, r.summary, dict(r.facts)] for r in reasons]
                 for bucket, reasons in board.verdicts.items()
             },
+            "bands": dict(board.bands),
+            "lane": board.lane,
+            "promises": [promise.parts() for promise in board.promises],
         }
     )
 
@@ -57,4 +61,7 @@ def _board(parts: Mapping[str, Any]) -> Board:
         datetime.fromisoformat(parts["at"]),
         Forecast(datetime.fromisoformat(forecast["at"]), buckets, float(forecast["pace"])),
         verdicts,
+        {str(tenant): int(band) for tenant, band in parts["bands"].items()},
+        tuple(map(str, parts["lane"])),
+        tuple(map(Promise.from_parts, parts["promises"])),
     )

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
-from app.domain.records import Board, BucketHead, Member, Place
+from app.domain.records import Board, BucketHead, Member, Place, Waiting
 
 
 class QueueIndex(Protocol):
@@ -19,6 +19,15 @@ class QueueIndex(Protocol):
 
     async def dequeue(self, job_ids: Iterable[str]) -> int:
         """Remove; absent ones are skipped. Answers how many were there."""
+
+    async def lane(self, now: float, most: int = 64) -> list[Waiting]:
+        """Those that are overdue at `now` (µs since 2020), by due time and id, at most so many."""
+
+    async def find(self, job_ids: Sequence[str]) -> dict[str, Waiting]:
+        """Those of the ids that wait."""
+
+    async def publish_bands(self, bands: Mapping[str, int]) -> None:
+        """The band of each tenant, 0 for those that are left out: the order goes by it from now on."""
 
     async def heads(self) -> list[BucketHead]:
         """Every non-empty bucket with its first member."""

@@ -12,6 +12,7 @@ from app.domain.nodes import Allocation, Drain, Node, NodeState
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
 from app.domain.records import Dataset, JobPage, JobQuery, StateCount, StoredAnswer
+from app.domain.scheduler_state import QueuePause, SchedulerState
 from app.domain.states import JobStatus
 from app.domain.templates import Template, TemplateDraft
 from app.domain.transitions import Change
@@ -205,6 +206,21 @@ class AnswerStore(Protocol):
 
     async def put(self, answer: StoredAnswer) -> StoredAnswer | None:
         """Store it; the earlier one when the key is taken."""
+
+
+class SchedulerStore(Protocol):
+    """What the scheduler's leader hands on to itself and to the next one, and the pause of the queue."""
+
+    async def state(self) -> SchedulerState:
+        """As it was kept last; the initial one when there is none."""
+
+    async def keep(self, state: SchedulerState, term: int) -> bool:
+        """False, and nothing is kept, when a later leader has kept one."""
+
+    async def pause(self) -> QueuePause | None: ...
+
+    async def set_pause(self, pause: QueuePause | None) -> QueuePause | None:
+        """The pause that stands afterwards: the first of two is kept. None takes it away."""
 
 
 class Health(Protocol):

@@ -120,9 +120,7 @@ def test_a_promise_holds_from_the_first_candidate_of_the_next_cycle_on() -> None
     earlier = small("earlier", minutes=15)
     earlier = replace(earlier, members=tuple(replace(m, key=-1.0) for m in earlier.members))
 
-    made = planned(
-        [busy()], [whole(), earlier], live=running("n1"), now=MINUTE, **carried(first.promises, whole())
-    )
+    made = planned([busy()], [whole(), earlier], live=running("n1"), now=MINUTE, **carried(first.promises, whole()))
 
     assert where(made) == {}
     assert made.promises == first.promises
@@ -211,4 +209,6 @@ def test_a_soft_end_that_has_passed_is_not_believed_again() -> None:
     )
 
     assert where(made) == {}
-    assert where(planned([busy()], [whole(), small(minutes=19)], live=running("n1"), now=40 * MINUTE)) == {"small": "n1"}
+    assert where(planned([busy()], [whole(), small(minutes=19)], live=running("n1"), now=40 * MINUTE)) == {
+        "small": "n1"
+    }

@@ -134,9 +134,7 @@ def test_once_the_promises_are_given_short_jobs_go_first() -> None:
 def test_each_member_of_a_mixed_bucket_has_its_turn() -> None:
     large, little = a_head("large", of=vector(16)), a_head("little", keys=(1.0,))
     mixed = a_head()
-    mixed = BucketHead(
-        "mixed", mixed.bucket.at(Resolution.MIXED), 2, (large.members[0], little.members[0])
-    )
+    mixed = BucketHead("mixed", mixed.bucket.at(Resolution.MIXED), 2, (large.members[0], little.members[0]))
 
     assert where(planned([a_node()], [mixed])) == {"little": "n1"}
 
