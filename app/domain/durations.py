@@ -56,6 +56,8 @@ class Duration:
     runs: int = 0
 
 
+TELLING = ("completed", "timeout")
+"""Outcomes that tell something of durations; a run that was cancelled, lost or failed tells nothing."""
 Group = Callable[[Kinship], tuple[str | None, ...]]
 GROUPS: tuple[tuple[str, Group], ...] = (
     ("tenant, template, algorithm, dataset", lambda k: (k.tenant, k.template, k.algorithm, k.dataset)),

@@ -130,6 +130,27 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderPoint:
+    """A point of the whole order: rank of the class, band, key, id."""
+
+    rank: int
+    band: int
+    key: float
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Keys before and after a position of a class, within `band`; None where there is no neighbour in it. `length`:
+    jobs of the class."""
+
+    before: float | None
+    after: float | None
+    band: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class BucketHead:
     """A non-empty bucket: its parts, how many wait in it, its first members in order."""
 

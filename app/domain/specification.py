@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from app.domain.durations import Duration, Kinship
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_object_id
 from app.domain.job import EXECUTORS, INLINE_STEPS, DependencyType, Job
@@ -25,6 +26,7 @@ from app.domain.templates import Step, Template, canonical_parameters, resolve_p
 from app.domain.transitions import Stamp, first_entry
 
 MAX_NAME = 200
+DEFAULT_TENANT = "default"
 MAX_TAGS = 50
 MAX_DEPENDENCIES = 1_000
 LONGEST = 365 * 86_400
@@ -52,6 +54,8 @@ class JobRequest:
     preemptible: bool = False
     executor: str | None = None
     limits: tuple[str, ...] = ()
+    prefer: Mapping[str, str] = field(default_factory=dict)
+    tenant: str = DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,17 @@ class Specification:
     timeout: float
     base_name: str
     named_by_user: bool
+
+    @property
+    def kin(self) -> Kinship:
+        """By what a run of it is like others."""
+        algorithm, dataset = (self.parameters.get(name) for name in ("algorithm", "dataset_name"))
+        return Kinship(
+            self.request.tenant,
+            self.template.id,
+            algorithm if isinstance(algorithm, str) else None,
+            dataset if isinstance(dataset, str) else None,
+        )
 
 
 def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Specification:
@@ -237,15 +252,22 @@ def _timeout(request: JobRequest, template: Template, policy: SubmitPolicy) -> f
 
 
 def build_job(
-    specification: Specification, *, job_id: str, name: str, eligible: bool, stamp: Stamp, tie: int = 0
+    specification: Specification,
+    *,
+    job_id: str,
+    name: str,
+    eligible: bool,
+    stamp: Stamp,
+    tie: int = 0,
+    expected: Duration | None = None,
 ) -> Job:
-    """The job as it is inserted: QUEUED when eligible, else SUBMITTED."""
+    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take."""
     request = specification.request
     status = JobStatus.QUEUED if eligible else JobStatus.SUBMITTED
     return Job(
         id=job_id,
         name=name,
-        tenant="default",
+        tenant=request.tenant,
         status=status,
         seq=1,
         template=specification.template.id,
@@ -266,6 +288,8 @@ def build_job(
         tags=request.tags,
         metadata=request.metadata,
         node_selector=request.node_selector,
+        prefer=request.prefer,
+        expected=expected,
         limits=request.limits,
         preemptible=request.preemptible,
         resume=specification.template.resume,

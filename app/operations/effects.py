@@ -37,6 +37,18 @@ class Moved:
         return self.after.status is JobStatus.QUEUED and self.before.status is not JobStatus.QUEUED
 
     @property
+    def moved_in_queue(self) -> bool:
+        """It waits on, under another ticket."""
+        both = self.after.status is JobStatus.QUEUED and self.before.status is JobStatus.QUEUED
+        return both and ticket_of(self.before) != ticket_of(self.after)
+
+    @property
+    def lends_otherwise(self) -> bool:
+        """Whether its parents may have another effective class now."""
+        changed = self.before.effective_priority is not self.after.effective_priority
+        return bool(self.after.dependencies) and (changed or self.before.terminal is not self.after.terminal)
+
+    @property
     def left_queue(self) -> bool:
         return self.before.status is JobStatus.QUEUED and self.after.status is not JobStatus.QUEUED
 
@@ -53,7 +65,7 @@ async def carry_out(services: Services, moved: Sequence[Moved]) -> None:
     """Index, ledger, run summaries and the scheduler's bell, for all of them together."""
     freed = [m for m in moved if m.left_node and m.before.node_id is not None]
     ended = [m for m in moved if m.ended_run]
-    entered = [ticket_of(m.after) for m in moved if m.entered_queue]
+    entered = [ticket_of(m.after) for m in moved if m.entered_queue or m.moved_in_queue]
     left = [m.after.id for m in moved if m.left_queue]
     work: list[Awaitable[object]] = []
     if freed:

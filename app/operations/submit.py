@@ -21,7 +21,8 @@ from app.domain.queueing import ticket_of
 from app.domain.records import Place, StoredAnswer
 from app.domain.specification import JobRequest, Specification, build_job
 from app.domain.states import JobStatus
-from app.operations.change import look_again
+from app.operations.change import lend_upwards, look_again
+from app.operations.expect import expected_duration
 from app.operations.hints import hinted
 from app.operations.inspect import recent_board
 from app.operations.once import Answer, IdempotencyKey, replay
@@ -54,7 +55,9 @@ async def preview(services: Services, request: JobRequest) -> Preview:
     specification = await plan(services, request)
     eligible = await _eligible(services, request)
     name = specification.base_name
-    job = build_job(specification, job_id=PREVIEW_ID, name=name, eligible=eligible, stamp=services.stamp())
+    expected = await expected_duration(services, specification.kin, specification.timeout)
+    stamp = services.stamp()
+    job = build_job(specification, job_id=PREVIEW_ID, name=name, eligible=eligible, stamp=stamp, expected=expected)
     return Preview(specification, await _foretell(services, job))
 
 
@@ -89,7 +92,10 @@ async def _new_job(services: Services, specification: Specification, actor: str)
         name = suffixed(name, await services.names.claim(name))
     job_id = new_job_id(stamp.at, os.urandom(10))
     tie = next(_ties) % 1_000
-    return build_job(specification, job_id=job_id, name=name, eligible=eligible, stamp=stamp, tie=tie)
+    expected = await expected_duration(services, specification.kin, specification.timeout)
+    return build_job(
+        specification, job_id=job_id, name=name, eligible=eligible, stamp=stamp, tie=tie, expected=expected
+    )
 
 
 async def _eligible(services: Services, request: JobRequest) -> bool:
@@ -118,6 +124,7 @@ async def _enter(services: Services, job: Job) -> Submitted:
     if job.status is JobStatus.SUBMITTED:
         if job.dependencies:
             await look_again(services, job)
+            await hinted("lend_priority", lend_upwards(services, job))
         return Submitted(job, None, None)
     return await hinted("enqueue", _enqueue(services, job)) or Submitted(job, None, None)
 

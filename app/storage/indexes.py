@@ -77,6 +77,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ),
     "runs": (
         _index("durations", ("template", UP), ("outcome", UP), ("finished_at", DOWN)),
+        _present("of_algorithm", "algorithm", ("outcome", UP), ("finished_at", DOWN)),
         _index("of_node", ("outcome", UP), ("node_id", UP)),
         _index("of_job", ("job_id", UP), ("run_no", UP)),
     ),

@@ -69,6 +69,7 @@ class JobCreate(Incoming):
     start_after: Moment | None = Field(None, description="Not before this moment.")
     queue_deadline: Number | None = Field(None, description="Seconds after submission within which it must start.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that the node must carry.")
+    prefer: dict[str, str] = Field(default_factory=dict, description="Labels of nodes that it would like best.")
     preemptible: Flag = Field(False, description="May be stopped for more urgent work.")
     executor: str | None = Field(None, description="`process`, or `inline` for light steps; the template's by default.")
     limits: list[str] = Field(default_factory=list, description="Named concurrency limits that it takes a place in.")
@@ -92,6 +93,7 @@ class JobCreate(Incoming):
             start_after=self.start_after,
             queue_deadline=self.queue_deadline,
             node_selector=self.node_selector,
+            prefer=self.prefer,
             preemptible=self.preemptible,
             executor=self.executor,
             limits=tuple(self.limits),

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
-from app.domain.records import Board, BucketHead, Member, Place, Waiting
+from app.domain.records import Board, BucketHead, Member, Neighbours, OrderPoint, Place, Waiting
 
 
 class QueueIndex(Protocol):
@@ -29,6 +29,12 @@ class QueueIndex(Protocol):
     async def publish_bands(self, bands: Mapping[str, int]) -> None:
         """The band of each tenant, 0 for those that are left out: the order goes by it from now on."""
 
+    async def neighbours(self, priority: Priority, position: int, job_id: str) -> Neighbours:
+        """Between which keys a job stands that is moved to that position (from 1) of the class, and in which band."""
+
+    async def span(self, priority: Priority, band: int, key: float, count: int) -> list[Member]:
+        """Members of that class and band around a key, in order, at most so many."""
+
     async def heads(self) -> list[BucketHead]:
         """Every non-empty bucket with its first member."""
 
@@ -38,8 +44,8 @@ class QueueIndex(Protocol):
     async def locate(self, job_ids: Sequence[str]) -> dict[str, Place]:
         """Where these wait; absent ones are left out."""
 
-    async def listing(self, offset: int, limit: int) -> list[Member]:
-        """Members in the whole order, from the offset on."""
+    async def listing(self, after: OrderPoint | None, limit: int) -> list[Waiting]:
+        """Those that wait in the whole order, strictly after that point of it."""
 
     async def lengths(self) -> dict[Priority, int]: ...
 

@@ -74,6 +74,10 @@ class JobStore(Protocol):
     async def delete_ended(self, job_ids: Iterable[str], before: datetime) -> int:
         """Delete those that are terminal and ended earlier. Answers how many."""
 
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        """Give QUEUED jobs other order keys, (id, present, new) each, without a trace in their histories: nobody moves
+        past anybody. Those whose key is another by now are skipped; answers the tickets of the others."""
+
     async def state_counts(self) -> list[StateCount]:
         """Per non-terminal state and effective class."""
 

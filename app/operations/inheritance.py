@@ -1,0 +1,40 @@
+"""Priority inheritance: a job is considered in the most urgent class of all that wait for it.
+
+A change goes upwards, parent by parent, and stops where nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from app.domain.job import Job
+from app.domain.order_transitions import lend_priority
+from app.domain.priority import Priority, most_urgent
+from app.domain.states import WAITING, JobStatus
+from app.domain.transitions import Change
+from app.services import Services
+
+BORROWERS = WAITING | {JobStatus.PAUSED}
+"""States in which a lent class matters: what runs is not considered any more."""
+
+
+async def lent_to(services: Services, job_ids: Iterable[str]) -> dict[str, Priority]:
+    """The most urgent effective class of the jobs that wait for each of these; without one it is left out."""
+    wanted = set(job_ids)
+    lent: dict[str, Priority] = {}
+    for child in await services.jobs.waiting_on(wanted):
+        for parent in wanted.intersection(child.dependencies):
+            lent[parent] = most_urgent((child.effective_priority, lent.get(parent, Priority.LOW)))
+    return lent
+
+
+async def decide_lending(services: Services, changed: Sequence[Job]) -> list[tuple[Job, Change]]:
+    """The changes of the parents of jobs that came, went, or changed their class."""
+    parents = {parent for job in changed for parent in job.dependencies}
+    if not parents:
+        return []
+    found = await services.jobs.get_many(parents)
+    waiting = [job for job in found.values() if job.status in BORROWERS]
+    lent = await lent_to(services, [job.id for job in waiting]) if waiting else {}
+    decided = ((job, lend_priority(job, lent.get(job.id), services.stamp())) for job in waiting)
+    return [(job, change) for job, change in decided if change is not None]
