@@ -95,15 +95,13 @@ class _Planning:
 
     def __init__(self, snapshot: Snapshot) -> None:
         rules, now = snapshot.rules, snapshot.now
-        holds = snapshot.holds()
-        held = snapshot.held_by_tenant()
         self.snapshot, self.rules, self.now = snapshot, rules, now
         self.capacity = snapshot.capacity
-        self.pool = Pool.of(snapshot.ready, holds)
+        self.pool = Pool.of(snapshot.ready, snapshot.holds_on)
         self.shares = shares_of(snapshot)
-        self.gate = QuotaGate(rules.quotas, self.shares.allocated, Counter(tenant for tenant, _ in held))
+        self.gate = QuotaGate(rules.quotas, self.shares.allocated, _runs(snapshot) if rules.quotas else {})
         self.turns = Turns(snapshot.heads, snapshot.lane, self.shares.band)
-        self.hard_ends = [h.hard_end for on_node in holds.values() for h in on_node]
+        self.hard_ends = _hard_ends(snapshot) if rules.slots else []
         self.credit = snapshot.credit
         self.revoked: list[Revoked] = carry_over(snapshot, self.pool)
         self.placements: list[Placement] = []
@@ -162,9 +160,10 @@ class _Planning:
 
     def _room(self, candidate: Candidate) -> Room | None:
         member, now = candidate.member, self.now
-        others = [p for p in self.pool.promises() if p.job_id != member.job_id]
-        if not self._slots().allow(now + member.demand.hard, others):
-            return None
+        if self.rules.slots:
+            others = [p for p in self.pool.promises() if p.job_id != member.job_id]
+            if not self._slots().allow(now + member.demand.hard, others):
+                return None
         comer = self._comer(candidate)
         return self.pool.best(member.demand, member.job_id, lambda room: admits(room, comer, now))
 
@@ -236,3 +235,12 @@ class _Planning:
 
     def _slots_left(self) -> int | None:
         return max(0, self.rules.slots - len(self.hard_ends)) if self.rules.slots else None
+
+
+def _runs(snapshot: Snapshot) -> Counter[str]:
+    """How many runs each tenant has."""
+    return Counter(tenant for tenant, _ in snapshot.held_by_tenant())
+
+
+def _hard_ends(snapshot: Snapshot) -> list[int]:
+    return [hold.hard_end for node in snapshot.nodes for hold in snapshot.holds_on(node)]

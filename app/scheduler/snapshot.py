@@ -18,6 +18,7 @@ from app.domain.promises import Promise
 from app.domain.queueing import Demand, Request, Resolution
 from app.domain.records import BucketHead, Member, Waiting
 from app.domain.resources import Vector, total
+from app.scheduler.fitting import Fitting, places
 from app.scheduler.profile import Hold, Live, corrected
 from app.scheduler.rules import Rules
 
@@ -68,9 +69,9 @@ class Snapshot:
             if (live := self.live.get((a.job_id, a.run_no))) is not None
         ]
 
-    def holds(self) -> dict[str, list[Hold]]:
-        """What runs hold of each node, with their ends as they are to be believed now."""
-        return {n.id: [self._hold(a) for a in n.allocations] for n in self.nodes}
+    def holds_on(self, node: Node) -> list[Hold]:
+        """What runs hold of a node, with their ends as they are to be believed now."""
+        return [self._hold(a) for a in node.allocations]
 
     def _hold(self, allocation: Allocation) -> Hold:
         live = self.live.get((allocation.job_id, allocation.run_no))
@@ -123,13 +124,14 @@ def members_wanted(snapshot: Snapshot, aside: int = 0) -> dict[str, int]:
     rules = snapshot.rules
     slots = rules.placements if not rules.slots else min(rules.placements, rules.slots - snapshot.slots_used)
     ready = snapshot.ready
-    room: dict[Request, int] = {}
+    fitting = Fitting([node.free for node in ready])
+    room: dict[tuple[Request, int], int] = {}
     wanted = {}
     for head in snapshot.heads:
-        demand = head.members[0].demand
-        key = demand.request
+        demand, most = head.members[0].demand, min(slots, head.count)
+        key = demand.request, most
         if key not in room:
-            room[key] = _room_for(demand, ready, slots)
+            room[key] = _room_for(demand, (ready[i] for i in places(fitting.holding(demand.vector))), most)
         count = MIXED_MEMBERS if head.bucket.resolution is Resolution.MIXED else room[key] + rules.reservations
         count = min(count + aside, head.count)
         if count > len(head.members):
@@ -155,15 +157,15 @@ def _shortened(head: BucketHead, by: int, ids: set[str]) -> BucketHead:
     return replace(head, count=head.count - by, members=tuple(m for m in head.members if m.job_id not in ids))
 
 
-def _room_for(demand: Demand, ready: Sequence[Node], most: int) -> int:
+def _room_for(demand: Demand, fitting: Iterable[Node], most: int) -> int:
     selector = dict(demand.selector)
-    places = 0
-    for node in ready:
-        if places >= most:
+    found = 0
+    for node in fitting:
+        if found >= most:
             break
         if matches(node.labels, selector):
-            places += _places_on(demand, node)
-    return max(0, min(places, most))
+            found += _places_on(demand, node)
+    return max(0, min(found, most))
 
 
 def _places_on(demand: Demand, node: Node) -> int:
