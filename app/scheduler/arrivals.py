@@ -1,4 +1,4 @@
-"""How much work arrives in each class, as a share of the cluster: what jobs yet to come will take from lower classes."""
+"""How much work arrives in each class, as a share of the cluster: what jobs yet to come will take from lower ones."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from app.quarantine import Unreadable
 from app.scheduler.arrivals import Arrivals
 from app.scheduler.calibrator import Calibrator
 from app.scheduler.commit import Checkpoint, Committed, Findings, check, commit, mend_index, no_checkpoint
+from app.scheduler.evicting import evict
 from app.scheduler.loading import load
 from app.scheduler.planner import Plan, plan
 from app.scheduler.profile import Live
@@ -76,6 +77,8 @@ class Cycle:
             planned = plan(snapshot)
         with seconds.labels("commit").time():
             committed, mended = await self._commit(snapshot, planned)
+        for job in await evict(self._services, planned.evictions):
+            self.standing.live.placed(job)
         self.standing.after(snapshot, planned, [job.id for job in committed.jobs])
         self.arrivals.seen(snapshot, [ready.placement.bucket_id for ready in committed.placed])
         with seconds.labels("explain").time():
@@ -115,6 +118,7 @@ class Cycle:
             credit=state.credit,
             history={tenant: usage.held for tenant, usage in state.usage.items()},
             paused=pause is not None,
+            preempted=state.preempted,
         )
         return carried, pause
 

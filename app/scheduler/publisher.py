@@ -43,8 +43,8 @@ BASE_UNITS = {"cpu_cores": 0.001, "memory_bytes": 1 << 20, "gpus": 1, "storage_b
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What there is to tell after a cycle: how things stand, what was decided, the queue's pause, and by class the share
-    of the cluster that higher classes will take."""
+    """What there is to tell after a cycle: how things stand, what was decided, the queue's pause, and `loss`: by class
+    the share of the cluster that higher classes will take."""
 
     snapshot: Snapshot
     plan: Plan

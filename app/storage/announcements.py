@@ -4,8 +4,8 @@ queue without a start. Lost with its data; the estimates of those jobs are then 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Awaitable, Sequence
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -71,7 +71,7 @@ class RedisAnnouncements:
             await call(pipe.execute())
 
     async def left(self) -> list[Announcement]:
-        found = cast("list[bytes]", await call(self._redis.execute_command("LPOP", self._left, CHUNK)) or [])
+        found = cast("list[bytes]", await answer(cast("Awaitable[Any]", self._redis.lpop(self._left, CHUNK))) or [])
         read = [_decode(data) for data in found]
         return [said for said in read if said is not None]
 

@@ -77,6 +77,7 @@ def _state_document(state: SchedulerState) -> Document:
     return {
         "credit": state.credit,
         "promises": [promise.parts() for promise in state.promises],
+        "preempted": list(state.preempted),
         "usage": [[tenant, list(usage.held), usage.at] for tenant, usage in sorted(state.usage.items())],
     }
 
@@ -87,4 +88,4 @@ def _state_from(found: Document) -> SchedulerState:
         cpu, memory, gpu, storage = map(float, held)
         usage[str(tenant)] = Usage((cpu, memory, gpu, storage), int(at))
     promises = tuple(Promise.from_parts(parts) for parts in found["promises"])
-    return SchedulerState(int(found["credit"]), promises, usage)
+    return SchedulerState(int(found["credit"]), promises, usage, tuple(map(int, found["preempted"])))
