@@ -289,8 +289,8 @@ class TestResolution:
         assert found[Resolution.MIXED] == 1
 
     async def test_more_buckets_than_may_be_go_to_mixed_ones(self, index: QueueIndex) -> None:
-        for n in range(MOST_BUCKETS // 40 + 2):
-            await index.enqueue(unlike(40, tenant=f"t{n:03}"))
+        tickets = [t for n in range(MOST_BUCKETS // 40 + 2) for t in unlike(40, tenant=f"t{n:03}")]
+        await index.enqueue(tickets)
         found = await by_resolution(index)
         assert found[Resolution.EXACT] == MOST_BUCKETS
         assert 0 < found[Resolution.MIXED] <= 3

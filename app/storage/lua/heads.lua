@@ -24,10 +24,10 @@ for _, class in ipairs(CLASSES) do
   submitted = submitted + redis.call('ZCARD', namespace .. ':o:' .. class)
 end
 for _, count in ipairs(redis.call('HVALS', namespace .. ':waiting')) do
-  counted = counted + (tonumber(count) or 0)
+  counted = counted + (tonumber(count) or -1)
 end
 for _, count in ipairs(redis.call('HVALS', namespace .. ':made')) do
-  made = made + (tonumber(count) or 0)
+  made = made + (tonumber(count) or -1)
 end
 local known, homes = redis.call('HLEN', namespace .. ':at'), redis.call('HLEN', namespace .. ':home')
 local jobs_agree = members == known and queued == known and submitted == known and counted == known
