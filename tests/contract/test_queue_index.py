@@ -580,7 +580,7 @@ class TestRedis:
             lambda: redis.hset("tf:test:waiting", "low", "many"),
             lambda: redis.hdel("tf:test:home", a_bucket().id),
             lambda: redis.hincrby("tf:test:made", "low:default", 1),
-            lambda: redis.sadd("tf:test:queues:low", "low:*:nobody"),
+            lambda: redis.hset("tf:test:queues:low", "low:*:nobody", 1),
             lambda: redis.zadd(f"tf:test:b:{a_bucket().id}", {"b": 1.0}),
         ]
         for n, spoil in enumerate(spoils):
