@@ -72,10 +72,10 @@ class Model:
     def neighbours(self, priority: Priority, position: int, job_id: str) -> Neighbours:
         line = [t for t in self.ordered() if t.bucket.priority is priority]
         others = [self.point(t) for t in line if t.job_id != job_id]
-        ahead, behind = others[: position - 1], others[position - 1 :]
+        ahead, behind = others[: position - 1][-1:], others[position - 1 :][:1]
         own = [self.point(t) for t in self.tickets.values() if t.job_id == job_id]
-        band = next(point[1] for point in (*behind[:1], *ahead[-1:], *own, (0, 0)))
-        before, after = ([p[2] for p in found if p[1] == band] for found in (ahead[-1:], behind[:1]))
+        band = next((point[1] for point in (*behind, *ahead, *own)), 0)
+        before, after = ([p[2] for p in found if p[1] == band] for found in (ahead, behind))
         return Neighbours(before[0] if before else None, after[0] if after else None, band, len(line))
 
 
