@@ -16,7 +16,7 @@ from app.domain.ageing import cost_of, credit_after
 from app.domain.fairness import Shares
 from app.domain.priority import RANK
 from app.domain.promises import OVERDUE_RANK, Promise
-from app.domain.queueing import Bucket, Demand
+from app.domain.queueing import Bucket, Demand, main_order
 from app.domain.resources import Vector
 from app.scheduler.carried import Revoked, carry_over
 from app.scheduler.pool import Pool, Room
@@ -24,6 +24,9 @@ from app.scheduler.reservations import Comer, Slots, admits, keeps, reserve
 from app.scheduler.rules import QuotaGate
 from app.scheduler.snapshot import Snapshot
 from app.scheduler.turns import Candidate, Turns
+
+TRIES = 8
+"""Blocked jobs that have another turn when a promise was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class _Planning:
         self.faults: dict[str, str] = {}
         self.withheld: dict[str, Promise] = {}
         self.over_quota: dict[str, OverQuota] = {}
+        self.passed: list[Candidate] = []
         self.short_first = False
 
     def run(self) -> None:
@@ -173,7 +177,8 @@ class _Planning:
 
     def _place(self, candidate: Candidate, room: Room) -> None:
         demand, job_id = candidate.member.demand, candidate.member.job_id
-        if (kept := self.pool.room_promised_to(job_id)) is not None:
+        kept = self.pool.room_promised_to(job_id)
+        if kept is not None:
             self.pool.promise(kept, None)
         hard_end = self.now + demand.hard
         taken = self.pool.take(room, demand, self.now + demand.cautious, hard_end)
@@ -197,6 +202,8 @@ class _Planning:
             )
         )
         self.turns.placed(candidate)
+        if kept is not None:
+            self._another_turn()
         if room.promise is not None and not keeps(room, room.promise):
             self.revoked.append(Revoked(room.promise, "higher_class"))
             self.pool.promise(room, None)
@@ -210,10 +217,22 @@ class _Planning:
         if self.pool.room_promised_to(member.job_id) is not None or self._promise(candidate):
             self.turns.enter_successor(candidate)
         else:
+            self.passed.append(candidate)
             self.turns.blocked(candidate)
         if not self.short_first and not self._promises_left():
             self.short_first = True
             self.turns.backfill()
+
+    def _another_turn(self) -> None:
+        """A promise was kept: what it leaves is for those who were blocked before, too. Else the next of the same
+        bucket would have the promise, and a tenant that once had all promises would keep them for good."""
+        self.passed.sort(key=self._order)
+        self.turns.again(self.passed[:TRIES])
+        del self.passed[:TRIES]
+
+    def _order(self, candidate: Candidate) -> tuple[int, int, float, str]:
+        bucket, member = candidate.bucket, candidate.member
+        return main_order(bucket, self.shares.band(bucket.tenant), member.key, member.job_id)
 
     def _promises_left(self) -> bool:
         """The promise to the first of the overdue comes on top."""
