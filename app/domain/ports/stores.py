@@ -76,7 +76,8 @@ class JobStore(Protocol):
 
     async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
         """Give QUEUED jobs other order keys, (id, present, new) each, without a trace in their histories: nobody moves
-        past anybody. Those whose key is another by now are skipped; answers the tickets of the others."""
+        past anybody. Those whose key is another by now keep it. Answers the tickets of all that are QUEUED, as
+        they are afterwards."""
 
     async def state_counts(self) -> list[StateCount]:
         """Per non-terminal state and effective class."""

@@ -36,6 +36,7 @@ from app.storage.memory.names import MemoryNameRegister
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.runs import MemoryRunStore
+from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.templates import MemoryTemplateStore
 from tests.support.clock import FixedClock
 
@@ -112,6 +113,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         names=MemoryNameRegister(),
         answers=answers,
         runs=MemoryRunStore(),
+        scheduler=MemorySchedulerStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),
