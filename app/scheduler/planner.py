@@ -16,7 +16,7 @@ from app.domain.ageing import cost_of, credit_after
 from app.domain.fairness import Shares
 from app.domain.priority import RANK, Priority
 from app.domain.promises import OVERDUE_RANK, Promise
-from app.domain.queueing import Bucket, Demand
+from app.domain.queueing import Bucket, Demand, main_order
 from app.domain.resources import Vector
 from app.scheduler.carried import Revoked, carry_over
 from app.scheduler.pool import Pool, Room
@@ -25,6 +25,9 @@ from app.scheduler.reservations import Comer, Slots, admits, keeps, reserve
 from app.scheduler.rules import QuotaGate
 from app.scheduler.snapshot import Snapshot
 from app.scheduler.turns import Candidate, Turns
+
+TRIES = 8
+"""Blocked jobs that have another turn when a promise was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class _Planning:
         self.withheld: dict[str, Promise] = {}
         self.over_quota: dict[str, OverQuota] = {}
         self.evictions: tuple[Eviction, ...] = ()
+        self.passed: list[Candidate] = []
         self.short_first = False
 
     def run(self) -> None:
@@ -177,7 +181,8 @@ class _Planning:
 
     def _place(self, candidate: Candidate, room: Room) -> None:
         demand, job_id = candidate.member.demand, candidate.member.job_id
-        if (kept := self.pool.room_promised_to(job_id)) is not None:
+        kept = self.pool.room_promised_to(job_id)
+        if kept is not None:
             self.pool.promise(kept, None)
         hard_end = self.now + demand.hard
         taken = self.pool.take(room, demand, self.now + demand.cautious, hard_end)
@@ -201,6 +206,8 @@ class _Planning:
             )
         )
         self.turns.placed(candidate)
+        if kept is not None:
+            self._another_turn()
         if room.promise is not None and not keeps(room, room.promise):
             self.revoked.append(Revoked(room.promise, "higher_class"))
             self.pool.promise(room, None)
@@ -217,6 +224,7 @@ class _Planning:
         if promised:
             self.turns.enter_successor(candidate)
         else:
+            self.passed.append(candidate)
             self.turns.blocked(candidate)
         if not self.short_first and not self._promises_left():
             self.short_first = True
@@ -238,6 +246,17 @@ class _Planning:
             self.pool.promise(kept, None)
         by = self.now + self.rules.preempt_grace + UNWIND
         self.pool.promise(room, Promise(job_id, room.node.id, by, by + self.rules.slack, self.now, rank, demand))
+
+    def _another_turn(self) -> None:
+        """A promise was kept: what it leaves is for those who were blocked before, too. Else the next of the same
+        bucket would have the promise, and a tenant that once had all promises would keep them for good."""
+        self.passed.sort(key=self._order)
+        self.turns.again(self.passed[:TRIES])
+        del self.passed[:TRIES]
+
+    def _order(self, candidate: Candidate) -> tuple[int, int, float, str]:
+        bucket, member = candidate.bucket, candidate.member
+        return main_order(bucket, self.shares.band(bucket.tenant), member.key, member.job_id)
 
     def _promises_left(self) -> bool:
         """The promise to the first of the overdue comes on top."""

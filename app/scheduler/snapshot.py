@@ -108,7 +108,8 @@ def with_members(
         if head.bucket_id in set_aside:
             continue
         known = members.get(head.bucket_id) or head.members
-        heads.append(replace(head, members=tuple(m for m in known if m.job_id not in set_aside)))
+        kept = tuple(m for m in known if m.job_id not in set_aside) if set_aside else tuple(known)
+        heads.append(head if kept == head.members else replace(head, members=kept))
     lane = tuple(w for w in snapshot.lane if w.member.job_id not in set_aside and w.bucket_id not in set_aside)
     return replace(snapshot, heads=tuple(heads), lane=lane)
 
@@ -130,6 +131,8 @@ def members_wanted(snapshot: Snapshot, aside: int = 0) -> dict[str, int]:
     room: dict[tuple[Request, int], int] = {}
     wanted = {}
     for head in snapshot.heads:
+        if head.count <= len(head.members):
+            continue
         demand, most = head.members[0].demand, min(slots, head.count)
         key = demand.request, most
         if key not in room:
