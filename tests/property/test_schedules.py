@@ -23,7 +23,7 @@ from bench.sim.metrics import starvation
 from bench.sim.ours import Ours
 
 SEEDS = st.integers(0, 10**6)
-QUICK = settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
+QUICK = settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate])
 """A seed cannot be made smaller."""
 
 
