@@ -102,6 +102,7 @@ async def _changed(services: Services, job: Job, changes: RetryChanges) -> dict[
     changed: dict[str, Any] = {}
     if changes.priority is not None:
         changed |= {"priority": changes.priority, "effective_priority": changes.priority}
+        changed |= {"pin": job.pin if changes.priority is job.effective_priority else None}
     if changes.parameters or changes.resources:
         planned = await _planned(services, job, changes)
         if changes.parameters:

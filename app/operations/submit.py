@@ -13,6 +13,7 @@ from itertools import count
 
 from app.domain.errors import FieldError, Invalid
 from app.domain.estimates import Estimate, start_estimate
+from app.domain.explain import Reason
 from app.domain.ids import new_job_id
 from app.domain.job import Job
 from app.domain.naming import suffixed
@@ -21,10 +22,11 @@ from app.domain.queueing import ticket_of
 from app.domain.records import Place, StoredAnswer
 from app.domain.specification import JobRequest, Specification, build_job
 from app.domain.states import JobStatus
+from app.operations.board import recent_board
 from app.operations.change import lend_upwards, look_again
 from app.operations.expect import expected_duration
 from app.operations.hints import hinted
-from app.operations.inspect import recent_board
+from app.operations.obstacles import obstacles
 from app.operations.once import Answer, IdempotencyKey, replay
 from app.operations.plan import plan
 from app.services import Services
@@ -44,10 +46,12 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a submit would store now, and where the job would stand; its id and name are not given out."""
+    """What a submit would store now, and where the job would stand; its id and name are not given out.
+    `reasons`: what is known now that would keep it waiting, apart from the jobs before it."""
 
     specification: Specification
     submitted: Submitted
+    reasons: tuple[Reason, ...]
 
 
 async def preview(services: Services, request: JobRequest) -> Preview:
@@ -58,7 +62,7 @@ async def preview(services: Services, request: JobRequest) -> Preview:
     expected = await expected_duration(services, specification.kin, specification.timeout)
     stamp = services.stamp()
     job = build_job(specification, job_id=PREVIEW_ID, name=name, eligible=eligible, stamp=stamp, expected=expected)
-    return Preview(specification, await _foretell(services, job))
+    return Preview(specification, await _foretell(services, job), await obstacles(services, job))
 
 
 async def submit(

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from pymongo import UpdateOne
 
 from app.domain.errors import Invalid, Unavailable
 from app.domain.job import Job, Progress
@@ -190,6 +191,19 @@ class MongoJobStore:
         gone = {"_id": {"$in": list(job_ids)}, **job_queries.ended(before)}
         result = await until_answered(lambda: self._jobs.delete_many(gone), self._patience)
         return int(result.deleted_count)
+
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        """Of a write that is sent again nothing is moved twice: the present key is gone then."""
+        queued = {"status": JobStatus.QUEUED.value}
+        updates = [UpdateOne({"_id": i, "order_key": a, **queued}, {"$set": {"order_key": b}}) for i, a, b in keys]
+        if not updates:
+            return []
+        await until_answered(lambda: self._jobs.bulk_write(updates, ordered=False), self._patience)
+        new = {job_id: key for job_id, _, key in keys}
+        with answered():
+            found = await self._jobs.find({"_id": {"$in": list(new)}, **queued}, TICKET_FIELDS).to_list(None)
+        tickets = await self._reading.each(found, ticket_from)
+        return [ticket for ticket in tickets if ticket.key == new[ticket.job_id]]
 
     async def state_counts(self) -> list[StateCount]:
         with answered():

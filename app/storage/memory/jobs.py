@@ -132,6 +132,15 @@ class MemoryJobStore:
             del self._jobs[job_id]
         return len(gone)
 
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        moved = []
+        for job_id, present, new in keys:
+            job = self._jobs.get(job_id)
+            if job is not None and job.status is JobStatus.QUEUED and job.order_key == present:
+                self._jobs[job_id] = replace(job, order_key=new)
+                moved.append(ticket_of(self._jobs[job_id]))
+        return moved
+
     async def state_counts(self) -> list[StateCount]:
         groups: dict[tuple[JobStatus, Priority], list[Job]] = defaultdict(list)
         for job in self._jobs.values():

@@ -36,6 +36,7 @@ from app.storage.memory.names import MemoryNameRegister
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.runs import MemoryRunStore
+from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.templates import MemoryTemplateStore
 from tests.support.clock import FixedClock
 
@@ -90,6 +91,7 @@ class Api:
             "actor": entry.actor, "attempt": entry.attempt, "run_no": entry.run_no, "detail": entry.detail,
         }  # fmt: skip
         last = {"name": job.name, "tags": list(job.tags), "effective_priority": job.effective_priority}
+        last |= {"seq": job.seq, "moved_to": job.moved_to}
         await self.feed.publish(*entry_events(job.id, document, last))
 
     async def tell_line(self, job_id: str, run_no: int, line: LogLine) -> None:
@@ -112,6 +114,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         names=MemoryNameRegister(),
         answers=answers,
         runs=MemoryRunStore(),
+        scheduler=MemorySchedulerStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),
