@@ -19,6 +19,7 @@ from app.domain.ports import (
     Health,
     JobStore,
     LeaseStore,
+    LimitStore,
     LogStore,
     MetricStore,
     NameRegister,
@@ -48,6 +49,7 @@ class Services:
     answers: AnswerStore
     runs: RunStore
     scheduler: SchedulerStore
+    limits: LimitStore
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore

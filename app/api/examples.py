@@ -44,6 +44,7 @@ _TEMPLATE = {
     "retry_policy": {},
     "timeout": None,
     "resume": None,
+    "limits": [],
     "created_at": AT,
 }  # fmt: skip
 _DERIVED = {

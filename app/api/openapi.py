@@ -112,7 +112,7 @@ def _problem_response(status: int) -> Document:
     example = PROBLEM if status == 422 else _problem_example(codes[0])
     content = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}, "example": example}}
     response: Document = {"description": f"Codes: {', '.join(f'`{code}`' for code in codes)}.", "content": content}
-    if status == 503:
+    if status in {429, 503}:
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     return response
 

@@ -11,6 +11,7 @@ from app.domain.records import StateCount
 from app.domain.scheduler_state import QueuePause
 from app.domain.states import JobStatus
 from app.domain.timestamps import optional_rfc3339 as moment
+from app.operations.limits import LimitState
 from app.operations.pushed_back import PushedBack, Reordering
 
 View = dict[str, Any]
@@ -92,4 +93,15 @@ def _pushed_back(each: PushedBack) -> View:
         "position_after": each.position_before + 1,
         "estimated_start_before": moment(each.start_before),
         "estimated_start_after": moment(each.start_after),
+    }
+
+
+def limit_view(state: LimitState) -> View:
+    """A named limit, who holds it and who waits."""
+    return {
+        "name": state.name,
+        "limit": state.size,
+        "held": state.held,
+        "holders": state.holders,
+        "waiting": state.waiting,
     }

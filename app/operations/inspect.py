@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from app.domain.dependencies import Waits
 from app.domain.estimates import Estimate, start_estimate
@@ -13,9 +14,10 @@ from app.domain.job import Job
 from app.domain.promises import Promise
 from app.domain.records import Board, Place
 from app.domain.states import JobStatus
-from app.operations.advance import verdicts_on
 from app.operations.board import places_of, recent_board
 from app.operations.hints import hinted
+from app.operations.limits import held_places, lacking
+from app.operations.readiness import verdicts_on
 from app.services import Services
 
 
@@ -37,7 +39,11 @@ async def inspect(services: Services, jobs: Sequence[Job]) -> list[JobView]:
     with_parents = [j for j in jobs if j.status is JobStatus.SUBMITTED and j.dependencies]
     verdicts = await verdicts_on(services, with_parents)
     waits = {j.id: v for j, v in zip(with_parents, verdicts, strict=True) if isinstance(v, Waits)}
-    return [_view(services, job, places.get(job.id), board, waits.get(job.id)) for job in jobs]
+    held = await held_places(services, jobs)
+    return [
+        _view(services.clock.now(), job, places.get(job.id), board, waits.get(job.id), lacking(services, job, held))
+        for job in jobs
+    ]
 
 
 async def _places(services: Services, queued: list[str]) -> tuple[dict[str, Place], Board | None]:
@@ -48,8 +54,14 @@ async def _places(services: Services, queued: list[str]) -> tuple[dict[str, Plac
     return (await hinted("places", found()) if queued else None) or ({}, None)
 
 
-def _view(services: Services, job: Job, place: Place | None, board: Board | None, waits: Waits | None) -> JobView:
-    now = services.clock.now()
+def _view(
+    now: datetime,
+    job: Job,
+    place: Place | None,
+    board: Board | None,
+    waits: Waits | None,
+    lacking: tuple[Reason, ...],
+) -> JobView:
     estimate: Estimate | None = None
     verdict: tuple[Reason, ...] = ()
     promise: Promise | None = None
@@ -58,4 +70,4 @@ def _view(services: Services, job: Job, place: Place | None, board: Board | None
         verdict = board.verdicts.get(place.bucket_id, ())
         promise = next((p for p in board.promises if p.job_id == job.id), None)
     ahead = None if place is None else place.position - 1
-    return JobView(job, place, estimate, wait_reasons(job, now, waits, verdict, ahead), promise)
+    return JobView(job, place, estimate, wait_reasons(job, now, waits, verdict, ahead, lacking), promise)

@@ -115,6 +115,21 @@ def naming(parent_ids: Iterable[str]) -> Filter:
     }
 
 
+def waiting_for(limits: list[str]) -> Filter:
+    """SUBMITTED jobs that name one of these limits."""
+    return {"status": "SUBMITTED", "limits.0": {"$exists": True}, "limits": {"$in": limits}}
+
+
+IN_ORDER = [("order_key", 1), ("_id", 1)]
+PLACE_HOLDERS: Filter = {
+    "limits.0": {"$exists": True},
+    "limits": {"$type": "string"},
+    "status": {"$in": [s for s in OPEN if s != "SUBMITTED"]},
+    "paused_from": {"$ne": "SUBMITTED"},
+}
+"""Open jobs that must have a place in each of their limits, as `app.domain.limits.holds_places` tells."""
+
+
 def _milliseconds(begin: Any, end: Any) -> Filter:
     """Between two times; null where one of them is none, which an average leaves out."""
     times = [{"$eq": [{"$type": moment}, "date"]} for moment in (begin, end)]

@@ -21,7 +21,7 @@ from app.domain.ports import EndedJob
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
-from app.domain.states import JobStatus
+from app.domain.states import WAITING, JobStatus
 from app.domain.transitions import Change
 from app.quarantine import Quarantine
 from app.storage import job_queries
@@ -204,6 +204,26 @@ class MongoJobStore:
             found = await self._jobs.find({"_id": {"$in": list(new)}, **queued}, TICKET_FIELDS).to_list(None)
         tickets = await self._reading.each(found, ticket_from)
         return [ticket for ticket in tickets if ticket.key == new[ticket.job_id]]
+
+    async def waiting_of(self, tenant: str, most: int) -> int:
+        wanted = {"tenant": tenant, "status": {"$in": job_queries.values(WAITING)}}
+        with answered():
+            return await self._jobs.count_documents(wanted, limit=most) if most else 0
+
+    async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
+        wanted = job_queries.waiting_for(list(limits))
+        by_class = [{**wanted, "effective_priority": p.value} for p in Priority]
+        found = await asyncio.gather(*(self._find(each, job_queries.IN_ORDER, most) for each in by_class))
+        return [job for jobs in found for job in jobs]
+
+    async def waiting_counts(self, limits: Iterable[str]) -> dict[str, int]:
+        with answered():
+            return {n: await self._jobs.count_documents(job_queries.waiting_for([n])) for n in limits}
+
+    async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        with answered():
+            found = await self._jobs.find(job_queries.PLACE_HOLDERS, {"limits": 1}).to_list(None)
+        return {d["_id"]: tuple(d["limits"]) for d in found}
 
     async def state_counts(self) -> list[StateCount]:
         with answered():

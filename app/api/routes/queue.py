@@ -10,10 +10,11 @@ from app.api.answers import as_json, json_response, send
 from app.api.deps import ANONYMOUS, DEFAULT_PAGE, Cursor, Key, Limit, Ports
 from app.api.problems import problems
 from app.api.queue_cursors import bookmark_of, queue_cursor
-from app.api.queue_views import queue_status_view, reordered_view
+from app.api.queue_views import limit_view, queue_status_view, reordered_view
 from app.api.routing import PREFIX, api_router
 from app.api.schemas.jobs import QueuePage
 from app.api.schemas.queue import (
+    NamedLimits,
     QueuePauseRequest,
     QueueReorder,
     QueueReordered,
@@ -25,6 +26,7 @@ from app.domain.errors import NotFound
 from app.domain.ids import is_object_id
 from app.operations.board import recent_board
 from app.operations.inspect import inspect
+from app.operations.limits import limit_states
 from app.operations.once import Answer, answer_once
 from app.operations.queue_listing import list_waiting
 from app.operations.queue_pause import pause_queue as stop
@@ -32,6 +34,7 @@ from app.operations.queue_pause import resume_queue as go_on
 from app.operations.reorder import reorder
 from app.services import Services
 
+limits_router = api_router(PREFIX, "queue")
 queue_router = api_router(f"{PREFIX}/queue", "queue")
 WAITS_OVER = timedelta(hours=1)
 
@@ -111,3 +114,11 @@ async def resume_queue(services: Ports, key: Key, body: QueueResumeRequest | Non
         return Answer(200, as_json(await _status(services)))
 
     return send(await answer_once(services, key, do))
+
+
+@limits_router.get("/limits", responses=problems(), response_model=NamedLimits)
+async def list_limits(services: Ports) -> Response:
+    """The named limits of the setting CONCURRENCY_LIMITS: who holds their places, and how many wait. A job takes a
+    place when it is queued and keeps it until it has ended; without one it stays SUBMITTED.
+    """
+    return json_response({"limits": [limit_view(state) for state in await limit_states(services)]})

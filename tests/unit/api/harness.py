@@ -30,6 +30,7 @@ from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.feed import MemoryFeed
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
+from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.names import MemoryNameRegister
@@ -115,6 +116,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         answers=answers,
         runs=MemoryRunStore(),
         scheduler=MemorySchedulerStore(),
+        limits=MemoryLimitStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),

@@ -9,6 +9,8 @@ import pytest
 
 from app.api.schemas.controls import JobControlled
 from app.domain.priority import Priority
+from app.domain.transitions import lose_dispatch, place
+from app.operations.change import commit_all
 from tests.unit.api.harness import Api, frames, take
 from tests.unit.api.shapes import assert_shape
 
@@ -98,6 +100,17 @@ async def test_a_class_is_lent_upwards_through_the_graph_and_given_back(api: Api
     assert [await effective(api, i) for i in (root, middle)] == ["low", "low"]
     body = (await api.client.get(f"/api/v1/jobs/{root}")).json()
     assert (body["priority"], body["history"][-1]["actor"]) == ("low", "system")
+
+
+async def test_a_run_that_comes_back_is_considered_in_the_class_that_was_lent_meanwhile(api: Api) -> None:
+    parent = await api.submit(priority="low")
+    job = await api.job(parent)
+    await commit_all(api.services, [(job, place(job, "node-1", (), api.services.stamp()))])
+    await api.submit(priority="urgent", dependencies=[parent])
+    assert await effective(api, parent) == "low", "what is on its node is not considered"
+    job = await api.job(parent)
+    await commit_all(api.services, [(job, lose_dispatch(job, api.services.stamp()))])
+    assert await effective(api, parent) == "urgent"
 
 
 async def test_streams_tell_class_and_position(api: Api) -> None:
