@@ -236,6 +236,13 @@ def _timeout(request: JobRequest, template: Template, policy: SubmitPolicy) -> f
     return request.timeout or template.timeout or policy.job_timeout.total_seconds()
 
 
+AS_ASKED = (
+    "dependencies", "dependency_type", "tags", "metadata", "node_selector", "prefer", "preemptible", "start_after",
+    "queue_deadline",
+)  # fmt: skip
+"""What a job takes from its request as it is."""
+
+
 def build_job(
     specification: Specification,
     *,
@@ -268,18 +275,10 @@ def build_job(
         timeout=specification.timeout,
         submitted_at=stamp.at,
         history=(first_entry(status, stamp),),
-        dependencies=request.dependencies,
-        dependency_type=request.dependency_type,
-        tags=request.tags,
-        metadata=request.metadata,
-        node_selector=request.node_selector,
-        prefer=request.prefer,
         expected=expected,
         limits=specification.limits,
-        preemptible=request.preemptible,
+        **{name: getattr(request, name) for name in AS_ASKED},
         resume=specification.template.resume,
         secrets=specification.template.schema.secrets,
-        start_after=request.start_after,
-        queue_deadline=request.queue_deadline,
         queued_at=stamp.at if eligible else None,
     )

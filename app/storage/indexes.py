@@ -78,6 +78,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
             ("status", UP),
             ("effective_priority", UP),
             ("order_key", UP),
+            ("_id", UP),
             partialFilterExpression={"limits.0": {"$exists": True}},
         ),
         _while("start_after", "SUBMITTED", ("start_after", DOWN)),

@@ -10,7 +10,7 @@ from typing import Any
 from app.domain.errors import Invalid
 from app.domain.ports import EndedJob
 from app.domain.records import JobQuery
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import TERMINAL, WAITING, JobStatus
 from app.storage.documents import search_words
 
 Filter = dict[str, Any]
@@ -118,6 +118,11 @@ def naming(parent_ids: Iterable[str]) -> Filter:
 def waiting_for(limits: list[str]) -> Filter:
     """SUBMITTED jobs that name one of these limits."""
     return {"status": "SUBMITTED", "limits.0": {"$exists": True}, "limits": {"$in": limits}}
+
+
+def waiting_of(tenant: str) -> Filter:
+    """Jobs of the tenant that wait."""
+    return {"tenant": tenant, "status": {"$in": values(WAITING)}}
 
 
 IN_ORDER = [("order_key", 1), ("_id", 1)]

@@ -21,7 +21,7 @@ from app.domain.ports import EndedJob
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
-from app.domain.states import WAITING, JobStatus
+from app.domain.states import JobStatus
 from app.domain.transitions import Change
 from app.quarantine import Quarantine
 from app.storage import job_queries
@@ -206,9 +206,8 @@ class MongoJobStore:
         return [ticket for ticket in tickets if ticket.key == new[ticket.job_id]]
 
     async def waiting_of(self, tenant: str, most: int) -> int:
-        wanted = {"tenant": tenant, "status": {"$in": job_queries.values(WAITING)}}
         with answered():
-            return await self._jobs.count_documents(wanted, limit=most) if most else 0
+            return await self._jobs.count_documents(job_queries.waiting_of(tenant), limit=most) if most else 0
 
     async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
         wanted = job_queries.waiting_for(list(limits))
