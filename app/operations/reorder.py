@@ -35,7 +35,8 @@ async def reorder(
     found = await services.queue.neighbours(job.effective_priority, min(max(position, 1), BEYOND), job_id)
     if not 1 <= position <= found.length:
         message = f"class {job.effective_priority} has {found.length} waiting jobs; a position is 1 to {found.length}"
-        raise Invalid.one("new_position", f"{message}, got {position}")
+        elsewhere = "to move it into another class, change its priority"
+        raise Invalid.one("new_position", f"{message}, got {position}; {elsewhere}")
     foreseen = await foresee(services, job, place, position, found)
     if dry_run or position == place.class_position:
         return foreseen
