@@ -33,3 +33,7 @@ class Recent:
             if self._values.get(name, (0, None))[1] is future:
                 del self._values[name]
             raise
+
+    def forget(self, name: str) -> None:
+        """The next one who asks under `name` has it loaded anew."""
+        self._values.pop(name, None)

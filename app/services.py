@@ -20,6 +20,7 @@ from app.domain.ports import (
     Health,
     JobStore,
     LeaseStore,
+    LimitStore,
     LogStore,
     MetricStore,
     NameRegister,
@@ -49,6 +50,7 @@ class Services:
     answers: AnswerStore
     runs: RunStore
     scheduler: SchedulerStore
+    limits: LimitStore
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore

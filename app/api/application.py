@@ -23,6 +23,7 @@ ROUTERS = (
     definitions.templates_router,
     definitions.datasets_router,
     queue.queue_router,
+    queue.limits_router,
     nodes.router,
     nodes.platform_router,
     events.router,

@@ -204,6 +204,25 @@ class MongoJobStore:
         result = await until_answered(lambda: self._jobs.delete_many(gone), self._patience)
         return int(result.deleted_count)
 
+    async def waiting_of(self, tenant: str, most: int) -> int:
+        with answered():
+            return await self._jobs.count_documents(job_queries.waiting_of(tenant), limit=most) if most else 0
+
+    async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
+        wanted = job_queries.waiting_for(list(limits))
+        by_class = [{**wanted, "effective_priority": p.value} for p in Priority]
+        found = await asyncio.gather(*(self._find(each, job_queries.IN_ORDER, most) for each in by_class))
+        return [job for jobs in found for job in jobs]
+
+    async def waiting_counts(self, limits: Iterable[str]) -> dict[str, int]:
+        with answered():
+            return {n: await self._jobs.count_documents(job_queries.waiting_for([n])) for n in limits}
+
+    async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        with answered():
+            found = await self._jobs.find(job_queries.PLACE_HOLDERS, {"limits": 1}).to_list(None)
+        return {d["_id"]: tuple(d["limits"]) for d in found}
+
     async def state_counts(self) -> list[StateCount]:
         with answered():
             rows = [row async for row in self._database.aggregate("jobs", job_queries.STATE_COUNTS)]

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.domain.job import Job, Progress
+from app.domain.limits import holds_places, in_turn
 from app.domain.ports import EndedJob
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket, ticket_of
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import TERMINAL, WAITING, JobStatus
 from app.domain.transitions import Change, apply
 from app.storage.documents import search_terms, search_words
 from app.storage.job_queries import DEADLINES, DEPENDENT, place_is_gone
@@ -139,6 +140,21 @@ class MemoryJobStore:
         for job_id in gone:
             del self._jobs[job_id]
         return len(gone)
+
+    async def waiting_of(self, tenant: str, most: int) -> int:
+        return min(most, sum(job.tenant == tenant for job in self._in(*WAITING)))
+
+    async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
+        wanted = set(limits)
+        found = in_turn(job for job in self._in(JobStatus.SUBMITTED) if wanted.intersection(job.limits))
+        return [job for p in Priority for job in [j for j in found if j.effective_priority is p][:most]]
+
+    async def waiting_counts(self, limits: Iterable[str]) -> dict[str, int]:
+        waiting = self._in(JobStatus.SUBMITTED)
+        return {name: sum(name in job.limits for job in waiting) for name in limits}
+
+    async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        return {job.id: job.limits for job in self._jobs.values() if holds_places(job)}
 
     async def state_counts(self) -> list[StateCount]:
         groups: dict[tuple[JobStatus, Priority], list[Job]] = defaultdict(list)
