@@ -44,7 +44,8 @@ def _preamble(table: Table, command: str) -> str:
     days, jobs = len(table.outcomes), sum(o.metrics["jobs"] for o in table.outcomes)
     return (
         f"Made by `{command}`: {days} simulated days, {jobs:,} jobs. Where a value stands with an interval: the "
-        "median over seeds and loads 0.9 and 1.0, each seed paired with itself, and the 95 % bootstrap interval of that median."
+        "median over seeds and loads 0.9 and 1.0, each seed paired with itself, and the 95 % bootstrap interval of "
+        "that median."
     )
 
 

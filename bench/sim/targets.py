@@ -44,13 +44,13 @@ class Table:
     def ratio(
         self, metric: str, against: str, *, scenario: str = "own", loads: Sequence[float] = MAIN_LOADS,
         errors: tuple[str, str] = ("right", "right"),
-    ) -> Interval:  # fmt: skip
-        """Median over seeds and loads of ours over theirs, on the same jobs."""
+    ) -> Interval | None:  # fmt: skip
+        """Median over seeds and loads of ours over theirs, on the same jobs; None where one of both was not run."""
         ours = self.of(scenario, loads, OURS, errors[0])
         theirs = self.of(scenario, loads, against, errors[1])
         same = {(o.task.load, o.task.seed) for o in ours} & {(o.task.load, o.task.seed) for o in theirs}
         pair = ([o.metrics[metric] for o in side if (o.task.load, o.task.seed) in same] for side in (ours, theirs))
-        return interval(ratios(*pair))
+        return interval(ratios(*pair)) if same else None
 
 
 def rows(table: Table, budget: Budget | None = None) -> list[Row]:
@@ -67,6 +67,7 @@ def rows(table: Table, budget: Budget | None = None) -> list[Row]:
     ]
 
 
+NOT_SIMULATED = "not simulated in this run"
 NO_FORECAST = "the simulator does not run the forecast yet; its place is `ours.Ours.decide`, after the plan"
 
 
@@ -98,13 +99,13 @@ def _guarantees(table: Table) -> list[Row]:
     made, broken = (sum(o.metrics[name] for o in ours) for name in ("promised", "broken"))
     revoked = sum(o.metrics["revoked"] for o in ours)
     closest = max((o.metrics["closest"] for o in right), default=0.0)
-    fair = interval([o.jain for o in table.of("tenants", [1.2], OURS)])
+    equal = [o.jain for o in table.of("tenants", [1.2], OURS)]
     of = f"of {overdue:,} overdue jobs; the closest had {closest:.2f} of its bound"
     kept = f"of {made:,} promises, with right and wrong expectations; {revoked:,} were revoked for a higher class"
     return [
         Row("starvation-bound violations", "0", f"{late} {of}", late == 0),
         Row("promise violations", "0", f"{broken} {kept}", broken == 0),
-        _at_least("Jain, equal demand", 0.95, fair),
+        _at_least("Jain, equal demand", 0.95, interval(equal) if equal else None),
     ]
 
 
@@ -126,11 +127,15 @@ def _cycle(budget: Budget | None) -> Row:
     return Row(what, "≤ 100 ms", reached, budget.p99 <= 100.0, more)
 
 
-def _at_most(target: str, bound: float, reached: Interval) -> Row:
+def _at_most(target: str, bound: float, reached: Interval | None) -> Row:
+    if reached is None:
+        return Row(target, f"≤ {bound:g}", None, None, NOT_SIMULATED)
     return Row(target, f"≤ {bound:g}", str(reached), reached.value <= bound)
 
 
-def _at_least(target: str, bound: float, reached: Interval) -> Row:
+def _at_least(target: str, bound: float, reached: Interval | None) -> Row:
+    if reached is None:
+        return Row(target, f"≥ {bound:g}", None, None, NOT_SIMULATED)
     return Row(target, f"≥ {bound:g}", str(reached), reached.value >= bound)
 
 
