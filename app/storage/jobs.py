@@ -165,16 +165,17 @@ class MongoJobStore:
             yield await self._reading.each(documents, ticket_from)
 
     async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
-        queued = {"status": "QUEUED"}
-        writes = [
-            UpdateOne({"_id": i, "order_key": old, **queued}, {"$set": {"order_key": new}}) for i, old, new in keys
-        ]
-        if not writes:
+        """Of a write that is sent again nothing is moved twice: the present key is gone then."""
+        queued = {"status": JobStatus.QUEUED.value}
+        updates = [UpdateOne({"_id": i, "order_key": a, **queued}, {"$set": {"order_key": b}}) for i, a, b in keys]
+        if not updates:
             return []
-        await until_answered(lambda: self._jobs.bulk_write(writes, ordered=False), self._patience)
-        wanted = {"_id": {"$in": [job_id for job_id, _, _ in keys]}, **queued}
+        await until_answered(lambda: self._jobs.bulk_write(updates, ordered=False), self._patience)
+        new = {job_id: key for job_id, _, key in keys}
         with answered():
-            return await self._reading.each(await self._jobs.find(wanted, TICKET_FIELDS).to_list(None), ticket_from)
+            found = await self._jobs.find({"_id": {"$in": list(new)}, **queued}, TICKET_FIELDS).to_list(None)
+        tickets = await self._reading.each(found, ticket_from)
+        return [ticket for ticket in tickets if ticket.key == new[ticket.job_id]]
 
     async def _next(self, cursor: Cursor, count: int) -> list[Document]:
         with answered():

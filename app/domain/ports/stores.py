@@ -77,8 +77,7 @@ class JobStore(Protocol):
 
     async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
         """Give QUEUED jobs other order keys, (id, present, new) each, without a trace in their histories: nobody moves
-        past anybody. Those whose key is another by now keep it. Answers the tickets of all that are QUEUED, as
-        they are afterwards."""
+        past anybody. Those whose key is another by now keep it. Answers the tickets of the others."""
 
     async def waiting_of(self, tenant: str, most: int) -> int:
         """How many jobs of the tenant wait (SUBMITTED, QUEUED, RETRYING), counted no further than `most`."""
