@@ -28,7 +28,7 @@ from app.storage.redis import connect
 from tests.support.clock import FixedClock
 from tests.unit.api.harness import FakeHealth, memory_services
 
-CLIENTS, CHANGES, JOBS = 4, 15, 24
+CLIENTS, CHANGES, JOBS = 8, 30, 12
 
 
 @pytest.fixture
