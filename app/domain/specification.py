@@ -236,11 +236,11 @@ def _timeout(request: JobRequest, template: Template, policy: SubmitPolicy) -> f
     return request.timeout or template.timeout or policy.job_timeout.total_seconds()
 
 
-AS_ASKED = (
-    "dependencies", "dependency_type", "tags", "metadata", "node_selector", "prefer", "preemptible", "start_after",
-    "queue_deadline",
-)  # fmt: skip
-"""What a job takes from its request as it is."""
+_AS_ASKED = (
+    *("tenant", "priority", "dependencies", "dependency_type", "tags", "metadata", "node_selector", "prefer"),
+    *("preemptible", "start_after", "queue_deadline"),
+)
+"""What a job takes over from its request as it is."""
 
 
 def build_job(
@@ -256,10 +256,10 @@ def build_job(
     """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take."""
     request = specification.request
     status = JobStatus.QUEUED if eligible else JobStatus.SUBMITTED
+    asked = {part: getattr(request, part) for part in _AS_ASKED}
     return Job(
         id=job_id,
         name=name,
-        tenant=request.tenant,
         status=status,
         seq=1,
         template=specification.template.id,
@@ -268,7 +268,6 @@ def build_job(
         steps=specification.steps,
         parameters=specification.parameters,
         resources=specification.resources,
-        priority=request.priority,
         effective_priority=request.priority,
         order_key=order_key(stamp.at, tie),
         retry_policy=specification.retry_policy,
@@ -277,8 +276,8 @@ def build_job(
         history=(first_entry(status, stamp),),
         expected=expected,
         limits=specification.limits,
-        **{name: getattr(request, name) for name in AS_ASKED},
         resume=specification.template.resume,
         secrets=specification.template.schema.secrets,
         queued_at=stamp.at if eligible else None,
+        **asked,
     )

@@ -164,6 +164,19 @@ class MongoJobStore:
         while documents := await self._next(cursor, batch):
             yield await self._reading.each(documents, ticket_from)
 
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        """Of a write that is sent again nothing is moved twice: the present key is gone then."""
+        queued = {"status": JobStatus.QUEUED.value}
+        updates = [UpdateOne({"_id": i, "order_key": a, **queued}, {"$set": {"order_key": b}}) for i, a, b in keys]
+        if not updates:
+            return []
+        await until_answered(lambda: self._jobs.bulk_write(updates, ordered=False), self._patience)
+        new = {job_id: key for job_id, _, key in keys}
+        with answered():
+            found = await self._jobs.find({"_id": {"$in": list(new)}, **queued}, TICKET_FIELDS).to_list(None)
+        tickets = await self._reading.each(found, ticket_from)
+        return [ticket for ticket in tickets if ticket.key == new[ticket.job_id]]
+
     async def _next(self, cursor: Cursor, count: int) -> list[Document]:
         with answered():
             return await cursor.to_list(count)
@@ -191,19 +204,6 @@ class MongoJobStore:
         gone = {"_id": {"$in": list(job_ids)}, **job_queries.ended(before)}
         result = await until_answered(lambda: self._jobs.delete_many(gone), self._patience)
         return int(result.deleted_count)
-
-    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
-        """Of a write that is sent again nothing is moved twice: the present key is gone then."""
-        queued = {"status": JobStatus.QUEUED.value}
-        updates = [UpdateOne({"_id": i, "order_key": a, **queued}, {"$set": {"order_key": b}}) for i, a, b in keys]
-        if not updates:
-            return []
-        await until_answered(lambda: self._jobs.bulk_write(updates, ordered=False), self._patience)
-        new = {job_id: key for job_id, _, key in keys}
-        with answered():
-            found = await self._jobs.find({"_id": {"$in": list(new)}, **queued}, TICKET_FIELDS).to_list(None)
-        tickets = await self._reading.each(found, ticket_from)
-        return [ticket for ticket in tickets if ticket.key == new[ticket.job_id]]
 
     async def waiting_of(self, tenant: str, most: int) -> int:
         with answered():

@@ -115,6 +115,15 @@ class MemoryJobStore:
         for start in range(0, len(tickets), batch):
             yield tickets[start : start + batch]
 
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        moved = []
+        for job_id, present, new in keys:
+            job = self._jobs.get(job_id)
+            if job is not None and job.status is JobStatus.QUEUED and job.order_key == present:
+                self._jobs[job_id] = replace(job, order_key=new)
+                moved.append(ticket_of(self._jobs[job_id]))
+        return moved
+
     async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
         ended = [EndedJob(j.finished_at, j.id) for j in self._in(*TERMINAL) if j.finished_at and j.finished_at < moment]
         return [job for job in sorted(ended) if after is None or job > after][:limit]
@@ -132,15 +141,6 @@ class MemoryJobStore:
         for job_id in gone:
             del self._jobs[job_id]
         return len(gone)
-
-    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
-        moved = []
-        for job_id, present, new in keys:
-            job = self._jobs.get(job_id)
-            if job is not None and job.status is JobStatus.QUEUED and job.order_key == present:
-                self._jobs[job_id] = replace(job, order_key=new)
-                moved.append(ticket_of(self._jobs[job_id]))
-        return moved
 
     async def waiting_of(self, tenant: str, most: int) -> int:
         return min(most, sum(job.tenant == tenant for job in self._in(*WAITING)))
