@@ -21,6 +21,7 @@ from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
 from app.domain.states import ON_NODE, WAITING, JobStatus
 from app.operations.hints import hinted
+from app.operations.indexing import index_waiting
 from app.services import Services
 
 log = structlog.get_logger()
@@ -90,7 +91,7 @@ async def carry_out(services: Services, moved: Sequence[Moved]) -> None:
     if ended:
         work += [_attempt("run_summary", services.runs.insert(_summary(m))) for m in ended]
     if entered:
-        work.append(hinted("enqueue", services.queue.enqueue(entered)))
+        work.append(hinted("enqueue", index_waiting(services, entered)))
     if left:
         work.append(hinted("dequeue", services.queue.dequeue(left)))
     work += _overtaken(services, moved)

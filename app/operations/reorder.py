@@ -15,6 +15,7 @@ from app.domain.records import Member, Neighbours, Place
 from app.domain.states import JobStatus, allowed_from
 from app.domain.transitions import Change, Stamp
 from app.operations.control import control_job, load
+from app.operations.indexing import index_waiting
 from app.operations.pushed_back import Reordering, foresee
 from app.services import Services
 
@@ -90,7 +91,7 @@ async def _make_room(services: Services, priority: Priority, found: Neighbours) 
             break
         count, known = 2 * count, len(members)
     moved = [(m.job_id, m.key, key) for m, key in zip(members, even, strict=True) if m.key != key]
-    await services.queue.enqueue(await services.jobs.rekey(moved))
+    await index_waiting(services, await services.jobs.rekey(moved))
 
 
 def _apart(members: list[Member]) -> list[float]:

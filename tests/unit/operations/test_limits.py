@@ -184,3 +184,10 @@ async def test_a_limit_that_exists_no_more_keeps_nobody(services: Services) -> N
     await LimitKeeper(without, grace=0).keep()
     await commit_all(without, await decide_waiting(without, [second]))
     assert (await now(without, second)).status is JobStatus.QUEUED
+
+
+async def test_whoever_comes_when_a_place_is_free_does_not_overtake_who_waits_for_it(services: Services) -> None:
+    first, old = await submitted(services, "main"), await submitted(services, "main")
+    await services.limits.release([Place("main", first.id)])
+    young = await submitted(services, "main")
+    assert await states(services, old, young) == ["QUEUED", "SUBMITTED"]
