@@ -10,7 +10,7 @@ from app.domain.estimates import Forecast
 from app.domain.explain import Reason
 from app.domain.job import Job
 from app.domain.json import Json
-from app.domain.priority import Priority
+from app.domain.priority import RANK, Priority
 from app.domain.promises import Promise
 from app.domain.queueing import Bucket, Demand
 from app.domain.resources import Vector
@@ -130,27 +130,6 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderPoint:
-    """A point of the whole order: rank of the class, band, key, id."""
-
-    rank: int
-    band: int
-    key: float
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """Keys before and after a position of a class, within `band`; None where there is no neighbour in it. `length`:
-    jobs of the class."""
-
-    before: float | None
-    after: float | None
-    band: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
 class BucketHead:
     """A non-empty bucket: its parts, how many wait in it, its first members in order."""
 
@@ -160,13 +139,29 @@ class BucketHead:
     members: tuple[Member, ...]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class OrderPoint:
+    """A point of the whole order: rank of the class (0 the most urgent), band, key, job."""
+
+    rank: int
+    band: int
+    key: float
+    job_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A waiting job with its bucket."""
+    """A waiting job with its bucket. `band`: the one it counted in when it was read, by hand or its tenant's."""
 
     bucket_id: str
     bucket: Bucket
     member: Member
+    band: int = 0
+
+    @property
+    def point(self) -> OrderPoint:
+        """Where it stood; a listing goes on behind it."""
+        return OrderPoint(RANK[self.bucket.priority], self.band, self.member.key, self.member.job_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +173,17 @@ class Place:
     class_position: int
     place: int
     bucket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Between what a job would stand at a place of a class, itself taken out: the keys of the jobs `before` and `after`
+    it that are of `band`, the band it would get; None where there is none. `length`: jobs of the class, with it."""
+
+    before: float | None
+    after: float | None
+    band: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)

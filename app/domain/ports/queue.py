@@ -12,7 +12,11 @@ from app.domain.records import Board, BucketHead, Member, Neighbours, OrderPoint
 
 
 class QueueIndex(Protocol):
-    """The priority queues: a rebuildable index. Nothing is decided from it alone."""
+    """The priority queues: a rebuildable index. Nothing is decided from it alone.
+
+    Jobs stand in the order (class, band, key, id): the effective class; the band that a reorder put the job in, else
+    its tenant's. Each is in one bucket, as exact as there is room for (`app.domain.resolution`).
+    """
 
     async def enqueue(self, tickets: Sequence[Ticket]) -> list[Place]:
         """Add (or move) each and tell where it stands; wakes the scheduler."""
@@ -20,34 +24,41 @@ class QueueIndex(Protocol):
     async def dequeue(self, job_ids: Iterable[str]) -> int:
         """Remove; absent ones are skipped. Answers how many were there."""
 
-    async def lane(self, now: float, most: int = 64) -> list[Waiting]:
-        """Those that are overdue at `now` (µs since 2020), by due time and id, at most so many."""
-
-    async def find(self, job_ids: Sequence[str]) -> dict[str, Waiting]:
-        """Those of the ids that wait."""
-
     async def publish_bands(self, bands: Mapping[str, int]) -> None:
-        """The band of each tenant, 0 for those that are left out: the order goes by it from now on."""
-
-    async def neighbours(self, priority: Priority, position: int, job_id: str) -> Neighbours:
-        """Between which keys a job stands that is moved to that position (from 1) of the class, and in which band."""
-
-    async def span(self, priority: Priority, band: int, key: float, count: int) -> list[Member]:
-        """Members of that class and band around a key, in order, at most so many."""
+        """The bands of tenants, in place of all earlier ones; a tenant that is not named has band 0."""
 
     async def heads(self) -> list[BucketHead]:
         """Every non-empty bucket with its first member."""
 
     async def members(self, wanted: Mapping[str, int]) -> dict[str, tuple[Member, ...]]:
-        """The first n members of each bucket."""
+        """The first n members of each bucket, in order. Of a mixed bucket its first, and n - 1 more from where the last
+        such call ended, around its end if need be; in order too."""
+
+    async def lane(self, now: float, most: int = 64) -> list[Waiting]:
+        """The overdue at `now` (on the scale of order keys) by (due time, id), at most so many. A job is due when the
+        patience of the class that was asked for runs out."""
+
+    async def find(self, job_ids: Sequence[str]) -> dict[str, Waiting]:
+        """These, as they wait; absent ones are left out."""
 
     async def locate(self, job_ids: Sequence[str]) -> dict[str, Place]:
         """Where these wait; absent ones are left out."""
 
     async def listing(self, after: OrderPoint | None, limit: int) -> list[Waiting]:
-        """Those that wait in the whole order, strictly after that point of it."""
+        """Jobs in the whole order, strictly behind a point of it, from its beginning with None."""
 
-    async def lengths(self) -> dict[Priority, int]: ...
+    async def neighbours(self, priority: Priority, position: int, job_id: str) -> Neighbours:
+        """Between which keys the job would stand at `position` (from 1) of an effective class, itself taken out first.
+
+        It would get the band of the job that then stands there; behind the last, that of the last; where nobody else
+        waits, its own (0 when it does not wait). A position beyond the end means behind the last.
+        """
+
+    async def span(self, priority: Priority, band: int, key: float, n: int) -> list[Member]:
+        """The members of an effective class and band around a key: up to half of n below it, the others from it on."""
+
+    async def lengths(self) -> dict[Priority, int]:
+        """Jobs by effective class; all four, zeros included."""
 
     async def missing(self, job_ids: Sequence[str]) -> list[str]:
         """Those of the ids that the index does not hold."""
