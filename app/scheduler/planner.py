@@ -14,16 +14,20 @@ from dataclasses import dataclass
 
 from app.domain.ageing import cost_of, credit_after
 from app.domain.fairness import Shares
-from app.domain.priority import RANK
+from app.domain.priority import RANK, Priority
 from app.domain.promises import OVERDUE_RANK, Promise
-from app.domain.queueing import Bucket, Demand
+from app.domain.queueing import Bucket, Demand, main_order
 from app.domain.resources import Vector
 from app.scheduler.carried import Revoked, carry_over
 from app.scheduler.pool import Pool, Room
+from app.scheduler.preemption import UNWIND, Eviction, make_way, waits_long, within_budget
 from app.scheduler.reservations import Comer, Slots, admits, keeps, reserve
 from app.scheduler.rules import QuotaGate
 from app.scheduler.snapshot import Snapshot
 from app.scheduler.turns import Candidate, Turns
+
+TRIES = 8
+"""Blocked jobs that have another turn when a promise was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class OverQuota:
 class Plan:
     """`capped`: the plan stopped at its size, another is to follow at once. `promises`: in force after it. `withheld`:
     bucket id → whose promise its head may not break; `over_quota`: bucket id → what its head would exceed; `faults`:
-    bucket id → what went wrong."""
+    bucket id → what went wrong; `evictions`: runs that are to make way."""
 
     placements: tuple[Placement, ...]
     capped: bool
@@ -73,6 +77,7 @@ class Plan:
     credit: int = 0
     withheld: Mapping[str, Promise] | None = None
     over_quota: Mapping[str, OverQuota] | None = None
+    evictions: tuple[Eviction, ...] = ()
 
 
 def plan(snapshot: Snapshot) -> Plan:
@@ -95,21 +100,21 @@ class _Planning:
 
     def __init__(self, snapshot: Snapshot) -> None:
         rules, now = snapshot.rules, snapshot.now
-        holds = snapshot.holds()
-        held = snapshot.held_by_tenant()
         self.snapshot, self.rules, self.now = snapshot, rules, now
         self.capacity = snapshot.capacity
-        self.pool = Pool.of(snapshot.ready, holds)
+        self.pool = Pool.of(snapshot.ready, snapshot.holds_on)
         self.shares = shares_of(snapshot)
-        self.gate = QuotaGate(rules.quotas, self.shares.allocated, Counter(tenant for tenant, _ in held))
+        self.gate = QuotaGate(rules.quotas, self.shares.allocated, _runs(snapshot) if rules.quotas else {})
         self.turns = Turns(snapshot.heads, snapshot.lane, self.shares.band)
-        self.hard_ends = [h.hard_end for on_node in holds.values() for h in on_node]
+        self.hard_ends = _hard_ends(snapshot) if rules.slots else []
         self.credit = snapshot.credit
         self.revoked: list[Revoked] = carry_over(snapshot, self.pool)
         self.placements: list[Placement] = []
         self.faults: dict[str, str] = {}
         self.withheld: dict[str, Promise] = {}
         self.over_quota: dict[str, OverQuota] = {}
+        self.evictions: tuple[Eviction, ...] = ()
+        self.passed: list[Candidate] = []
         self.short_first = False
 
     def run(self) -> None:
@@ -135,6 +140,7 @@ class _Planning:
             self.credit,
             self.withheld,
             self.over_quota,
+            self.evictions,
         )
 
     def _serve_first_overdue(self) -> None:
@@ -162,9 +168,10 @@ class _Planning:
 
     def _room(self, candidate: Candidate) -> Room | None:
         member, now = candidate.member, self.now
-        others = [p for p in self.pool.promises() if p.job_id != member.job_id]
-        if not self._slots().allow(now + member.demand.hard, others):
-            return None
+        if self.rules.slots:
+            others = [p for p in self.pool.promises() if p.job_id != member.job_id]
+            if not self._slots().allow(now + member.demand.hard, others):
+                return None
         comer = self._comer(candidate)
         return self.pool.best(member.demand, member.job_id, lambda room: admits(room, comer, now))
 
@@ -174,7 +181,8 @@ class _Planning:
 
     def _place(self, candidate: Candidate, room: Room) -> None:
         demand, job_id = candidate.member.demand, candidate.member.job_id
-        if (kept := self.pool.room_promised_to(job_id)) is not None:
+        kept = self.pool.room_promised_to(job_id)
+        if kept is not None:
             self.pool.promise(kept, None)
         hard_end = self.now + demand.hard
         taken = self.pool.take(room, demand, self.now + demand.cautious, hard_end)
@@ -198,6 +206,8 @@ class _Planning:
             )
         )
         self.turns.placed(candidate)
+        if kept is not None:
+            self._another_turn()
         if room.promise is not None and not keeps(room, room.promise):
             self.revoked.append(Revoked(room.promise, "higher_class"))
             self.pool.promise(room, None)
@@ -208,13 +218,45 @@ class _Planning:
         rooms = self.pool.promised_fits(member.demand)
         if rooms and rooms[0].promise is not None:
             self.withheld.setdefault(candidate.bucket_id, rooms[0].promise)
-        if self.pool.room_promised_to(member.job_id) is not None or self._promise(candidate):
+        promised = self.pool.room_promised_to(member.job_id) is not None or self._promise(candidate)
+        if self.rules.preemption and candidate.bucket.priority is Priority.URGENT and not self.evictions:
+            self._have_others_make_way(candidate)
+        if promised:
             self.turns.enter_successor(candidate)
         else:
+            self.passed.append(candidate)
             self.turns.blocked(candidate)
         if not self.short_first and not self._promises_left():
             self.short_first = True
             self.turns.backfill()
+
+    def _have_others_make_way(self, candidate: Candidate) -> None:
+        """Once a cycle, where that is worth it: the room that will be free is promised to the job at once."""
+        demand, job_id = candidate.member.demand, candidate.member.job_id
+        kept = self.pool.room_promised_to(job_id)
+        if not within_budget(self.snapshot) or not waits_long(kept, demand, self.now, self.rules.preempt_grace):
+            return
+        rooms = [r for r in self.pool.able(demand) if r.promise is None or r is kept]
+        rank = RANK[candidate.bucket.priority]
+        made = make_way(self.snapshot, rooms, demand, job_id, rank, self.shares.level)
+        if made is None:
+            return
+        room, self.evictions = made
+        if kept is not None:
+            self.pool.promise(kept, None)
+        by = self.now + self.rules.preempt_grace + UNWIND
+        self.pool.promise(room, Promise(job_id, room.node.id, by, by + self.rules.slack, self.now, rank, demand))
+
+    def _another_turn(self) -> None:
+        """A promise was kept: what it leaves is for those who were blocked before, too. Else the next of the same
+        bucket would have the promise, and a tenant that once had all promises would keep them for good."""
+        self.passed.sort(key=self._order)
+        self.turns.again(self.passed[:TRIES])
+        del self.passed[:TRIES]
+
+    def _order(self, candidate: Candidate) -> tuple[int, int, float, str]:
+        bucket, member = candidate.bucket, candidate.member
+        return main_order(bucket, self.shares.band(bucket.tenant), member.key, member.job_id)
 
     def _promises_left(self) -> bool:
         """The promise to the first of the overdue comes on top."""
@@ -236,3 +278,12 @@ class _Planning:
 
     def _slots_left(self) -> int | None:
         return max(0, self.rules.slots - len(self.hard_ends)) if self.rules.slots else None
+
+
+def _runs(snapshot: Snapshot) -> Counter[str]:
+    """How many runs each tenant has."""
+    return Counter(tenant for tenant, _ in snapshot.held_by_tenant())
+
+
+def _hard_ends(snapshot: Snapshot) -> list[int]:
+    return [hold.hard_end for node in snapshot.nodes for hold in snapshot.holds_on(node)]

@@ -11,7 +11,7 @@ What must run alone goes where nothing is, and takes the whole node: then plain 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from app.domain.nodes import Node, matches
 from app.domain.promises import Promise
 from app.domain.queueing import Demand, Selector
 from app.domain.resources import Vector
+from app.scheduler.fitting import Fitting, places
 from app.scheduler.placement import Score, misses, pick_gpus, score
 from app.scheduler.profile import Hold
 
@@ -36,16 +37,31 @@ class Taken(NamedTuple):
 
 @dataclass(slots=True)
 class Room:
-    """A node while a plan grows."""
+    """A node while a plan grows. `of_node`: what its runs hold, asked only where something is promised; `shape`: the
+    same number for equal capacities."""
 
     index: int
     node: Node
+    shape: int
     free: Vector
     gpus: tuple[int, ...]
-    holds: list[Hold]
+    of_node: Callable[[Node], list[Hold]]
     promise: Promise | None = None
     version: int = 0
     occupied: bool = False
+    _taken: list[Hold] = field(default_factory=list)
+    _holds: list[Hold] | None = None
+
+    @property
+    def holds(self) -> Sequence[Hold]:
+        """What its runs hold, those placed by the plan included."""
+        if self._holds is None:
+            self._holds = [*self.of_node(self.node), *self._taken]
+        return self._holds
+
+    def hold(self, more: Hold) -> None:
+        """A placement."""
+        (self._taken if self._holds is None else self._holds).append(more)
 
     def fits(self, demand: Demand) -> bool:
         vector = demand.vector
@@ -73,18 +89,18 @@ class Pool:
     _changes: list[int] = field(default_factory=list)
     _promised: dict[str, Room] = field(default_factory=dict)
     _matching: dict[Selector, tuple[int, ...]] = field(default_factory=dict)
-    _ceilings: dict[Selector, Vector] = field(default_factory=dict)
+    _fitting: Fitting | None = None
     _rankings: dict[Wish, Ranking] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, ready: Sequence[Node], holds: Mapping[str, list[Hold]]) -> Pool:
-        """`holds`: by node id."""
-        return cls(
-            tuple(
-                Room(i, n, n.free, n.free_gpus, holds.get(n.id, []), occupied=bool(n.allocations))
-                for i, n in enumerate(ready)
-            )
-        )
+    def of(cls, ready: Sequence[Node], holds: Callable[[Node], list[Hold]]) -> Pool:
+        """`holds`: what runs hold of a node."""
+        shapes: dict[Vector, int] = {}
+        rooms = []
+        for index, node in enumerate(ready):
+            shape = shapes.setdefault(node.capacity, len(shapes))
+            rooms.append(Room(index, node, shape, node.free, node.free_gpus, holds, occupied=bool(node.allocations)))
+        return cls(tuple(rooms))
 
     def matching(self, selector: Selector) -> tuple[int, ...]:
         """Indices of the rooms whose nodes carry the selector's labels."""
@@ -105,6 +121,11 @@ class Pool:
                     points = self._score(demand, room)
                     found.append((*points[:4], int(not own), points[4], room.index))
         return self.rooms[min(found)[-1]] if found else None
+
+    def able(self, demand: Demand) -> list[Room]:
+        """Those that could hold it when empty."""
+        rooms = (self.rooms[i] for i in self.matching(demand.selector))
+        return [room for room in rooms if demand.vector.fits(room.node.capacity)]
 
     def promised_fits(self, demand: Demand) -> list[Room]:
         """Promised rooms that have room for it now, by node id."""
@@ -135,7 +156,7 @@ class Pool:
         taken = Taken(room.node.capacity, room.gpus, own) if demand.alone else Taken(demand.vector, own, own)
         room.free = room.free - taken.vector
         room.gpus = tuple(i for i in room.gpus if i not in taken.gpu_indices)
-        room.holds.append(Hold(taken.vector, soft_end, hard_end))
+        room.hold(Hold(taken.vector, soft_end, hard_end))
         room.occupied = True
         self._changed(room)
         return taken
@@ -144,12 +165,15 @@ class Pool:
         room.version += 1
         self._changes.append(room.index)
 
-    def _most(self, selector: Selector) -> Vector:
-        """The most that any matching room had in each dimension when first asked: what wants more fits nowhere."""
-        if selector not in self._ceilings:
-            free = [self.rooms[i].free.parts() for i in self.matching(selector)]
-            self._ceilings[selector] = Vector(*(max(parts) for parts in zip(*free, strict=True)))
-        return self._ceilings[selector]
+    def _that_may_fit(self, demand: Demand) -> tuple[int, ...]:
+        """Indices of the rooms whose nodes match, and that had space when first asked: no other has it since."""
+        if self._fitting is None:
+            self._fitting = Fitting([room.free for room in self.rooms])
+        found = places(self._fitting.holding(demand.vector))
+        if not demand.selector:
+            return tuple(found)
+        wanted = set(self.matching(demand.selector))
+        return tuple(index for index in found if index in wanted)
 
     def _top(self, demand: Demand) -> tuple[Score, int] | None:
         """The best of the rooms that nobody is promised."""
@@ -165,7 +189,7 @@ class Pool:
         key = (*demand.request, demand.prefer)
         ranking = self._rankings.get(key)
         if ranking is None:
-            indices = self.matching(demand.selector) if demand.vector.fits(self._most(demand.selector)) else ()
+            indices = self._that_may_fit(demand)
             ranking = Ranking(self._entries(demand, indices), frozenset(indices), len(self._changes))
             heapq.heapify(ranking.heap)
             self._rankings[key] = ranking
@@ -178,15 +202,16 @@ class Pool:
         return ranking
 
     def _entries(self, demand: Demand, indices: Sequence[int]) -> list[tuple[Score, int, int]]:
-        known: dict[tuple[Vector, Vector, int], Score] = {}
+        known: dict[tuple[int, int, tuple[int, int, int, int]], Score] = {}
         entries = []
         for index in indices:
             room = self.rooms[index]
             if room.promise is not None or not room.fits(demand):
                 continue
-            kind = room.node.capacity, room.free, misses(demand.prefer, room.node.labels)
+            missed = misses(demand.prefer, room.node.labels) if demand.prefer else 0
+            kind = missed, room.shape, room.free.parts()
             if kind not in known:
-                known[kind] = score(demand.vector, *kind)
+                known[kind] = score(demand.vector, room.node.capacity, room.free, missed)
             entries.append((known[kind], index, room.version))
         return entries
 

@@ -18,6 +18,7 @@ from app.domain.promises import Promise
 from app.domain.queueing import Demand, Request, Resolution
 from app.domain.records import BucketHead, Member, Waiting
 from app.domain.resources import Vector, total
+from app.scheduler.fitting import Fitting, places
 from app.scheduler.profile import Hold, Live, corrected
 from app.scheduler.rules import Rules
 
@@ -27,7 +28,8 @@ RunKey = tuple[str, int]
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A head's `members` are its first, in order; `lane`: the overdue that wait, by due time and id; `promised`: those
-    of the promises' jobs that still wait; `paused`: nothing is to start."""
+    of the promises' jobs that still wait; `paused`: nothing is to start; `preempted`: when each of the runs that had
+    to make way in the last hour was asked to."""
 
     nodes: tuple[Node, ...]
     heads: tuple[BucketHead, ...]
@@ -40,6 +42,7 @@ class Snapshot:
     credit: int = 0
     history: Mapping[str, Held] = field(default_factory=dict)
     paused: bool = False
+    preempted: tuple[int, ...] = ()
 
     @property
     def ready(self) -> tuple[Node, ...]:
@@ -68,9 +71,9 @@ class Snapshot:
             if (live := self.live.get((a.job_id, a.run_no))) is not None
         ]
 
-    def holds(self) -> dict[str, list[Hold]]:
-        """What runs hold of each node, with their ends as they are to be believed now."""
-        return {n.id: [self._hold(a) for a in n.allocations] for n in self.nodes}
+    def holds_on(self, node: Node) -> list[Hold]:
+        """What runs hold of a node, with their ends as they are to be believed now."""
+        return [self._hold(a) for a in node.allocations]
 
     def _hold(self, allocation: Allocation) -> Hold:
         live = self.live.get((allocation.job_id, allocation.run_no))
@@ -105,7 +108,8 @@ def with_members(
         if head.bucket_id in set_aside:
             continue
         known = members.get(head.bucket_id) or head.members
-        heads.append(replace(head, members=tuple(m for m in known if m.job_id not in set_aside)))
+        kept = tuple(m for m in known if m.job_id not in set_aside) if set_aside else tuple(known)
+        heads.append(head if kept == head.members else replace(head, members=kept))
     lane = tuple(w for w in snapshot.lane if w.member.job_id not in set_aside and w.bucket_id not in set_aside)
     return replace(snapshot, heads=tuple(heads), lane=lane)
 
@@ -123,13 +127,16 @@ def members_wanted(snapshot: Snapshot, aside: int = 0) -> dict[str, int]:
     rules = snapshot.rules
     slots = rules.placements if not rules.slots else min(rules.placements, rules.slots - snapshot.slots_used)
     ready = snapshot.ready
-    room: dict[Request, int] = {}
+    fitting = Fitting([node.free for node in ready])
+    room: dict[tuple[Request, int], int] = {}
     wanted = {}
     for head in snapshot.heads:
-        demand = head.members[0].demand
-        key = demand.request
+        if head.count <= len(head.members):
+            continue
+        demand, most = head.members[0].demand, min(slots, head.count)
+        key = demand.request, most
         if key not in room:
-            room[key] = _room_for(demand, ready, slots)
+            room[key] = _room_for(demand, (ready[i] for i in places(fitting.holding(demand.vector))), most)
         count = MIXED_MEMBERS if head.bucket.resolution is Resolution.MIXED else room[key] + rules.reservations
         count = min(count + aside, head.count)
         if count > len(head.members):
@@ -155,15 +162,15 @@ def _shortened(head: BucketHead, by: int, ids: set[str]) -> BucketHead:
     return replace(head, count=head.count - by, members=tuple(m for m in head.members if m.job_id not in ids))
 
 
-def _room_for(demand: Demand, ready: Sequence[Node], most: int) -> int:
+def _room_for(demand: Demand, fitting: Iterable[Node], most: int) -> int:
     selector = dict(demand.selector)
-    places = 0
-    for node in ready:
-        if places >= most:
+    found = 0
+    for node in fitting:
+        if found >= most:
             break
         if matches(node.labels, selector):
-            places += _places_on(demand, node)
-    return max(0, min(places, most))
+            found += _places_on(demand, node)
+    return max(0, min(found, most))
 
 
 def _places_on(demand: Demand, node: Node) -> int:

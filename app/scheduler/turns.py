@@ -11,7 +11,7 @@ Bands rise while a plan grows and never fall: an entry whose band has risen is p
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain.priority import RANK
@@ -84,6 +84,12 @@ class Turns:
         """It found no room: nor would its successors, unless the bucket is a mixed one."""
         if candidate.bucket.resolution is Resolution.MIXED:
             self.enter_successor(candidate)
+
+    def again(self, candidates: Iterable[Candidate]) -> None:
+        """Let these in once more, but for those of mixed buckets, whose successors have had their turns."""
+        for candidate in candidates:
+            if candidate.index is not None and candidate.bucket.resolution is not Resolution.MIXED:
+                self._enter(candidate.number, candidate.index)
 
     def backfill(self) -> None:
         """From now on short ones go first within class and band."""

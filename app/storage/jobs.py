@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from pymongo import UpdateOne
 
 from app.domain.errors import Invalid, Unavailable
 from app.domain.job import Job, Progress
@@ -162,6 +163,18 @@ class MongoJobStore:
         cursor = self._jobs.find({"status": "QUEUED"}, TICKET_FIELDS).batch_size(batch)
         while documents := await self._next(cursor, batch):
             yield await self._reading.each(documents, ticket_from)
+
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        queued = {"status": "QUEUED"}
+        writes = [
+            UpdateOne({"_id": i, "order_key": old, **queued}, {"$set": {"order_key": new}}) for i, old, new in keys
+        ]
+        if not writes:
+            return []
+        await until_answered(lambda: self._jobs.bulk_write(writes, ordered=False), self._patience)
+        wanted = {"_id": {"$in": [job_id for job_id, _, _ in keys]}, **queued}
+        with answered():
+            return await self._reading.each(await self._jobs.find(wanted, TICKET_FIELDS).to_list(None), ticket_from)
 
     async def _next(self, cursor: Cursor, count: int) -> list[Document]:
         with answered():

@@ -15,6 +15,7 @@ from app.api.schemas.cluster import QueueStatus
 from app.api.schemas.jobs import QueuePage
 from app.api.views import job_summary
 from app.domain.errors import Invalid
+from app.domain.records import OrderPoint
 from app.domain.states import JobStatus
 from app.operations.inspect import inspect
 
@@ -36,12 +37,23 @@ async def list_queue(services: Ports, limit: Limit = DEFAULT_PAGE, cursor: Curso
 
     The order is alive: a job that starts between two pages moves the others up.
     """
-    place = "0" if cursor is None else place_of("queue", cursor)
-    if not (place.isascii() and place.isdigit() and len(place) < 10):
-        raise Invalid.one("cursor", "is not a cursor of this listing; leave it out")
-    members = await services.queue.listing(int(place), limit)
-    found = await services.jobs.get_many([m.job_id for m in members])
-    jobs = [found[m.job_id] for m in members if m.job_id in found]
+    waiting = await services.queue.listing(None if cursor is None else _point(place_of("queue", cursor)), limit)
+    ids = [w.member.job_id for w in waiting]
+    found = await services.jobs.get_many(ids)
+    jobs = [found[job_id] for job_id in ids if job_id in found]
     views = await inspect(services, [job for job in jobs if job.status is JobStatus.QUEUED])
-    following = make_cursor("queue", str(int(place) + limit)) if len(members) == limit else None
+    following = make_cursor("queue", _text(waiting[-1].point)) if len(waiting) == limit else None
     return json_response({"jobs": [job_summary(view) for view in views], "next_cursor": following})
+
+
+def _text(point: OrderPoint) -> str:
+    return f"{point.rank} {point.band} {point.key!r} {point.job_id}"
+
+
+def _point(text: str) -> OrderPoint:
+    """Raises Invalid for what no page has answered."""
+    try:
+        rank, band, key, job_id = text.split(" ")
+        return OrderPoint(int(rank), int(band), float(key), job_id)
+    except ValueError:
+        raise Invalid.one("cursor", "is not a cursor of this listing; leave it out") from None

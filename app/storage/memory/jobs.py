@@ -114,6 +114,14 @@ class MemoryJobStore:
         for start in range(0, len(tickets), batch):
             yield tickets[start : start + batch]
 
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        for job_id, old, new in keys:
+            job = self._jobs.get(job_id)
+            if job is not None and job.status is JobStatus.QUEUED and job.order_key == old:
+                self._jobs[job_id] = replace(job, order_key=new)
+        found = (self._jobs.get(job_id) for job_id, _, _ in keys)
+        return [ticket_of(job) for job in found if job is not None and job.status is JobStatus.QUEUED]
+
     async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
         ended = [EndedJob(j.finished_at, j.id) for j in self._in(*TERMINAL) if j.finished_at and j.finished_at < moment]
         return [job for job in sorted(ended) if after is None or job > after][:limit]

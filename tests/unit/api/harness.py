@@ -22,6 +22,7 @@ from app.domain.transitions import Change, apply
 from app.metrics import Metrics
 from app.services import Services
 from app.storage.feed.events import entry_events, log_events
+from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.bells import MemoryBells
@@ -36,6 +37,7 @@ from app.storage.memory.names import MemoryNameRegister
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.runs import MemoryRunStore
+from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.templates import MemoryTemplateStore
 from tests.support.clock import FixedClock
 
@@ -112,10 +114,12 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         names=MemoryNameRegister(),
         answers=answers,
         runs=MemoryRunStore(),
+        scheduler=MemorySchedulerStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),
         queue=MemoryQueueIndex(bells),
+        announcements=MemoryAnnouncements(),
         dispatcher=MemoryDispatcher(bells),
         bells=bells,
         feed=MemoryFeed(),

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.domain.nodes import Allocation, Node, NodeState
-from app.domain.priority import Priority
+from app.domain.priority import SECOND, Priority
 from app.domain.queueing import Bucket, Demand, duration_class, labels
 from app.domain.records import BucketHead, Member, Waiting
 from app.domain.resources import Vector, total
 from app.scheduler.planner import Plan, plan
+from app.scheduler.profile import Live
 from app.scheduler.rules import Rules
 from app.scheduler.snapshot import Snapshot
 
@@ -57,6 +58,16 @@ def a_head(
     found = [(job_id, keys[n] if keys else float(n)) for n, job_id in enumerate(ids)]
     members = tuple(Member(job_id, key, replace(asked, submitted=key)) for job_id, key in found)
     return BucketHead(bucket.id, bucket, len(ids) if count is None else count, members)
+
+
+def seconds(amount: float) -> int:
+    """In the planner's microseconds."""
+    return round(amount * SECOND)
+
+
+def a_run(job_id: str, mean_end: int, hard_end: int = 10**12, tenant: str = "default") -> Live:
+    """A run that began at 0 and should end then."""
+    return Live(job_id, 1, tenant, Priority.NORMAL, 0, mean_end, hard_end, mean_end)
 
 
 def in_lane(head: BucketHead) -> tuple[Waiting, ...]:

@@ -149,7 +149,7 @@ def test_the_first_of_the_overdue_is_promised_its_place_above_all_classes_and_on
     made = planned(nodes, [whole(), overdue, urgent], live=live, lane=in_lane(overdue), credit=-1, rules=rules)
 
     assert {p.job_id: p.rank for p in made.promises} == {"overdue": OVERDUE_RANK, "whole": 2}
-    assert "n1" == next(p.node_id for p in made.promises if p.job_id == "overdue")
+    assert next(p.node_id for p in made.promises if p.job_id == "overdue") == "n1"
     assert where(made) == {"urgent": "n2"}
 
 
