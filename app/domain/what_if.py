@@ -16,7 +16,7 @@ MOST_ADDED_NODES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class AddJob:
-    """One job more, submitted now."""
+    """One job more, submitted now. `tenant`: whose."""
 
     tenant: str
     demand: Demand
@@ -39,10 +39,10 @@ class SetPriority:
 
 @dataclass(frozen=True, slots=True)
 class SetResources:
-    """A waiting job asks for so much."""
+    """A waiting job asks for so much, in units people use; what is left out stays."""
 
     job_id: str
-    resources: Vector
+    resources: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,10 +86,10 @@ def wishes(snapshot: Snapshot, waiting: Waiting, kinds: Kinds) -> Iterator[Wish]
     yield Wish("position 1 of its class", MoveFirst(job_id))
     if vector.memory_mib > 1:
         half = replace(vector, memory_mib=(vector.memory_mib + 1) // 2)
-        yield Wish(f"memory_gb {_gigabytes(half)} instead of {_gigabytes(vector)}", SetResources(job_id, half))
+        yield Wish(f"memory_gb {_gigabytes(half)} instead of {_gigabytes(vector)}", SetResources(job_id, half.units()))
     if vector.gpu:
         fewer = replace(vector, gpu=vector.gpu - 1)
-        yield Wish(f"gpu_count {fewer.gpu} instead of {vector.gpu}", SetResources(job_id, fewer))
+        yield Wish(f"gpu_count {fewer.gpu} instead of {vector.gpu}", SetResources(job_id, fewer.units()))
     if demand.selector:
         yield Wish(f"no node_selector {_labels(demand)}", WithoutSelector(job_id))
     for kind in sorted(kinds):

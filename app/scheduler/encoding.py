@@ -74,6 +74,7 @@ def snapshot_value(snapshot: Snapshot) -> Value:
         "now": snapshot.now,
         "credit": snapshot.credit,
         "paused": snapshot.paused,
+        "preempted": list(snapshot.preempted),
         "rules": _rules_value(snapshot.rules),
         "nodes": [_node_value(n) for n in sorted(snapshot.nodes, key=lambda n: n.id)],
         "heads": [_head_value(h) for h in sorted(snapshot.heads, key=lambda h: h.bucket_id)],
@@ -101,6 +102,7 @@ def snapshot_from(value: Value) -> Snapshot:
         credit=value["credit"],
         history={tenant: _held_from(held) for tenant, held in value["history"].items()},
         paused=value["paused"],
+        preempted=tuple(value["preempted"]),
     )
 
 
@@ -110,6 +112,7 @@ def plan_value(plan: Plan) -> Value:
         "placements": [_placement_value(p) for p in plan.placements],
         "reservations": [p.parts() for p in plan.promises],
         "revoked": [{"promise": r.promise.parts(), "cause": r.cause} for r in plan.revoked],
+        "evictions": [asdict(e) for e in plan.evictions],
         "credit": plan.credit,
         "capped": plan.capped,
         "faults": dict(plan.faults),

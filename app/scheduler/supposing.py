@@ -16,6 +16,7 @@ from app.domain.order_transitions import effective_class
 from app.domain.priority import RANK, Priority
 from app.domain.queueing import Bucket
 from app.domain.records import Member, Waiting
+from app.domain.resources import Vector
 from app.domain.what_if import (
     AddJob,
     AddNodes,
@@ -81,7 +82,8 @@ def _changed(
     match change:
         case SetPriority(_, priority):
             return _in_class(waiting, priority)
-        case SetResources(_, vector):
+        case SetResources(_, units):
+            vector = Vector.from_units({**member.demand.vector.units(), **units})
             demand = replace(member.demand, vector=vector)
             return replace(waiting, bucket=replace(bucket, vector=vector), member=replace(member, demand=demand))
         case WithoutSelector():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -42,6 +42,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         credit=draw(st.integers(-10_000, 10_000_000)),
         history=draw(st.dictionaries(st.sampled_from(["default", "other"]), HELD)),
         rules=replace(_rules(draw), slots=limit),
+        preempted=draw(st.sampled_from([(), (0,), (NOW - SECOND, NOW)])),
         paused=draw(st.sampled_from([False, False, False, True])),
     )
 
@@ -112,6 +113,7 @@ def test_every_part_that_the_planner_reads_is_in_the_hash(snapshot: Snapshot) ->
     others = [
         replace(snapshot, now=snapshot.now + 1),
         replace(snapshot, credit=snapshot.credit + 1),
+        replace(snapshot, preempted=(*snapshot.preempted, 1)),
         replace(snapshot, paused=not snapshot.paused),
         replace(snapshot, history={"third": HISTORY}),
         replace(snapshot, rules=replace(snapshot.rules, slack=7)),
@@ -124,6 +126,10 @@ def test_every_part_that_the_planner_reads_is_in_the_hash(snapshot: Snapshot) ->
     hashes = [snapshot_hash(each) for each in (snapshot, *others)]
 
     assert len(set(hashes)) == len(hashes)
+
+
+def test_no_part_of_a_snapshot_is_forgotten() -> None:
+    assert {f.name for f in fields(Snapshot)} == snapshot_value(Snapshot((), ())).keys() - {"format"}
 
 
 def test_other_formats_are_refused() -> None:

@@ -6,6 +6,7 @@ answered may be committed again, unchanged: its `op` makes that idempotent.
 """
 
 from app.domain.ports.feed import ChangeFeed
+from app.domain.ports.inquiry import Inquirer
 from app.domain.ports.queue import (
     ROOM_BELL,
     SCHEDULER_BELL,
@@ -45,6 +46,7 @@ __all__ = [
     "Dispatcher",
     "EndedJob",
     "Health",
+    "Inquirer",
     "JobStore",
     "Lease",
     "LeaseStore",

@@ -20,6 +20,7 @@ from app.domain.job import Job
 from app.domain.records import LogLine
 from app.domain.transitions import Change, apply
 from app.metrics import Metrics
+from app.scheduler.inquiry import Inquiry
 from app.services import Services
 from app.storage.feed.events import entry_events, log_events
 from app.storage.memory.announcements import MemoryAnnouncements
@@ -136,7 +137,7 @@ async def running_api(**environ: str) -> AsyncIterator[Api]:
     assert isinstance(feed, MemoryFeed)
     metrics = Metrics("test")
     hub = Hub(feed, metrics)
-    state = ApiState(services, hub, metrics, lambda: loop[0])
+    state = ApiState(services, hub, metrics, Inquiry(services), lambda: loop[0])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:

@@ -119,7 +119,7 @@ def test_smaller_resources_fit_beside_what_runs() -> None:
     live = {("run", 1): Live("run", 1, "default", Priority.NORMAL, 0, NOW + HOUR, NOW + 2 * HOUR, NOW + HOUR)}
     head = a_head("a", of=vector(4))
 
-    found = told(a_snapshot([node], [head], now=NOW, live=live), SetResources("a", vector(2)))
+    found = told(a_snapshot([node], [head], now=NOW, live=live), SetResources("a", {"cpu_cores": 2}))
 
     assert found.starts_now == ("a",)
 
@@ -172,7 +172,7 @@ def test_what_is_not_there_is_named_by_its_path() -> None:
         SetPriority("x", Priority.LOW),
         DrainNode("node-2"),
         AddNodes(1, "bog"),
-        SetResources("run", vector()),
+        SetResources("run", {}),
     )
 
     with pytest.raises(Invalid) as refused:
