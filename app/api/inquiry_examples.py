@@ -17,6 +17,34 @@ REQUESTS: dict[str, dict[str, Any]] = {
         }
     },
 }
+_DECISION: dict[str, Any] = {
+    "decision_id": "cycle_3_1042",
+    "at": AT,
+    "cycle": 1042,
+    "term": 3,
+    "now": 189388800000000,
+    "code_version": "0.5.0",
+    "snapshot_hash": "0d5f1b7c9a3e4f62b8d1c0a7e5f39421",
+    "placements": [
+        {
+            "job_id": JOB_ID,
+            "bucket_id": "3a7f0c52d1e98b46",
+            "node_id": "node-1",
+            "epoch": 1,
+            "vector": [4000, 8192, 0, 10],
+            "gpu_indices": [],
+            "job_gpus": [],
+            "overdue": False,
+        }
+    ],
+    "reservations": [],
+    "revoked": [],
+    "evictions": [],
+    "credit": 120000000,
+    "capped": False,
+    "faults": {},
+    "verdict_counts": {"resources": 12},
+}
 ANSWERS: dict[str, dict[str, Any]] = {
     "what_if": {
         "200": {
@@ -33,6 +61,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
             "waiting": 15,
         }
     },
+    "list_decisions": {"200": {"decisions": [_DECISION]}},
+    "get_decision": {"200": {**_DECISION, "snapshot": None}},
     "explain_job": {
         "200": {
             "job_id": JOB_ID,

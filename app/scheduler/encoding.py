@@ -7,13 +7,11 @@ by id, and no number is rounded. What the planner does not look at (facts of nod
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zlib
 from dataclasses import asdict, fields
 from typing import Any
 
 from app.domain.nodes import Allocation, Node, NodeState
+from app.domain.packing import digest, packed, unpacked
 from app.domain.priority import Priority
 from app.domain.promises import Promise
 from app.domain.queueing import Bucket, Demand
@@ -29,32 +27,9 @@ FORMAT = 1
 """Of the encoding; a reader refuses others."""
 
 
-def canonical(value: Any) -> bytes:
-    """The one JSON form of a value: sorted keys, no blanks, UTF-8. Raises ValueError for NaN and infinities."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def digest(value: Any) -> str:
-    """Of a value's canonical form: 32 hexadecimal characters."""
-    return hashlib.blake2b(canonical(value), digest_size=16).hexdigest()
-
-
 def snapshot_hash(snapshot: Snapshot) -> str:
     """Equal for equal snapshots, in whatever order their parts came."""
     return digest(snapshot_value(snapshot))
-
-
-def packed(value: Any) -> bytes:
-    """The canonical form, compressed."""
-    return zlib.compress(canonical(value), 1)
-
-
-def unpacked(data: bytes) -> Any:
-    """The value that was packed. Raises ValueError for anything else."""
-    try:
-        return json.loads(zlib.decompress(data))
-    except zlib.error as error:
-        raise ValueError(f"not a packed value: {error}") from error
 
 
 def encode(snapshot: Snapshot) -> bytes:

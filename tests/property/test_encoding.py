@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from app.domain.fairness import Held
 from app.domain.nodes import Node
+from app.domain.packing import canonical
 from app.domain.priority import SECOND
 from app.domain.promises import Promise
 from app.domain.queueing import Bucket
 from app.domain.records import Member, Waiting
-from app.scheduler.encoding import canonical, decode, encode, plan_value, snapshot_from, snapshot_hash, snapshot_value
+from app.scheduler.encoding import decode, encode, plan_value, snapshot_from, snapshot_hash, snapshot_value
 from app.scheduler.planner import plan
 from app.scheduler.rules import Quota, Rules
 from app.scheduler.snapshot import Snapshot

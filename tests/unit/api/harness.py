@@ -28,6 +28,7 @@ from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.datasets import MemoryDatasetStore
+from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.feed import MemoryFeed
 from app.storage.memory.jobs import MemoryJobStore
@@ -116,6 +117,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         answers=answers,
         runs=MemoryRunStore(),
         scheduler=MemorySchedulerStore(),
+        decisions=MemoryDecisionStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),

@@ -12,7 +12,10 @@ from app.domain.nodes import Allocation, Node, NodeState
 from app.domain.ports import node_lease
 from app.domain.resources import Vector, total
 from app.domain.transitions import RunEnd, fail, place, start
+from app.metrics import Metrics
 from app.operations.queue_pause import pause_queue
+from app.scheduler.cycle import Cycle
+from app.scheduler.replaying import replay
 from tests.support.leases import taken
 from tests.unit.api.harness import Api, running_api
 
@@ -169,3 +172,19 @@ async def test_what_cannot_be_supposed_is_named_by_its_path(api: Api) -> None:
 @pytest.mark.parametrize("count", [0, 101, 1_000])
 async def test_none_and_too_many_changes_are_refused(api: Api, count: int) -> None:
     assert list(await errors(api, {"changes": [{"op": "cancel", "job_id": "job_x"}] * count})) == ["changes"]
+
+
+async def test_decisions_are_listed_and_given_with_their_snapshot(api: Api) -> None:
+    await add_node(api)
+    job_id = await api.submit()
+    cycle = Cycle(api.services, Metrics("test"))
+    await cycle.run_once(1)
+    await cycle.recorder.settled()
+
+    [listed] = (await api.client.get("/api/v1/decisions", params={"limit": 5})).json()["decisions"]
+    record = (await api.client.get(f"/api/v1/decisions/{listed['decision_id']}")).json()
+
+    assert [p["job_id"] for p in listed["placements"]] == [job_id]
+    assert record["snapshot"]["nodes"][0]["id"] == "node-1"
+    assert replay(record).differences == ()
+    assert (await api.client.get("/api/v1/decisions/cycle_0_0")).status_code == 404
