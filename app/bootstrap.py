@@ -27,6 +27,7 @@ from app.storage.artifact_directory import DirectoryArtifactStore
 from app.storage.artifacts import GridFsArtifactStore
 from app.storage.bells import RedisBells
 from app.storage.datasets import MongoDatasetStore
+from app.storage.decisions import MongoDecisionStore
 from app.storage.dispatcher import ArqDispatcher, arq_pool
 from app.storage.feed import MongoChangeFeed
 from app.storage.health import StoresHealth
@@ -103,6 +104,7 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         runs=MongoRunStore(database),
         scheduler=MongoSchedulerStore(database),
         limits=MongoLimitStore(database),
+        decisions=MongoDecisionStore(database),
         logs=MongoLogStore(database),
         metrics=MongoMetricStore(database),
         artifacts=_artifacts(settings.data.artifact_directory, database),

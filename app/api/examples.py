@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api import control_examples, queue_examples
+from app.api import control_examples, inquiry_examples, queue_examples
 from app.api.object_examples import (
     AT,
     DURATION,
@@ -108,6 +108,7 @@ _LOG_LINE = {"n": 1, "at": AT, "step": "model_training", "stream": "stdout", "te
 REQUESTS: dict[str, dict[str, Any]] = {
     **control_examples.REQUESTS,
     **queue_examples.REQUESTS,
+    **inquiry_examples.REQUESTS,
     "submit_job": {
         "random forest on iris": SUBMIT,
         "a command": {"template": "command", "parameters": {"command": ["python", "train.py", "--lr", "0.1"]}},
@@ -122,6 +123,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 ANSWERS: dict[str, dict[str, Any]] = {
     **control_examples.ANSWERS,
     **queue_examples.ANSWERS,
+    **inquiry_examples.ANSWERS,
     "submit_job": {
         "201": {
             "job_id": "job_67890abcdef", "status": "QUEUED", "message": "Job submitted successfully",

@@ -24,6 +24,7 @@ from app.storage.mongo import Collection, Database
 log = structlog.get_logger()
 
 _DATE = {"$gte": LONG_AGO}
+DECISIONS_KEPT = timedelta(days=7)
 LONGEST_KEPT = 2_147_483_647
 """Seconds: more the server does not take."""
 UP, DOWN = 1, -1
@@ -114,6 +115,7 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
         "runs": (_kept("finished_at", retention.runs),),
         "logs": (_kept("at", retention.logs),),
         "metrics": (_kept("first", 2 * retention.jobs),),
+        "decisions": (_kept("at", DECISIONS_KEPT),),
         "quarantine": (_kept("first_seen", retention.jobs),),
     }
 

@@ -20,6 +20,7 @@ from app.domain.job import Job
 from app.domain.records import LogLine
 from app.domain.transitions import Change, apply
 from app.metrics import Metrics
+from app.scheduler.inquiry import Inquiry
 from app.services import Services
 from app.storage.feed.events import entry_events, log_events
 from app.storage.memory.announcements import MemoryAnnouncements
@@ -27,6 +28,7 @@ from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.datasets import MemoryDatasetStore
+from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.feed import MemoryFeed
 from app.storage.memory.jobs import MemoryJobStore
@@ -118,6 +120,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         runs=MemoryRunStore(),
         scheduler=MemorySchedulerStore(),
         limits=MemoryLimitStore(),
+        decisions=MemoryDecisionStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),
@@ -139,7 +142,7 @@ async def running_api(**environ: str) -> AsyncIterator[Api]:
     assert isinstance(feed, MemoryFeed)
     metrics = Metrics("test")
     hub = Hub(feed, metrics)
-    state = ApiState(services, hub, metrics, lambda: loop[0])
+    state = ApiState(services, hub, metrics, Inquiry(services), lambda: loop[0])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:

@@ -24,6 +24,7 @@ from app.scheduler.cycle import Cycle
 from app.services import Services
 from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.bells import MemoryBells
+from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
@@ -62,6 +63,7 @@ class Cluster:
         self.bells = MemoryBells()
         self.queue = MemoryQueueIndex(self.bells)
         self.dispatcher = MemoryDispatcher(self.bells)
+        self.decisions = MemoryDecisionStore()
         self.runs = Runs()
         self.scheduler = MemorySchedulerStore()
         self.metrics = Metrics()
@@ -77,6 +79,7 @@ class Cluster:
             answers=ABSENT,
             runs=self.runs,
             scheduler=self.scheduler,
+            decisions=self.decisions,
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,
