@@ -21,6 +21,7 @@ from app.quarantine import Quarantine
 from app.services import Services
 from app.startup import StartupTrouble, artifacts_unusable, mongodb_missing, redis_unreachable
 from app.storage import mongo, redis
+from app.storage.announcements import RedisAnnouncements
 from app.storage.answers import MongoAnswerStore
 from app.storage.artifact_directory import DirectoryArtifactStore
 from app.storage.artifacts import GridFsArtifactStore
@@ -104,6 +105,7 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         metrics=MongoMetricStore(database),
         artifacts=_artifacts(settings.data.artifact_directory, database),
         queue=RedisQueueIndex(index, namespace, quarantine),
+        announcements=RedisAnnouncements(index, namespace),
         dispatcher=ArqDispatcher(arq_pool(index, namespace), bells),
         bells=bells,
         feed=MongoChangeFeed(database),

@@ -51,6 +51,9 @@ class Metrics:
         self.promises_revoked = self._counter(
             "promises_revoked_total", "Promised starts that could not be kept; each was promised anew.", "cause"
         )
+        self.start_estimate_hits = self._counter(
+            "start_estimate_hits_total", "First start estimates by what became of them.", "class", "band", "result"
+        )
         self.cycle_failures = self._counter("scheduler_cycle_failures_total", "Cycles that were given up.", "cause")
         self.placements = self._counter("scheduler_placements_total", "Planned placements by outcome.", "outcome")
 

@@ -10,6 +10,7 @@ from itertools import count
 from app.clock import Clock
 from app.config import Settings
 from app.domain.ports import (
+    Announcements,
     AnswerStore,
     ArtifactStore,
     Bells,
@@ -52,6 +53,7 @@ class Services:
     metrics: MetricStore
     artifacts: ArtifactStore
     queue: QueueIndex
+    announcements: Announcements
     dispatcher: Dispatcher
     bells: Bells
     feed: ChangeFeed

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil, exp, log
+from typing import Any
 
 from app.domain.priority import Priority
 
@@ -30,8 +31,9 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What was said of a job's start when it was submitted: seconds ahead. `disturbed`: what has happened to it since
-    that no estimate could know, or None. `naive`: what the mean wait of its class would have said."""
+    """What was said of a job's start when it was submitted (`at`, Unix time), in seconds ahead. `disturbed`: what has
+    happened to it since that no estimate could know, or None. `naive`: what the mean wait of its class would have
+    said."""
 
     priority: Priority
     at: float
@@ -40,6 +42,10 @@ class Announcement:
     high: float
     naive: float = 0.0
     disturbed: str | None = None
+
+    def because(self, why: str) -> Announcement:
+        """The same, overtaken by what no estimate could know."""
+        return replace(self, disturbed=why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,24 @@ class Calibration:
 
     scores: tuple[Scores, ...] = (Scores(), Scores(), Scores(), Scores())
     tally: Tally = field(default_factory=Tally)
+
+    def parts(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "scores": [[s.alpha, *s.latest] for s in self.scores],
+            "results": [[*key, n] for key, n in sorted(self.tally.results.items())],
+            "loss": list(self.tally.loss),
+            "naive_loss": list(self.tally.naive_loss),
+        }
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, Any]) -> Calibration:
+        scores = tuple(Scores(tuple(map(float, latest)), float(alpha)) for alpha, *latest in parts["scores"])
+        if len(scores) != len(BANDS) + 1:
+            raise ValueError("another number of bands")
+        results = {(str(c), int(band), str(r)): int(n) for c, band, r, n in parts["results"]}
+        loss, naive = (tuple(map(float, parts[name])) for name in ("loss", "naive_loss"))
+        return cls(scores, Tally(results, loss, naive))
 
 
 Factors = tuple[tuple[float, float], ...]

@@ -105,8 +105,9 @@ class Progress:
     metrics: Mapping[str, Json] = field(default_factory=dict)
 
 
-CONTROLS = ("cancel", "pause", "release", "resume")
-"""What a user may ask of a live run: to end, to be frozen, to leave its node (checkpointed), to go on."""
+CONTROLS = ("cancel", "pause", "release", "resume", "preempt")
+"""What may be asked of a live run: to end, to be frozen, to leave its node (checkpointed), to go on; the last by the
+scheduler, to make way for more urgent work."""
 SUSPECT_AFTER = 2
 """Workers that crashed under a job before it must run alone on a node."""
 

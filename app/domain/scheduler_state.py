@@ -22,8 +22,10 @@ class QueuePause:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerState:
-    """`credit` of the guarantee lane in micro-cluster-seconds; `promises` in force; `usage` by tenant."""
+    """`credit` of the guarantee lane in micro-cluster-seconds; `promises` in force; `usage` by tenant;
+    `preempted`: when each run of the last hour that had to make way was asked to (µs since 2020)."""
 
     credit: int = 0
     promises: tuple[Promise, ...] = ()
     usage: Mapping[str, Usage] = field(default_factory=dict)
+    preempted: tuple[int, ...] = ()

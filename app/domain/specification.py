@@ -251,6 +251,13 @@ def _timeout(request: JobRequest, template: Template, policy: SubmitPolicy) -> f
     return request.timeout or template.timeout or policy.job_timeout.total_seconds()
 
 
+_AS_ASKED = (
+    *("tenant", "priority", "dependencies", "dependency_type", "tags", "metadata", "node_selector", "prefer"),
+    *("limits", "preemptible", "start_after", "queue_deadline"),
+)
+"""What a job takes over from its request as it is."""
+
+
 def build_job(
     specification: Specification,
     *,
@@ -264,10 +271,10 @@ def build_job(
     """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take."""
     request = specification.request
     status = JobStatus.QUEUED if eligible else JobStatus.SUBMITTED
+    asked = {part: getattr(request, part) for part in _AS_ASKED}
     return Job(
         id=job_id,
         name=name,
-        tenant=request.tenant,
         status=status,
         seq=1,
         template=specification.template.id,
@@ -276,25 +283,15 @@ def build_job(
         steps=specification.steps,
         parameters=specification.parameters,
         resources=specification.resources,
-        priority=request.priority,
         effective_priority=request.priority,
         order_key=order_key(stamp.at, tie),
         retry_policy=specification.retry_policy,
         timeout=specification.timeout,
         submitted_at=stamp.at,
         history=(first_entry(status, stamp),),
-        dependencies=request.dependencies,
-        dependency_type=request.dependency_type,
-        tags=request.tags,
-        metadata=request.metadata,
-        node_selector=request.node_selector,
-        prefer=request.prefer,
         expected=expected,
-        limits=request.limits,
-        preemptible=request.preemptible,
         resume=specification.template.resume,
         secrets=specification.template.schema.secrets,
-        start_after=request.start_after,
-        queue_deadline=request.queue_deadline,
         queued_at=stamp.at if eligible else None,
+        **asked,
     )

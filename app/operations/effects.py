@@ -76,9 +76,23 @@ async def carry_out(services: Services, moved: Sequence[Moved]) -> None:
         work.append(hinted("enqueue", services.queue.enqueue(entered)))
     if left:
         work.append(hinted("dequeue", services.queue.dequeue(left)))
+    work += _overtaken(services, moved)
     await asyncio.gather(*work)
     if freed:
         await services.bells.ring(ROOM_BELL)
+
+
+def _overtaken(services: Services, moved: Sequence[Moved]) -> list[Awaitable[object]]:
+    """Start estimates that these changes have made worthless."""
+    said = services.announcements
+    work: list[Awaitable[object]] = []
+    for reason, why in (("reordered", "reordered"), ("priority_changed", "reprioritised")):
+        if ids := [m.after.id for m in moved if m.moved_in_queue and m.after.history[-1].reason == reason]:
+            work.append(hinted("disturb", said.disturb(ids, why)))
+    unstarted = (m for m in moved if m.left_queue and m.after.status is not JobStatus.SCHEDULED)
+    if gone := [m.after.id for m in unstarted]:
+        work.append(hinted("leave", said.leave(gone, "cancelled")))
+    return work
 
 
 async def _attempt(name: str, effect: Awaitable[object]) -> None:

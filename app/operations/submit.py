@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
+from app.domain.calibration import Announcement
 from app.domain.errors import FieldError, Invalid
-from app.domain.estimates import Estimate, start_estimate
+from app.domain.estimates import Estimate, announcement, start_estimate
 from app.domain.ids import new_job_id
 from app.domain.job import Job
 from app.domain.naming import suffixed
@@ -35,11 +36,13 @@ PREVIEW_ID = "job_preview"
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job that was accepted, and where it stands; both None when it is not in the queue or the index is away."""
+    """A job that was accepted, and where it stands; all None when it is not in the queue or the index is away. `said`:
+    what its first estimate promises, to be scored when it starts."""
 
     job: Job
     position: int | None
     estimate: Estimate | None
+    said: Announcement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,10 @@ async def _enter(services: Services, job: Job) -> Submitted:
 
 async def _enqueue(services: Services, job: Job) -> Submitted:
     [place] = await services.queue.enqueue([ticket_of(job)])
-    return await _standing(services, job, place)
+    submitted = await _standing(services, job, place)
+    if submitted.said is not None:
+        services.announcements.say(job.id, submitted.said)
+    return submitted
 
 
 async def _foretell(services: Services, job: Job) -> Submitted:
@@ -155,4 +161,4 @@ async def _standing(services: Services, job: Job, place: Place) -> Submitted:
         return Submitted(job, place.position, None)
     now = services.clock.now()
     estimate = start_estimate(board.forecast, place.bucket_id, place.place, place.position, now)
-    return Submitted(job, place.position, estimate)
+    return Submitted(job, place.position, estimate, announcement(estimate, board.forecast, job.priority, now))

@@ -17,7 +17,10 @@ from app.domain.records import BucketHead
 from app.domain.scheduler_state import QueuePause
 from app.metrics import Metrics
 from app.quarantine import Unreadable
+from app.scheduler.arrivals import Arrivals
+from app.scheduler.calibrator import Calibrator
 from app.scheduler.commit import Checkpoint, Committed, Findings, check, commit, mend_index, no_checkpoint
+from app.scheduler.evicting import evict
 from app.scheduler.loading import load
 from app.scheduler.planner import Plan, plan
 from app.scheduler.profile import Live
@@ -58,7 +61,9 @@ class Cycle:
         self._aside = SetAside()
         self._rules = rules_of(services.settings)
         self.standing = Standing(services, metrics)
-        self.publisher = Publisher(services, metrics)
+        self.arrivals = Arrivals()
+        self.calibrator = Calibrator(services, metrics)
+        self.publisher = Publisher(services, metrics, self.calibrator)
 
     async def run_once(self, term: int = 0) -> Outcome:
         """One cycle of this term. Raises Unavailable when a store is away; the reconciler sees whatever was left half
@@ -72,7 +77,10 @@ class Cycle:
             planned = plan(snapshot)
         with seconds.labels("commit").time():
             committed, mended = await self._commit(snapshot, planned)
+        for job in await evict(self._services, planned.evictions):
+            self.standing.live.placed(job)
         self.standing.after(snapshot, planned, [job.id for job in committed.jobs])
+        self.arrivals.seen(snapshot, [ready.placement.bucket_id for ready in committed.placed])
         with seconds.labels("explain").time():
             untold = await self._explain(snapshot, planned, pause, committed, mended)
         self._metrics.last_cycle.set(self._services.clock.now().timestamp())
@@ -95,6 +103,8 @@ class Cycle:
         """With the overdue, the live runs, and what is carried over from the last cycle."""
         queue, now = self._services.queue, snapshot.now
         state = await self.standing.state(term)
+        await self.calibrator.begin(term)
+        self.calibrator.capacity_is(snapshot.capacity, self._services.clock.now().timestamp())
         lane, live, pause = await asyncio.gather(
             queue.lane(now), self.standing.live.of(snapshot.nodes, now), queue_pause(self._services)
         )
@@ -108,6 +118,7 @@ class Cycle:
             credit=state.credit,
             history={tenant: usage.held for tenant, usage in state.usage.items()},
             paused=pause is not None,
+            preempted=state.preempted,
         )
         return carried, pause
 
@@ -122,6 +133,7 @@ class Cycle:
         committed = await commit(self._services, findings.ready, self._checkpoint)
         for job in committed.jobs:
             self.standing.live.placed(job)
+        await self.calibrator.started([job.id for job in committed.jobs], self._services.clock.now())
         self._metrics.placements.labels("placed").inc(len(committed.placed))
         self._metrics.placements.labels("dropped").inc(committed.dropped)
         return committed, len(findings.gone) + len(findings.moved) + len(findings.held)
@@ -151,7 +163,9 @@ class Cycle:
             placed.setdefault(ready.placement.node_id, []).append(pair)
         after = after_placing(snapshot, placed) if placed else snapshot
         after = replace(after, promises=planned.promises, credit=planned.credit, live=await self._live(after))
-        return await self.publisher.tell(Told(after, planned, pause), changed=bool(placed) or mended > 0)
+        return await self.publisher.tell(
+            Told(after, planned, pause, self.arrivals.loss()), changed=bool(placed) or mended > 0
+        )
 
     async def _live(self, snapshot: Snapshot) -> Mapping[tuple[str, int], Live]:
         return await self.standing.live.of(snapshot.nodes, snapshot.now)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 
+from app.domain.durations import Duration
 from app.domain.job import Entry, Job
 from app.domain.nodes import Node
 from app.domain.priority import SECOND, micros
@@ -32,6 +33,8 @@ def live_of(job: Job) -> Live:
     began = micros(job.started_at if job.started_at and job.status is not JobStatus.SCHEDULED else _placed_at(job))
     began += round(paused_seconds(job.history, job.run_no) * SECOND)
     duration = job.duration
+    if job.wants("preempt"):
+        duration = Duration(0, 0, 0, "preempted")
     return Live(
         job_id=job.id,
         run_no=job.run_no,

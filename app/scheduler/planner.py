@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 from app.domain.ageing import cost_of, credit_after
 from app.domain.fairness import Shares
-from app.domain.priority import RANK
+from app.domain.priority import RANK, Priority
 from app.domain.promises import OVERDUE_RANK, Promise
 from app.domain.queueing import Bucket, Demand, main_order
 from app.domain.resources import Vector
 from app.scheduler.carried import Revoked, carry_over
 from app.scheduler.pool import Pool, Room
+from app.scheduler.preemption import UNWIND, Eviction, make_way, waits_long, within_budget
 from app.scheduler.reservations import Comer, Slots, admits, keeps, reserve
 from app.scheduler.rules import QuotaGate
 from app.scheduler.snapshot import Snapshot
@@ -66,7 +67,7 @@ class OverQuota:
 class Plan:
     """`capped`: the plan stopped at its size, another is to follow at once. `promises`: in force after it. `withheld`:
     bucket id → whose promise its head may not break; `over_quota`: bucket id → what its head would exceed; `faults`:
-    bucket id → what went wrong."""
+    bucket id → what went wrong; `evictions`: runs that are to make way."""
 
     placements: tuple[Placement, ...]
     capped: bool
@@ -76,6 +77,7 @@ class Plan:
     credit: int = 0
     withheld: Mapping[str, Promise] | None = None
     over_quota: Mapping[str, OverQuota] | None = None
+    evictions: tuple[Eviction, ...] = ()
 
 
 def plan(snapshot: Snapshot) -> Plan:
@@ -111,6 +113,7 @@ class _Planning:
         self.faults: dict[str, str] = {}
         self.withheld: dict[str, Promise] = {}
         self.over_quota: dict[str, OverQuota] = {}
+        self.evictions: tuple[Eviction, ...] = ()
         self.passed: list[Candidate] = []
         self.short_first = False
 
@@ -137,6 +140,7 @@ class _Planning:
             self.credit,
             self.withheld,
             self.over_quota,
+            self.evictions,
         )
 
     def _serve_first_overdue(self) -> None:
@@ -214,7 +218,10 @@ class _Planning:
         rooms = self.pool.promised_fits(member.demand)
         if rooms and rooms[0].promise is not None:
             self.withheld.setdefault(candidate.bucket_id, rooms[0].promise)
-        if self.pool.room_promised_to(member.job_id) is not None or self._promise(candidate):
+        promised = self.pool.room_promised_to(member.job_id) is not None or self._promise(candidate)
+        if self.rules.preemption and candidate.bucket.priority is Priority.URGENT and not self.evictions:
+            self._have_others_make_way(candidate)
+        if promised:
             self.turns.enter_successor(candidate)
         else:
             self.passed.append(candidate)
@@ -222,6 +229,23 @@ class _Planning:
         if not self.short_first and not self._promises_left():
             self.short_first = True
             self.turns.backfill()
+
+    def _have_others_make_way(self, candidate: Candidate) -> None:
+        """Once a cycle, where that is worth it: the room that will be free is promised to the job at once."""
+        demand, job_id = candidate.member.demand, candidate.member.job_id
+        kept = self.pool.room_promised_to(job_id)
+        if not within_budget(self.snapshot) or not waits_long(kept, demand, self.now, self.rules.preempt_grace):
+            return
+        rooms = [r for r in self.pool.able(demand) if r.promise is None or r is kept]
+        rank = RANK[candidate.bucket.priority]
+        made = make_way(self.snapshot, rooms, demand, job_id, rank, self.shares.level)
+        if made is None:
+            return
+        room, self.evictions = made
+        if kept is not None:
+            self.pool.promise(kept, None)
+        by = self.now + self.rules.preempt_grace + UNWIND
+        self.pool.promise(room, Promise(job_id, room.node.id, by, by + self.rules.slack, self.now, rank, demand))
 
     def _another_turn(self) -> None:
         """A promise was kept: what it leaves is for those who were blocked before, too. Else the next of the same

@@ -122,6 +122,11 @@ class Pool:
                     found.append((*points[:4], int(not own), points[4], room.index))
         return self.rooms[min(found)[-1]] if found else None
 
+    def able(self, demand: Demand) -> list[Room]:
+        """Those that could hold it when empty."""
+        rooms = (self.rooms[i] for i in self.matching(demand.selector))
+        return [room for room in rooms if demand.vector.fits(room.node.capacity)]
+
     def promised_fits(self, demand: Demand) -> list[Room]:
         """Promised rooms that have room for it now, by node id."""
         wanted = dict(demand.selector)

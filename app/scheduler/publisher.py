@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -20,6 +21,7 @@ from app.domain.priority import Priority, moment
 from app.domain.records import Board
 from app.domain.scheduler_state import QueuePause
 from app.metrics import Metrics
+from app.scheduler.calibrator import Calibrator
 from app.scheduler.forecast import forecast
 from app.scheduler.planner import Plan, shares_of
 from app.scheduler.snapshot import Snapshot
@@ -41,19 +43,22 @@ BASE_UNITS = {"cpu_cores": 0.001, "memory_bytes": 1 << 20, "gpus": 1, "storage_b
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What there is to tell after a cycle: how things stand, what was decided, and the queue's pause."""
+    """What there is to tell after a cycle: how things stand, what was decided, the queue's pause, and `loss`: by class
+    the share of the cluster that higher classes will take."""
 
     snapshot: Snapshot
     plan: Plan
     pause: QueuePause | None = None
+    loss: Mapping[Priority, float] = field(default_factory=dict)
 
 
 class Publisher:
     """The leader's last board, and when the next is due."""
 
-    def __init__(self, services: Services, metrics: Metrics) -> None:
+    def __init__(self, services: Services, metrics: Metrics, calibrator: Calibrator) -> None:
         self._services = services
         self._metrics = metrics
+        self._calibrator = calibrator
         self._bands: dict[str, int] = {}
         self._next = 0.0
         self._refresh = 0.0
@@ -88,9 +93,11 @@ class Publisher:
     async def _publish(self, told: Told) -> None:
         began = time.monotonic()
         snapshot, pace = told.snapshot, self._pace
+        windows, waits = self._calibrator.windows(), await self._calibrator.mean_waits()
 
         def make() -> Board:
-            return board_of(told, pace)
+            board = board_of(told, pace)
+            return replace(board, forecast=replace(board.forecast, windows=windows, mean_waits=waits))
 
         board = await asyncio.to_thread(make) if snapshot.waiting > LONG_QUEUE else make()
         self._pace = board.forecast.pace
@@ -148,7 +155,7 @@ def board_of(told: Told, pace: float) -> Board:
     shares = shares_of(snapshot)
     return Board(
         at=moment(snapshot.now),
-        forecast=forecast(snapshot, pace),
+        forecast=forecast(snapshot, pace, told.loss),
         verdicts=verdicts(snapshot, told.plan, told.pause),
         bands={tenant: shares.band(tenant) for tenant in sorted(shares.active)},
         lane=lane_first(snapshot),

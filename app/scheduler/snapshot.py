@@ -28,7 +28,8 @@ RunKey = tuple[str, int]
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A head's `members` are its first, in order; `lane`: the overdue that wait, by due time and id; `promised`: those
-    of the promises' jobs that still wait; `paused`: nothing is to start."""
+    of the promises' jobs that still wait; `paused`: nothing is to start; `preempted`: when each of the runs that had
+    to make way in the last hour was asked to."""
 
     nodes: tuple[Node, ...]
     heads: tuple[BucketHead, ...]
@@ -41,6 +42,7 @@ class Snapshot:
     credit: int = 0
     history: Mapping[str, Held] = field(default_factory=dict)
     paused: bool = False
+    preempted: tuple[int, ...] = ()
 
     @property
     def ready(self) -> tuple[Node, ...]:

@@ -20,6 +20,7 @@ from app.domain.scheduler_state import QueuePause, SchedulerState
 from app.metrics import Metrics
 from app.scheduler.live_runs import LiveRuns
 from app.scheduler.planner import Plan
+from app.scheduler.preemption import AN_HOUR
 from app.scheduler.snapshot import Snapshot
 from app.services import Services
 
@@ -59,7 +60,9 @@ class Standing:
             self._metrics.promises_revoked.labels(revoked.cause).inc()
             log.info("promise.revoked", job_id=revoked.promise.job_id, cause=revoked.cause)
         promises = (*plan.promises, *_still_waiting(snapshot, plan, placed))
-        state = SchedulerState(plan.credit, promises, _usage(snapshot, self._state))
+        recent = tuple(at for at in snapshot.preempted if snapshot.now - at < AN_HOUR)
+        asked = recent + (snapshot.now,) * len(plan.evictions)
+        state = SchedulerState(plan.credit, promises, _usage(snapshot, self._state), asked)
         if state != self._state:
             self._state = state
             self._keep()

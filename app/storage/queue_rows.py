@@ -19,7 +19,7 @@ from app.storage.shapes import Malformed, check_amounts
 
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 REMEMBERED = 10_000
-"""Buckets that are made, and read, once only."""
+"""Buckets, and demands, that are made or read once only."""
 Row = tuple[bytes, bytes, bytes, bytes, bytes, int]
 
 
@@ -66,12 +66,18 @@ def waiting_from(bucket: bytes, parts: bytes, job: bytes, key: bytes, demand: by
 
 
 def member_from(job: bytes, key: bytes, demand: bytes) -> Member:
+    return Member(job.decode(), float(key), _demand_from(demand))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _demand_from(demand: bytes) -> Demand:
+    """That of a head is read in every cycle until it starts."""
     found = Demand.from_parts(orjson.loads(demand))
     check_amounts(found.vector.parts())
     check_amounts((found.mean, found.cautious, found.hard))
     if not isfinite(found.submitted):
         raise Malformed("submitted", found.submitted)
-    return Member(job.decode(), float(key), found)
+    return found
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -1,13 +1,14 @@
-"""The scheduler's state in MongoDB: two documents of the collection `scheduler`.
+"""The scheduler's state in MongoDB: three documents of the collection `scheduler`.
 
-`state` is the leader's, and a former leader cannot write over it: a write names the term it was made in. `pause` is
-people's. A state that cannot be read is given up: credit begins anew, and promises are made anew.
+`state` and `calibration` are the leader's, and a former leader cannot write over them: a write names its term. `pause`
+is people's. A state that cannot be read is given up: credit begins anew, and promises are made anew.
 """
 
 from __future__ import annotations
 
 import structlog
 
+from app.domain.calibration import Calibration
 from app.domain.fairness import Usage
 from app.domain.promises import Promise
 from app.domain.scheduler_state import QueuePause, SchedulerState
@@ -15,7 +16,7 @@ from app.storage.failures import answered
 from app.storage.mongo import Database, Document
 
 log = structlog.get_logger()
-STATE, PAUSE = "state", "pause"
+STATE, PAUSE, CALIBRATION = "state", "pause", "calibration"
 
 
 class MongoSchedulerStore:
@@ -34,11 +35,26 @@ class MongoSchedulerStore:
             return SchedulerState()
 
     async def keep(self, state: SchedulerState, term: int) -> bool:
-        document = _state_document(state) | {"term": term}
+        return await self._keep(STATE, _state_document(state), term)
+
+    async def _keep(self, name: str, document: Document, term: int) -> bool:
         with answered():
-            await self._collection.update_one({"_id": STATE}, {"$setOnInsert": {"term": term}}, upsert=True)
-            kept = await self._collection.update_one({"_id": STATE, "term": {"$lte": term}}, {"$set": document})
+            await self._collection.update_one({"_id": name}, {"$setOnInsert": {"term": term}}, upsert=True)
+            newer = {"_id": name, "term": {"$lte": term}}
+            kept = await self._collection.update_one(newer, {"$set": document | {"term": term}})
         return bool(kept.matched_count)
+
+    async def calibration(self) -> Calibration:
+        with answered():
+            found = await self._collection.find_one({"_id": CALIBRATION})
+        try:
+            return Calibration() if found is None else Calibration.from_parts(found)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("calibration.unreadable", error=repr(error))
+            return Calibration()
+
+    async def keep_calibration(self, calibration: Calibration, term: int) -> bool:
+        return await self._keep(CALIBRATION, calibration.parts(), term)
 
     async def pause(self) -> QueuePause | None:
         with answered():
@@ -61,6 +77,7 @@ def _state_document(state: SchedulerState) -> Document:
     return {
         "credit": state.credit,
         "promises": [promise.parts() for promise in state.promises],
+        "preempted": list(state.preempted),
         "usage": [[tenant, list(usage.held), usage.at] for tenant, usage in sorted(state.usage.items())],
     }
 
@@ -71,4 +88,4 @@ def _state_from(found: Document) -> SchedulerState:
         cpu, memory, gpu, storage = map(float, held)
         usage[str(tenant)] = Usage((cpu, memory, gpu, storage), int(at))
     promises = tuple(Promise.from_parts(parts) for parts in found["promises"])
-    return SchedulerState(int(found["credit"]), promises, usage)
+    return SchedulerState(int(found["credit"]), promises, usage, tuple(map(int, found["preempted"])))

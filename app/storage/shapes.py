@@ -119,7 +119,7 @@ def _check_later(document: Mapping[str, Any]) -> None:
             raise Malformed(field, document[field])
     if prefer := document.get("prefer"):
         check_selector(prefer, "prefer")
-    if expected := document.get("expected"):
+    if (expected := document.get("expected")) is not None:
         _check_duration(expected)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -20,7 +22,7 @@ from app.domain.records import Board, Neighbours, OrderPoint, Place, Waiting
 from app.storage.bells import RedisBells
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.queue_index import MemoryQueueIndex
-from app.storage.queue_index import RedisQueueIndex
+from app.storage.queue_index import STRUCTURES, RedisQueueIndex
 from app.storage.redis import connect
 from tests.support.queueing import a_bucket, a_ticket, in_batches, member_of, moved
 
@@ -289,8 +291,8 @@ class TestResolution:
         assert found[Resolution.MIXED] == 1
 
     async def test_more_buckets_than_may_be_go_to_mixed_ones(self, index: QueueIndex) -> None:
-        for n in range(MOST_BUCKETS // 40 + 2):
-            await index.enqueue(unlike(40, tenant=f"t{n:03}"))
+        tickets = [t for n in range(MOST_BUCKETS // 40 + 2) for t in unlike(40, tenant=f"t{n:03}")]
+        await index.enqueue(tickets)
         found = await by_resolution(index)
         assert found[Resolution.EXACT] == MOST_BUCKETS
         assert 0 < found[Resolution.MIXED] <= 3
@@ -572,7 +574,7 @@ class TestRedis:
         assert await redis.keys() == []
 
     async def test_structures_that_disagree_are_given_up(self, redis: Redis) -> None:
-        spoils: list[Callable[[], Awaitable[object]]] = [
+        spoils: list[Callable[[], Any]] = [
             lambda: redis.hdel("tf:test:at", "a"),
             lambda: redis.zrem("tf:test:q:normal:*:default", "a"),
             lambda: redis.zrem("tf:test:o:normal", "a"),
@@ -580,7 +582,7 @@ class TestRedis:
             lambda: redis.hset("tf:test:waiting", "low", "many"),
             lambda: redis.hdel("tf:test:home", a_bucket().id),
             lambda: redis.hincrby("tf:test:made", "low:default", 1),
-            lambda: redis.sadd("tf:test:queues:low", "low:*:nobody"),
+            lambda: redis.hset("tf:test:queues:low", "low:*:nobody", "1"),
             lambda: redis.zadd(f"tf:test:b:{a_bucket().id}", {"b": 1.0}),
         ]
         for n, spoil in enumerate(spoils):
@@ -591,6 +593,22 @@ class TestRedis:
             await index.heads()
             assert await index.epoch() is None, n
             assert await redis.keys() == [], n
+
+    @pytest.mark.parametrize("name", STRUCTURES)
+    async def test_a_structure_of_another_type_is_given_up_by_whoever_meets_it(self, redis: Redis, name: str) -> None:
+        index = RedisQueueIndex(redis, "tf:test")
+        for spaces in ("tf:test", "tf:test:next"):
+            await index.rebuild(in_batches([a_ticket(p.value, priority=p) for p in Priority]))
+            await redis.delete(f"{spaces}:{name}")
+            await redis.rpush(f"{spaces}:{name}", "rubbish")  # type: ignore[misc]
+            for _ in range(3):
+                for work in (index.heads(), index.enqueue([a_ticket("b", 2)]), index.rebuild(in_batches())):
+                    with suppress(Unavailable):
+                        await work
+            await index.rebuild(in_batches([a_ticket("a")]))
+            [place] = await index.enqueue([a_ticket("b", 2)])
+            assert place.position == 2
+            assert [head.count for head in await index.heads()] == [2]
 
     async def test_a_job_that_cannot_be_read_is_left_out_and_the_index_given_up(self, redis: Redis) -> None:
         own = a_bucket().id

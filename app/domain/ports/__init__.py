@@ -6,7 +6,16 @@ answered may be committed again, unchanged: its `op` makes that idempotent.
 """
 
 from app.domain.ports.feed import ChangeFeed
-from app.domain.ports.queue import ROOM_BELL, SCHEDULER_BELL, Bells, Dispatcher, QueueIndex, Waker, node_bell
+from app.domain.ports.queue import (
+    ROOM_BELL,
+    SCHEDULER_BELL,
+    Announcements,
+    Bells,
+    Dispatcher,
+    QueueIndex,
+    Waker,
+    node_bell,
+)
 from app.domain.ports.runs import ArtifactStore, LogStore, MetricStore, RunStore
 from app.domain.ports.stores import (
     AnswerStore,
@@ -27,6 +36,7 @@ from app.domain.ports.stores import (
 __all__ = [
     "ROOM_BELL",
     "SCHEDULER_BELL",
+    "Announcements",
     "AnswerStore",
     "ArtifactStore",
     "Bells",

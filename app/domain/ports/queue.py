@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from app.domain.calibration import Announcement
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
 from app.domain.records import Board, BucketHead, Member, Neighbours, OrderPoint, Place, Waiting
@@ -75,6 +76,25 @@ class QueueIndex(Protocol):
     async def publish(self, board: Board) -> None: ...
 
     async def board(self) -> Board | None: ...
+
+
+class Announcements(Protocol):
+    """What was first said of each waiting job's start, until it starts. May be lost."""
+
+    def say(self, job_id: str, announcement: Announcement) -> None:
+        """Soon, and nobody waits for it."""
+
+    async def take(self, job_ids: Sequence[str]) -> dict[str, Announcement]:
+        """Those that there are, which are then gone."""
+
+    async def disturb(self, job_ids: Sequence[str], why: str) -> None:
+        """Something happened to these jobs that no estimate could know; of several, the first counts."""
+
+    async def leave(self, job_ids: Sequence[str], why: str) -> None:
+        """These jobs left the queue without a start."""
+
+    async def left(self) -> list[Announcement]:
+        """Those of jobs that have left, which are then gone; some of them when there are many."""
 
 
 class Dispatcher(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from app.domain.calibration import Calibration
 from app.domain.job import Job, Progress
 from app.domain.nodes import Allocation, Drain, Node, NodeState
 from app.domain.priority import Priority
@@ -221,6 +222,12 @@ class SchedulerStore(Protocol):
 
     async def keep(self, state: SchedulerState, term: int) -> bool:
         """False, and nothing is kept, when a later leader has kept one."""
+
+    async def calibration(self) -> Calibration:
+        """What was learned of start estimates; the initial one when there is none."""
+
+    async def keep_calibration(self, calibration: Calibration, term: int) -> bool:
+        """As `keep`."""
 
     async def pause(self) -> QueuePause | None: ...
 

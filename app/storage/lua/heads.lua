@@ -15,21 +15,23 @@ for n = 1, #buckets, 2 do
   end
 end
 
-local queued, submitted, counted, made, empty = 0, 0, 0, 0, 0
+local queued, submitted, counted, made, sizes_agree = 0, 0, 0, 0, true
 for _, class in ipairs(CLASSES) do
-  for _, queue in ipairs(redis.call('SMEMBERS', namespace .. ':queues:' .. class)) do
-    local size = redis.call('ZCARD', namespace .. ':q:' .. queue)
-    queued, empty = queued + size, empty + (size == 0 and 1 or 0)
+  local queues = redis.call('HGETALL', namespace .. ':queues:' .. class)
+  for n = 1, #queues, 2 do
+    local size = redis.call('ZCARD', namespace .. ':q:' .. queues[n])
+    queued = queued + size
+    sizes_agree = sizes_agree and size > 0 and size == tonumber(queues[n + 1])
   end
   submitted = submitted + redis.call('ZCARD', namespace .. ':o:' .. class)
 end
 for _, count in ipairs(redis.call('HVALS', namespace .. ':waiting')) do
-  counted = counted + (tonumber(count) or 0)
+  counted = counted + (tonumber(count) or -1)
 end
 for _, count in ipairs(redis.call('HVALS', namespace .. ':made')) do
-  made = made + (tonumber(count) or 0)
+  made = made + (tonumber(count) or -1)
 end
 local known, homes = redis.call('HLEN', namespace .. ':at'), redis.call('HLEN', namespace .. ':home')
 local jobs_agree = members == known and queued == known and submitted == known and counted == known
 local buckets_agree = #heads == #buckets / 2 and homes == #heads and made == #heads
-return {jobs_agree and buckets_agree and empty == 0 and 1 or 0, heads}
+return {jobs_agree and buckets_agree and sizes_agree and 1 or 0, heads}

@@ -11,21 +11,18 @@
 local namespace, rows = KEYS[1], {}
 local most, rank, band = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local bands = bands_of(namespace)
-
-local function take(group, from)
-  for _, found in ipairs(slice(group, from, math.min(group.size, from + most - #rows))) do
-    rows[#rows + 1] = row_of(namespace, found[1], found[2], bands)
-  end
-end
-
 for n = math.max(rank, 0), #CLASSES - 1 do
   if #rows < most then
-    for _, group in ipairs(line_of(namespace, CLASSES[n + 1], bands)) do
-      if n > rank or group.band > band then
-        take(group, 0)
+    local line, from = line_of(namespace, CLASSES[n + 1], bands), 0
+    for _, group in ipairs(n == rank and line or {}) do
+      if group.band < band then
+        from = from + group.size
       elseif group.band == band then
-        take(group, group_before(group, ARGV[4], ARGV[5], true))
+        from = from + group_before(group, ARGV[4], ARGV[5], true)
       end
+    end
+    for _, found in ipairs(stretch(line, from, most - #rows)) do
+      rows[#rows + 1] = row_of(namespace, found[1], found[2], bands)
     end
   end
 end

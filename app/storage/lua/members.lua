@@ -16,7 +16,7 @@ local function in_turn(bucket, set, others, more)
   local start, cursor = 1, redis.call('HGET', namespace .. ':cursor', bucket)
   local key, job = string.match(cursor or '', '^(%S+) (.*)$')
   if key then
-    start = members_before(set, key, job, true)
+    start = members_before(set, lower_keys(set, key), key, job, true)
   end
   if start < 1 or start > others then
     start = 1

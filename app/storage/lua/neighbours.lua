@@ -16,13 +16,16 @@ local own = place_in(line, queue, ARGV[3])
 local others = line.size - (own and 1 or 0)
 local place = math.max(1, math.min(tonumber(ARGV[2]), others + 1))
 
-local function other(n)
-  if n >= 1 and n <= others then
-    return nth(line, own and n >= own and n + 1 or n)
+local ahead, there
+local first = math.max(1, place - 1)
+for n, job in ipairs(stretch(line, first - 1, 3)) do
+  local at = first + n - 1
+  if at ~= own then
+    local among_others = own and at > own and at - 1 or at
+    ahead = among_others == place - 1 and job or ahead
+    there = among_others == place and job or there
   end
 end
-
-local ahead, there = other(place - 1), other(place)
 local band = parts_of(queue) and band_of(queue, bands) or 0
 if there or ahead then
   band = (there or ahead)[3]

@@ -12,16 +12,11 @@ if redis.call('GET', building .. ':token') ~= ARGV[1] then
 end
 drop(namespace)
 
-local function move(names)
-  for _, name in ipairs(names) do
-    if redis.call('EXISTS', building .. name) == 1 then
-      redis.call('RENAME', building .. name, namespace .. name)
-    end
+for _, name in ipairs(keys_of(building)) do
+  if redis.call('EXISTS', building .. name) == 1 then
+    redis.call('RENAME', building .. name, namespace .. name)
   end
 end
-
-move(sets_of(building))
-move(HASHES)
 redis.call('UNLINK', building .. ':token', building .. ':touched')
 redis.call('SET', namespace .. ':epoch', ARGV[1])
 redis.call('PUBLISH', ARGV[2], '')

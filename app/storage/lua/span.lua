@@ -13,8 +13,8 @@ local found = {}
 for _, group in ipairs(line_of(namespace, ARGV[1], bands_of(namespace))) do
   if group.band == band then
     local middle = group_before(group, ARGV[3], '')
-    local to = math.min(group.size, middle + tonumber(ARGV[4]) - half)
-    for _, job in ipairs(slice(group, math.max(0, middle - half), to)) do
+    local from, to = math.max(0, middle - half), middle + tonumber(ARGV[4]) - half
+    for _, job in ipairs(slice(group, from, to - from)) do
       found[#found + 1] = job[1]
       found[#found + 1] = job[2]
     end

@@ -5,10 +5,10 @@
 -- counts):
 --   q:{queue}      sorted set, job → order key         b:{bucket}  sorted set, job → order key
 --   o:{class}      sorted set, job → submission time, by the class that was asked for
---   queues:{class} set of the queues of an effective class
+--   queues:{class} hash, queue of an effective class → how many jobs are in it
 --   at             hash, job → "{own class}:{bucket}:{demand as JSON}"
 --   bucket         hash, bucket → its parts as JSON    home        hash, bucket → its queue
---   made           hash, "{class}:{tenant}" → buckets  waiting     hash, effective class → jobs
+--   made           hash, "{class}:{tenant}" → buckets  waiting     hash, effective class → how many jobs
 --   cursor         hash, mixed bucket → "{key} {job}" where its last reading ended
 --   band           hash, tenant → its band; 0 when absent
 --   epoch          a mark that is lost with the data
@@ -54,9 +54,7 @@ local function remove(namespace, job)
   local class, _, tenant = parts_of(queue)
   if class and redis.call('ZREM', namespace .. ':q:' .. queue, job) == 1 then
     one_less(namespace .. ':waiting', class)
-    if redis.call('EXISTS', namespace .. ':q:' .. queue) == 0 then
-      redis.call('SREM', namespace .. ':queues:' .. class, queue)
-    end
+    one_less(namespace .. ':queues:' .. class, queue)
   end
   if class and redis.call('EXISTS', namespace .. ':b:' .. bucket) == 0 then
     redis.call('HDEL', namespace .. ':bucket', bucket)
@@ -98,7 +96,7 @@ local function settled(namespace, args, from)
     redis.call('HSET', namespace .. ':home', bucket.id, queue)
     redis.call('HINCRBY', namespace .. ':made', class .. ':' .. tenant, 1)
   end
-  return {id = bucket.id, queue = queue, class = class}
+  return {id = bucket.id, queue = queue, class = class, jobs = 0}
 end
 
 local function into(lists, name, first, second)
@@ -126,7 +124,7 @@ local function add_tickets(namespace, args, from, except)
       remove(namespace, jobs[n])
     end
   end
-  local buckets, sets, homes, more = {}, {}, {}, {}
+  local buckets, sets, homes = {}, {}, {}
   for at = first, #args, 6 do
     local job, own, number = args[at], args[at + 3], tonumber(args[at + 5])
     if last[job] == at and not except[job] then
@@ -136,7 +134,7 @@ local function add_tickets(namespace, args, from, except)
       into(sets, ':o:' .. own, args[at + 2], job)
       into(sets, ':b:' .. bucket.id, args[at + 1], job)
       into(homes, ':at', job, own .. ':' .. bucket.id .. ':' .. args[at + 4])
-      more[bucket.class] = (more[bucket.class] or 0) + 1
+      bucket.jobs = bucket.jobs + 1
     end
   end
   for name, values in pairs(sets) do
@@ -145,11 +143,9 @@ local function add_tickets(namespace, args, from, except)
   for name, values in pairs(homes) do
     redis.call('HSET', namespace .. name, unpack(values))
   end
-  for class, count in pairs(more) do
-    redis.call('HINCRBY', namespace .. ':waiting', class, count)
-  end
   for _, bucket in pairs(buckets) do
-    redis.call('SADD', namespace .. ':queues:' .. bucket.class, bucket.queue)
+    redis.call('HINCRBY', namespace .. ':waiting', bucket.class, bucket.jobs)
+    redis.call('HINCRBY', namespace .. ':queues:' .. bucket.class, bucket.queue, bucket.jobs)
   end
   return jobs
 end
@@ -165,29 +161,27 @@ local function beside(namespace, jobs)
   end
 end
 
--- The names of all sorted sets and sets of an index, without the namespace.
-local function sets_of(namespace)
+-- The names of all keys of an index, without the namespace.
+local function keys_of(namespace)
   local names = {}
   for _, bucket in ipairs(redis.call('HKEYS', namespace .. ':bucket')) do
     names[#names + 1] = ':b:' .. bucket
   end
   for _, class in ipairs(CLASSES) do
-    for _, queue in ipairs(redis.call('SMEMBERS', namespace .. ':queues:' .. class)) do
+    for _, queue in ipairs(redis.call('HKEYS', namespace .. ':queues:' .. class)) do
       names[#names + 1] = ':q:' .. queue
     end
     names[#names + 1] = ':o:' .. class
     names[#names + 1] = ':queues:' .. class
   end
+  for _, name in ipairs({':at', ':bucket', ':home', ':made', ':waiting', ':cursor'}) do
+    names[#names + 1] = name
+  end
   return names
 end
 
-local HASHES = {':at', ':bucket', ':home', ':made', ':waiting', ':cursor'}
-
 local function drop(namespace)
-  for _, name in ipairs(sets_of(namespace)) do
-    redis.call('UNLINK', namespace .. name)
-  end
-  for _, name in ipairs(HASHES) do
+  for _, name in ipairs(keys_of(namespace)) do
     redis.call('UNLINK', namespace .. name)
   end
 end

@@ -52,10 +52,10 @@ class MemoryQueueIndex:
 
     async def heads(self) -> list[BucketHead]:
         buckets = self._order().by_bucket()
-        return [BucketHead(bucket.id, bucket, len(line), (line[0].member,)) for bucket, line in buckets.items()]
+        return [BucketHead(line[0].bucket_id, b, len(line), (line[0].member,)) for b, line in buckets.items()]
 
     async def members(self, wanted: Mapping[str, int]) -> dict[str, tuple[Member, ...]]:
-        buckets = {bucket.id: (bucket, line) for bucket, line in self._order().by_bucket().items()}
+        buckets = {line[0].bucket_id: (bucket, line) for bucket, line in self._order().by_bucket().items()}
         return {
             bucket_id: tuple(e.member for e in self._jobs.in_turn(*buckets[bucket_id], n))
             for bucket_id, n in wanted.items()

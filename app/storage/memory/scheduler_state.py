@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.domain.calibration import Calibration
 from app.domain.scheduler_state import QueuePause, SchedulerState
 
 
@@ -11,6 +12,7 @@ class MemorySchedulerStore:
     def __init__(self) -> None:
         self._state = SchedulerState()
         self._term = 0
+        self._calibration = Calibration()
         self._pause: QueuePause | None = None
 
     async def state(self) -> SchedulerState:
@@ -20,6 +22,15 @@ class MemorySchedulerStore:
         if term < self._term:
             return False
         self._state, self._term = state, term
+        return True
+
+    async def calibration(self) -> Calibration:
+        return self._calibration
+
+    async def keep_calibration(self, calibration: Calibration, term: int) -> bool:
+        if term < self._term:
+            return False
+        self._calibration, self._term = calibration, term
         return True
 
     async def pause(self) -> QueuePause | None:

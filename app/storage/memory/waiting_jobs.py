@@ -18,6 +18,7 @@ class Entry:
 
     ticket: Ticket
     bucket: Bucket
+    bucket_id: str
 
     @property
     def member(self) -> Member:
@@ -34,6 +35,7 @@ class WaitingJobs:
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self._sizes: Counter[Bucket] = Counter()
+        self._made: Counter[tuple[Priority, str]] = Counter()
         self._cursors: dict[Bucket, tuple[float, str]] = {}
 
     def add(self, tickets: Sequence[Ticket], but: Iterable[str] = ()) -> None:
@@ -42,21 +44,23 @@ class WaitingJobs:
         self.remove(last)
         for n in sorted(last.values()):
             bucket = self._fitting(tickets[n].bucket)
-            self.entries[tickets[n].job_id] = Entry(tickets[n], bucket)
+            self.entries[tickets[n].job_id] = Entry(tickets[n], bucket, bucket.id)
+            self._made[bucket.priority, bucket.tenant] += bucket not in self._sizes
             self._sizes[bucket] += 1
 
     def _fitting(self, exact: Bucket) -> Bucket:
-        made = sum((b.priority, b.tenant) == (exact.priority, exact.tenant) for b in self._sizes)
+        made = self._made[exact.priority, exact.tenant]
         return fitting_bucket(exact, self._sizes.__contains__, made, len(self._sizes))
 
     def remove(self, job_ids: Iterable[str]) -> int:
         """How many of them were there."""
         removed = [e for job_id in job_ids if (e := self.entries.pop(job_id, None)) is not None]
-        for entry in removed:
-            self._sizes[entry.bucket] -= 1
-            if not self._sizes[entry.bucket]:
-                del self._sizes[entry.bucket]
-                self._cursors.pop(entry.bucket, None)
+        for bucket in (e.bucket for e in removed):
+            self._sizes[bucket] -= 1
+            if not self._sizes[bucket]:
+                del self._sizes[bucket]
+                self._made[bucket.priority, bucket.tenant] -= 1
+                self._cursors.pop(bucket, None)
         return len(removed)
 
     def in_turn(self, bucket: Bucket, line: Sequence[Entry], n: int) -> list[Entry]:
@@ -78,7 +82,7 @@ class Order:
         ordered = [(main_order(e.bucket, bands.get(e.bucket.tenant, 0), *e.by_key), e) for e in jobs.entries.values()]
         ordered.sort(key=lambda pair: pair[0])
         self.entries = [entry for _, entry in ordered]
-        self.waiting = [Waiting(e.bucket.id, e.bucket, e.member, band) for (_, band, _, _), e in ordered]
+        self.waiting = [Waiting(e.bucket_id, e.bucket, e.member, band) for (_, band, _, _), e in ordered]
 
     def by_bucket(self) -> dict[Bucket, list[Entry]]:
         buckets: dict[Bucket, list[Entry]] = {}
@@ -94,7 +98,7 @@ class Order:
             bucket = entry.bucket
             in_class[bucket.priority] += 1
             in_bucket[bucket] += 1
-            places[entry.ticket.job_id] = Place(position, in_class[bucket.priority], in_bucket[bucket], bucket.id)
+            places[entry.ticket.job_id] = Place(position, in_class[bucket.priority], in_bucket[bucket], entry.bucket_id)
         return places
 
     def neighbours(self, priority: Priority, position: int, job_id: str) -> Neighbours:

@@ -22,6 +22,7 @@ from app.domain.transitions import Change, apply
 from app.metrics import Metrics
 from app.services import Services
 from app.storage.feed.events import entry_events, log_events
+from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.bells import MemoryBells
@@ -118,6 +119,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),
         queue=MemoryQueueIndex(bells),
+        announcements=MemoryAnnouncements(),
         dispatcher=MemoryDispatcher(bells),
         bells=bells,
         feed=MemoryFeed(),

@@ -22,6 +22,7 @@ from app.operations.change import transition
 from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle
 from app.services import Services
+from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.jobs import MemoryJobStore
@@ -80,6 +81,7 @@ class Cluster:
             metrics=ABSENT,
             artifacts=ABSENT,
             queue=self.queue,
+            announcements=MemoryAnnouncements(),
             dispatcher=self.dispatcher,
             bells=self.bells,
             feed=ABSENT,
