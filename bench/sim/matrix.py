@@ -16,9 +16,10 @@ PUBLIC = ("philly", "helios", "alibaba", "borg")
 PROCESSES, FEW = 2, 2
 
 
-def full(seeds: int = 10) -> list[Task]:
-    """So many seeds for what has a target; two where figures only inform."""
-    return [*_targets(range(1, seeds + 1)), *_informing(range(1, min(seeds, FEW) + 1))]
+def full(seeds: int = 10, *, targets_only: bool = False) -> list[Task]:
+    """So many seeds for what has a target; two where figures only inform, unless they are left out."""
+    informing = [] if targets_only else _informing(range(1, min(seeds, FEW) + 1))
+    return [*_targets(range(1, seeds + 1)), *informing]
 
 
 def _targets(seeds: Sequence[int]) -> list[Task]:
