@@ -27,6 +27,7 @@ from app.storage.memory.bells import MemoryBells
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
+from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.scheduler_state import MemorySchedulerStore
@@ -77,6 +78,7 @@ class Cluster:
             answers=ABSENT,
             runs=self.runs,
             scheduler=self.scheduler,
+            limits=MemoryLimitStore(),
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,
