@@ -34,6 +34,7 @@ from app.storage.health import StoresHealth
 from app.storage.indexes import ensure_indexes, kept_indexes
 from app.storage.jobs import MongoJobStore
 from app.storage.leases import MongoLeaseStore
+from app.storage.limits import MongoLimitStore
 from app.storage.logs import MongoLogStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.names import MongoNameRegister
@@ -102,6 +103,7 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         answers=MongoAnswerStore(database),
         runs=MongoRunStore(database),
         scheduler=MongoSchedulerStore(database),
+        limits=MongoLimitStore(database),
         decisions=MongoDecisionStore(database),
         logs=MongoLogStore(database),
         metrics=MongoMetricStore(database),

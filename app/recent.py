@@ -34,6 +34,10 @@ class Recent:
                 del self._values[name]
             raise
 
+    def forget(self, name: str) -> None:
+        """The next one who asks under `name` has it loaded anew."""
+        self._values.pop(name, None)
+
 
 class Snapshots:
     """The last packed snapshots of this process's cycles, by the id of their decision: at most so many, and so many

@@ -21,6 +21,7 @@ from app.domain.ports import (
     Health,
     JobStore,
     LeaseStore,
+    LimitStore,
     LogStore,
     MetricStore,
     NameRegister,
@@ -50,6 +51,7 @@ class Services:
     answers: AnswerStore
     runs: RunStore
     scheduler: SchedulerStore
+    limits: LimitStore
     decisions: DecisionStore
     logs: LogStore
     metrics: MetricStore

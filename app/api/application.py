@@ -23,6 +23,7 @@ ROUTERS = (
     definitions.templates_router,
     definitions.datasets_router,
     queue.queue_router,
+    queue.limits_router,
     inquiries.explain_router,
     inquiries.what_if_router,
     decisions.router,

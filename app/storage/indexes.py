@@ -15,6 +15,7 @@ import structlog
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
+from app.domain.states import WAITING
 from app.retention import RetentionSettings
 from app.storage.failures import until_answered
 from app.storage.job_queries import DEADLINES, DEPENDENT, LONG_AGO, values
@@ -71,6 +72,16 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("finished_at", ("finished_at", UP), ("_id", UP), partialFilterExpression={"finished_at": _DATE}),
         _index("parents", ("dependencies", UP), partialFilterExpression={"dependencies.0": {"$exists": True}}),
         _while("waiting_on", values(DEPENDENT), ("dependencies", UP)),
+        _while("of_tenant", values(WAITING), ("tenant", UP)),
+        _index(
+            "limits",
+            ("limits", UP),
+            ("status", UP),
+            ("effective_priority", UP),
+            ("order_key", UP),
+            ("_id", UP),
+            partialFilterExpression={"limits.0": {"$exists": True}},
+        ),
         _while("start_after", "SUBMITTED", ("start_after", DOWN)),
         _while("retry_at", "RETRYING", ("retry_at", UP)),
         _while("scheduled_at", "SCHEDULED", ("scheduled_at", UP)),

@@ -14,7 +14,7 @@ from random import Random
 
 from app.domain.nodes import Node
 from app.domain.priority import Priority
-from bench.sim.jobs import DAY, HOUR, Kind, SimJob, Trace, a_job, in_order, shaken
+from bench.sim.jobs import DAY, HOUR, Kind, SimJob, Trace, a_job, shaken
 
 LONGEST = 12 * 3_600.0
 """Seconds. Longer runs are cut in simulations, whose horizon is a day."""

@@ -5,7 +5,7 @@
 - `best-effort`: order of submission, blocked ones are skipped, whatever their class (Kueue's BestEffortFIFO).
 - `easy`: the first blocked gets a reservation by time limits; others may pass it if they do not put it off (Lifka).
 - `easy-sjf`: the same with the true durations, and the shortest first: what nobody can have.
-- `slurm`: Slurm's multifactor priority with equal weights for age (full after 7 d), fair share (half-life 7 d) and size,
+- `slurm`: Slurm's multifactor priority, equal weights for age (full after 7 d), fair share (half-life 7 d) and size,
   classes far above; the 500 first are tested, each blocked one gets a reservation by its time limit. Here a node holds
   one reservation, Slurm's plan of time many; it runs at each event, Slurm's every 30 s. The depth of 100 of its main
   pass has no effect beside that.

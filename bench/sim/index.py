@@ -28,14 +28,19 @@ class Line:
     bucket: Bucket
     order: list[tuple[float, str]] = field(default_factory=list)
     cursor: int = 0
+    first: BucketHead | None = None
 
     def head(self, members: Mapping[str, Member], count: int = 1) -> BucketHead:
         """The bucket with its first members, in order."""
+        if count == 1 and self.first is not None:
+            return self.first
         if self.bucket.resolution is Resolution.MIXED and count > 1:
             found = self._window(min(count, MIXED_MEMBERS))
         else:
             found = self.order[:count]
-        return BucketHead(self.id, self.bucket, len(self.order), tuple(members[job_id] for _, job_id in found))
+        head = BucketHead(self.id, self.bucket, len(self.order), tuple(members[job_id] for _, job_id in found))
+        self.first = head if count == 1 else self.first
+        return head
 
     def _window(self, count: int) -> list[tuple[float, str]]:
         rest = self.order[1:]
@@ -65,6 +70,7 @@ class Index:
         line = self._line(exact_bucket(job))
         member = Member(job.id, float(job.submitted), demand_of(job))
         insort(line.order, (member.key, job.id))
+        line.first = None
         insort(self._due, (member.demand.due, job.id))
         self.members[job.id], self._where[job.id] = member, line.id
 
@@ -72,6 +78,7 @@ class Index:
         """It waits no more; an empty bucket goes."""
         member, line = self.members.pop(job_id), self.lines[self._where.pop(job_id)]
         _drop(line.order, (member.key, job_id))
+        line.first = None
         _drop(self._due, (member.demand.due, job_id))
         if not line.order:
             del self.lines[line.id]

@@ -20,7 +20,8 @@ TIMEOUTS = (900, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 86_400, 172_800, 6
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Jobs that are alike. Seconds: `mean` and `cautious` (nine in ten stay below) of the run time; `timeout` ends it."""
+    """Jobs that are alike. Seconds: `mean` and `cautious` (nine in ten stay below) of the run time; `timeout` ends
+    it."""
 
     vector: Vector
     mean: float

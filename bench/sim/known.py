@@ -10,8 +10,8 @@ from statistics import fmean
 from app.domain.resources import Vector
 from bench.sim.engine import simulate
 from bench.sim.jobs import HOUR, MINUTE, Kind, SimJob, Trace, a_job, in_order, some_nodes
-from bench.sim.listing import Listing
 from bench.sim.ledger import Ledger
+from bench.sim.listing import Listing
 from bench.sim.ours import Ours
 
 EXACT = Vector(8_000, 32_768, 1, 0)

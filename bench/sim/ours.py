@@ -21,6 +21,8 @@ from bench.sim.ledger import Ledger, Run
 
 LANE = 64
 """Overdue jobs that a cycle is told of."""
+MAY_REVOKE = "higher_class"
+"""The only cause for which a promise may fall here: simulated nodes are never lost, and no run is paused."""
 
 
 class PlannerFault(Exception):
@@ -118,5 +120,7 @@ class Ours:
                 self.broken.append(f"the promise to {job_id} was forgotten at {now}")
         for revoked in made.revoked:
             self.revoked[revoked.cause] = self.revoked.get(revoked.cause, 0) + 1
+            if revoked.cause != MAY_REVOKE:
+                self.broken.append(f"the promise to {revoked.promise.job_id} fell at {now}: {revoked.cause}")
         self.promised += len(after.keys() - before.keys())
         self.promises = made.promises

@@ -8,6 +8,7 @@ answered may be committed again, unchanged: its `op` makes that idempotent.
 from app.domain.ports.decisions import DecisionStore
 from app.domain.ports.feed import ChangeFeed
 from app.domain.ports.inquiry import Inquirer
+from app.domain.ports.limits import LimitStore
 from app.domain.ports.queue import (
     ROOM_BELL,
     SCHEDULER_BELL,
@@ -52,6 +53,7 @@ __all__ = [
     "JobStore",
     "Lease",
     "LeaseStore",
+    "LimitStore",
     "LogStore",
     "MetricStore",
     "NameRegister",

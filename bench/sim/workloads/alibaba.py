@@ -1,7 +1,8 @@
 """Alibaba PAI 2020: many users, most jobs repeat, most ask for less than a GPU.
 
-Source: Weng et al., "MLaaS in the Wild", NSDI 2022: 6,742 GPUs, 1,300 users, 65 % of the work recurrent, the most active
-5 % of users submit 77 % of it. From memory, not re-read. Fractions of a GPU are rounded up: the service gives whole ones.
+Source: Weng et al., "MLaaS in the Wild", NSDI 2022: 6,742 GPUs, 1,300 users, 65 % of the work recurrent, the most
+active 5 % of users submit 77 % of it. From memory, not re-read. Fractions of a GPU are rounded up: the service gives
+whole ones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Borg 2019: CPU only, and a tail that holds nearly everything.
 
-Source: Tirmazi et al., "Borg: the Next Generation", EuroSys 2020: the largest 1 % of jobs use more than 99 % of resources;
-the tail is a Pareto with exponent 0.69. From memory, not re-read.
+Source: Tirmazi et al., "Borg: the Next Generation", EuroSys 2020: the largest 1 % of jobs use more than 99 % of
+resources; the tail is a Pareto with exponent 0.69. From memory, not re-read.
+
+Only the largest of the jobs are simulated: a day of all of them would be millions that hold nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ SMALLEST = 0.2
 """Core-seconds. A choice."""
 CORES = {1: 0.5, 2: 0.2, 4: 0.15, 8: 0.1, 16: 0.05}
 """A choice: the published jobs have many tasks on many machines, the service's one node."""
-LARGEST_FIRST = 8
+SIMULATED = 0.99
+"""The quantile of core-seconds from which on jobs are simulated: the 1 % that hold the resources."""
+LARGE = 8
 """A job of more than an hour of core time asks for so many times the cores."""
 
 
@@ -43,8 +47,8 @@ def borg(nodes: int = 16) -> Workload:
         cores = weighted(random, CORES)
 
         def draw() -> Drawn:
-            work = core_seconds(random.random())
-            asked = min(32, cores() * (LARGEST_FIRST if work > 3_600.0 else 1))
+            work = core_seconds(SIMULATED + (1.0 - SIMULATED) * random.random())
+            asked = min(32, cores() * (LARGE if work > 3_600.0 else 1))
             takes = max(1.0, work / asked)
             return Drawn(family(Vector(1_000 * asked, 2_048 * asked, 0, 0), takes, 0.3), takes)
 

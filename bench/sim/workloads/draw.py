@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import accumulate
 from math import erf, exp, log, sqrt
 from random import Random
@@ -48,6 +49,7 @@ def capped_mean(median: float, sigma: float, cap: float) -> float:
     return median * exp(sigma * sigma / 2.0) * _phi(z - sigma) + cap * (1.0 - _phi(z))
 
 
+@cache
 def sigma_for(median: float, mean: float, cap: float) -> float:
     """The sigma with which a log-normal of that median, cut at `cap`, has that mean; by bisection."""
     low, high = 0.01, 6.0
@@ -75,6 +77,7 @@ def zipf(count: int, exponent: float) -> list[float]:
     return [rank**-exponent for rank in range(1, count + 1)]
 
 
+@cache
 def zipf_exponent(count: int, top: float, share: float) -> float:
     """The exponent with which the `top` fraction of `count` has that share of the weight; by bisection."""
     low, high = 0.01, 4.0

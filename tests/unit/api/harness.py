@@ -33,6 +33,7 @@ from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.feed import MemoryFeed
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
+from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.names import MemoryNameRegister
@@ -94,6 +95,7 @@ class Api:
             "actor": entry.actor, "attempt": entry.attempt, "run_no": entry.run_no, "detail": entry.detail,
         }  # fmt: skip
         last = {"name": job.name, "tags": list(job.tags), "effective_priority": job.effective_priority}
+        last |= {"seq": job.seq, "moved_to": job.moved_to}
         await self.feed.publish(*entry_events(job.id, document, last))
 
     async def tell_line(self, job_id: str, run_no: int, line: LogLine) -> None:
@@ -117,6 +119,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         answers=answers,
         runs=MemoryRunStore(),
         scheduler=MemorySchedulerStore(),
+        limits=MemoryLimitStore(),
         decisions=MemoryDecisionStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
