@@ -28,6 +28,7 @@ from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
+from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.scheduler_state import MemorySchedulerStore
@@ -83,6 +84,7 @@ class Cluster:
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,
+            limits=MemoryLimitStore(),
             queue=self.queue,
             announcements=MemoryAnnouncements(),
             dispatcher=self.dispatcher,
