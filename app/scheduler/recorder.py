@@ -102,8 +102,11 @@ class Recorder:
         await self._services.decisions.keep([decision if whole and fits else replace(decision, snapshot=None)])
 
     def forget(self) -> None:
-        """This process leads no more; what it noted is still written."""
+        """This process leads no more: what is not written yet is given up."""
         self._term = 0
+        self._waiting.clear()
+        if self._writing is not None:
+            self._writing.cancel()
 
 
 def decided(snapshot: Snapshot, planned: Plan) -> bool:

@@ -85,6 +85,7 @@ class Cluster:
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,
+            limits=MemoryLimitStore(),
             queue=self.queue,
             announcements=MemoryAnnouncements(),
             dispatcher=self.dispatcher,
