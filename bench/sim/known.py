@@ -119,3 +119,17 @@ def mean_wait(trace: Trace, policy: object | None = None) -> float:
     """Minutes, of the service's own policy unless another is given."""
     history = simulate(trace, policy or Ours())  # type: ignore[arg-type]
     return fmean(history.wait(j) / MINUTE for j in trace.jobs)
+
+
+def overrunning(seed: int, jobs: int = 150) -> Trace:
+    """Nothing takes as long as expected, and one in two runs into its time limit: the worst for promises."""
+    random = Random(seed)
+    found = []
+    for n in range(jobs):
+        eighths = random.choice([1, 2, 4, 8])
+        limit = random.choice([300.0, 1_200.0, 7_200.0])
+        vector = Vector(8_000 * eighths, 32_768 * eighths, eighths, 0)
+        takes = limit if random.random() < 0.5 else random.uniform(1.0, limit)
+        expected = Kind(vector, 60.0, 90.0, limit)
+        found.append(a_job(f"j{n:03}", random.randrange(2 * HOUR), expected, takes))
+    return Trace("overrunning", some_nodes(2), in_order(found))

@@ -16,7 +16,7 @@ from bench.sim.baselines import baselines
 from bench.sim.engine import Start, Stuck, simulate
 from bench.sim.index import Index
 from bench.sim.jobs import HOUR, MINUTE, SimJob, Trace, a_job, misjudged, some_nodes
-from bench.sim.known import EXACT, WHOLE, InOrder, identical, kind
+from bench.sim.known import EXACT, WHOLE, InOrder, identical, kind, overrunning
 from bench.sim.ledger import Ledger, LedgerError
 from bench.sim.metrics import jain, measure, starvation
 from bench.sim.ours import Ours
@@ -127,6 +127,15 @@ def test_no_promise_is_broken_or_forgotten_whatever_is_expected(seed: int, error
 
     assert history.broken == []
     assert all(share <= 1.0 for share in starvation(history)) or error != "right"
+
+
+@pytest.mark.parametrize("slack", [0, 30 * MINUTE])
+@pytest.mark.parametrize("seed", range(8))
+def test_promises_hold_where_every_expectation_is_far_too_short(seed: int, slack: int) -> None:
+    history = simulate(overrunning(seed), Ours(Rules(slack=slack)))
+
+    assert history.promised > 10
+    assert history.broken == []
 
 
 def test_a_promise_that_is_not_kept_is_counted() -> None:
