@@ -85,7 +85,6 @@ class Cluster:
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,
-            limits=MemoryLimitStore(),
             queue=self.queue,
             announcements=MemoryAnnouncements(),
             dispatcher=self.dispatcher,
