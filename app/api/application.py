@@ -12,7 +12,19 @@ from starlette.staticfiles import StaticFiles
 
 from app.api import errors, openapi
 from app.api.middleware import RequestContext
-from app.api.routes import controls, decisions, definitions, events, inquiries, job_data, jobs, nodes, queue, system
+from app.api.routes import (
+    analytics,
+    controls,
+    decisions,
+    definitions,
+    events,
+    inquiries,
+    job_data,
+    jobs,
+    nodes,
+    queue,
+    system,
+)
 from app.config import Settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
@@ -27,6 +39,7 @@ ROUTERS = (
     inquiries.explain_router,
     inquiries.what_if_router,
     decisions.router,
+    analytics.router,
     nodes.router,
     nodes.platform_router,
     events.router,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api import control_examples, inquiry_examples, queue_examples
+from app.api import analytics_examples, control_examples, inquiry_examples, queue_examples
 from app.api.object_examples import (
     AT,
     DURATION,
@@ -123,6 +123,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 ANSWERS: dict[str, dict[str, Any]] = {
     **control_examples.ANSWERS,
     **queue_examples.ANSWERS,
+    **analytics_examples.ANSWERS,
     **inquiry_examples.ANSWERS,
     "submit_job": {
         "201": {

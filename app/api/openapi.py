@@ -33,6 +33,7 @@ TAGS = (
     ("templates", "What jobs are made from."),
     ("datasets", "Names for data."),
     ("queue", "Who waits, where, and why."),
+    ("analytics", "What the service has measured of itself."),
     ("nodes", "Where jobs run, and what is left; drain them."),
     ("events", "Everything that happens, pushed."),
     ("system", "The process itself."),

@@ -27,6 +27,7 @@ MISSES = 0.2
 """Share of starts that are to fall outside: windows are to cover 80 %."""
 RATE, LEAST, MOST = 0.02, 0.01, 0.5
 QUANTILES = (0.1, 0.5, 0.9)
+SCORED = ("inside", "early", "late")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,15 @@ class Tally:
         """Our loss over the naive forecast's; None before there is any."""
         return sum(self.loss) / sum(self.naive_loss) if sum(self.naive_loss) > 0 else None
 
+    @property
+    def scored(self) -> int:
+        """Outcomes that could be known."""
+        return sum(n for (_, _, result), n in self.results.items() if result in SCORED)
+
     def share(self, result: str) -> float | None:
         """Of the scored outcomes; None before there is any."""
-        scored = sum(n for (_, _, r), n in self.results.items() if r in ("inside", "early", "late"))
-        return sum(n for (_, _, r), n in self.results.items() if r == result) / scored if scored else None
+        count = sum(n for (_, _, r), n in self.results.items() if r == result)
+        return count / self.scored if self.scored else None
 
 
 @dataclass(frozen=True, slots=True)
