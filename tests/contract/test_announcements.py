@@ -42,9 +42,13 @@ async def test_what_was_said_is_taken_once(said: Announcements) -> None:
 
 async def test_the_first_disturbance_counts_and_unknown_jobs_are_let_be(said: Announcements) -> None:
     async def disturbed(why: str) -> Announcement | None:
-        """Once it has come."""
+        """Once it has come; it may come just after."""
         await said.disturb(["a", "nobody"], why)
-        return (await said.take(["a"])).get("a")
+        found = (await said.take(["a"])).get("a")
+        if found is not None and found.disturbed is None:
+            said.say("a", found)
+            return None
+        return found
 
     said.say("a", SAID)
     first = await until(lambda: disturbed("reordered"), 5)
