@@ -118,7 +118,7 @@ def behind_reservation(job_id: str, node_id: str, by: datetime, limit: datetime)
 def queue_paused(actor: str, since: datetime, reason: str | None) -> Reason:
     why = f": {reason}" if reason else ""
     facts: dict[str, Fact] = {"by": actor, "since": _moment(since)}
-    summary = f"the queue was paused by {actor}{why}; resume it with: tensorfleet queue resume"
+    summary = f"the queue was paused by {actor}{why}; POST /queue/resume lets it go on"
     return Reason("queue_paused", summary, facts | ({"reason": reason} if reason else {}))
 
 
