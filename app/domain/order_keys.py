@@ -25,6 +25,11 @@ def key_between(before: float | None, after: float | None, otherwise: float) -> 
     return middle if before < middle < after else None
 
 
+def apart(keys: Sequence[float]) -> list[float]:
+    """Of all jobs of a class and band, which stand at almost the same key: a microsecond apart, from the first on."""
+    return [keys[0] + n for n in range(len(keys))]
+
+
 def spread(keys: Sequence[float]) -> list[float] | None:
     """As many keys, ascending and evenly over the same span, the first and the last as they were. None when their span
     has too few doubles for a gap between any two."""

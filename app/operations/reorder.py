@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from app.domain.errors import Invalid, InvalidTransition, StaleJob
 from app.domain.job import Job
-from app.domain.order_keys import key_between, spread
+from app.domain.order_keys import apart, key_between, spread
 from app.domain.order_transitions import move
 from app.domain.priority import Priority
-from app.domain.records import Member, Neighbours, Place
+from app.domain.records import Neighbours, Place
 from app.domain.states import JobStatus, allowed_from
 from app.domain.transitions import Change, Stamp
 from app.operations.control import control_job, load
@@ -86,17 +86,12 @@ async def _make_room(services: Services, priority: Priority, found: Neighbours) 
         members = await services.queue.span(priority, found.band, found.before or 0.0, count)
         even = spread([m.key for m in members])
         if even is None and (len(members) == known or count > MOST_SPREAD):
-            even = _apart(members)
+            even = apart([m.key for m in members])
         if even is not None:
             break
         count, known = 2 * count, len(members)
     moved = [(m.job_id, m.key, key) for m, key in zip(members, even, strict=True) if m.key != key]
     await index_waiting(services, await services.jobs.rekey(moved))
-
-
-def _apart(members: list[Member]) -> list[float]:
-    """All of a class and band stand at almost the same key: a microsecond apart, from the first on."""
-    return [members[0].key + n for n in range(len(members))]
 
 
 def _not_waiting(job: Job) -> InvalidTransition:

@@ -468,6 +468,7 @@ class TestLast:
                 "tenant": builder.job.tenant,
                 "priority": "normal",
                 "effective_priority": "normal",
+                "moved_to": None,
             }
 
     async def test_a_bad_change_raises_alone_and_is_lost_among_others(self, mongo: Database) -> None:
