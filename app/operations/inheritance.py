@@ -5,27 +5,16 @@ A change goes upwards, parent by parent, and stops where nothing changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from app.domain.job import Job
 from app.domain.order_transitions import lend_priority
-from app.domain.priority import Priority, most_urgent
 from app.domain.states import WAITING, JobStatus
 from app.domain.transitions import Change
 from app.services import Services
 
 BORROWERS = WAITING | {JobStatus.PAUSED}
 """States in which a lent class matters: what runs is not considered any more."""
-
-
-async def lent_to(services: Services, job_ids: Iterable[str]) -> dict[str, Priority]:
-    """The most urgent effective class of the jobs that wait for each of these; without one it is left out."""
-    wanted = set(job_ids)
-    lent: dict[str, Priority] = {}
-    for child in await services.jobs.waiting_on(wanted):
-        for parent in wanted.intersection(child.dependencies):
-            lent[parent] = most_urgent((child.effective_priority, lent.get(parent, Priority.LOW)))
-    return lent
 
 
 async def decide_lending(services: Services, changed: Sequence[Job]) -> list[tuple[Job, Change]]:
@@ -40,6 +29,6 @@ async def decide_lending(services: Services, changed: Sequence[Job]) -> list[tup
 async def decide_borrowing(services: Services, jobs: Sequence[Job]) -> list[tuple[Job, Change]]:
     """The changes of jobs that wait, and may have another class through those that wait for them."""
     waiting = [job for job in jobs if job.status in BORROWERS]
-    lent = await lent_to(services, [job.id for job in waiting]) if waiting else {}
+    lent = await services.jobs.classes_waiting_on([job.id for job in waiting]) if waiting else {}
     decided = ((job, lend_priority(job, lent.get(job.id), services.stamp())) for job in waiting)
     return [(job, change) for job, change in decided if change is not None]

@@ -9,7 +9,6 @@ from app.domain.priority import Priority
 from app.domain.states import allowed_from
 from app.domain.transitions import Change, Stamp
 from app.operations.control import control_job
-from app.operations.inheritance import lent_to
 from app.services import Services
 
 
@@ -25,7 +24,7 @@ async def set_priority(
 
     Raises NotFound, InvalidTransition for a job that has ended, PreconditionFailed when it is not at `expected_seq`.
     """
-    lent = (await lent_to(services, [job_id])).get(job_id)
+    lent = (await services.jobs.classes_waiting_on([job_id])).get(job_id)
 
     def decide(job: Job, stamp: Stamp) -> Change | None:
         if job.terminal:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from app.domain.control_transitions import request_control
+from app.domain.errors import Conflict, NotFound
 from app.domain.job import Job
 from app.domain.states import JobStatus
 from app.domain.transitions import Change, Stamp
@@ -22,7 +23,13 @@ SCHEDULER = "scheduler"
 async def evict(services: Services, evictions: Sequence[Eviction]) -> list[Job]:
     """Ask it of these runs; those that have ended meanwhile, or of which a user wants something, are let be. Answers
     the jobs after it."""
-    return [await _ask(services, eviction) for eviction in evictions]
+    asked = []
+    for eviction in evictions:
+        try:
+            asked.append(await _ask(services, eviction))
+        except (Conflict, NotFound) as refusal:
+            log.info("run.not_preempted", job_id=eviction.job_id, why=refusal.message)
+    return asked
 
 
 async def _ask(services: Services, eviction: Eviction) -> Job:

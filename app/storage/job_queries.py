@@ -141,6 +141,18 @@ def _milliseconds(begin: Any, end: Any) -> Filter:
     return {"$cond": [{"$and": times}, {"$subtract": [end, begin]}, None]}
 
 
+def classes_waiting_on(parent_ids: Iterable[str]) -> list[Filter]:
+    """Each pair of one of these parents and an effective class of the jobs that wait for it, once."""
+    named = {"dependencies": {"$in": list(parent_ids)}}
+    return [
+        {"$match": {"status": {"$in": values(DEPENDENT)}, **named}},
+        {"$project": {"dependencies": 1, "effective_priority": 1}},
+        {"$unwind": "$dependencies"},
+        {"$match": named},
+        {"$group": {"_id": {"parent": "$dependencies", "class": "$effective_priority"}}},
+    ]
+
+
 STATE_COUNTS: list[Filter] = [
     {"$match": {"status": {"$in": list(OPEN)}}},
     {

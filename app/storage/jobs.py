@@ -18,7 +18,7 @@ from pymongo import UpdateOne
 from app.domain.errors import Invalid, Unavailable
 from app.domain.job import Job, Progress
 from app.domain.ports import EndedJob
-from app.domain.priority import Priority
+from app.domain.priority import Priority, most_urgent
 from app.domain.queueing import Ticket
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
 from app.domain.states import JobStatus
@@ -140,6 +140,14 @@ class MongoJobStore:
         return await self._find(
             {"status": {"$in": job_queries.values(job_queries.DEPENDENT)}, "dependencies": {"$in": list(parent_ids)}}
         )
+
+    async def classes_waiting_on(self, parent_ids: Iterable[str]) -> dict[str, Priority]:
+        with answered():
+            rows = [row async for row in self._database.aggregate("jobs", job_queries.classes_waiting_on(parent_ids))]
+        lent: dict[str, Priority] = {}
+        for parent, priority in await self._reading.each(rows, _class_of_parent):
+            lent[parent] = most_urgent((priority, lent.get(parent, priority)))
+        return lent
 
     async def due(self, now: datetime, limit: int) -> list[Job]:
         asked = [self._find(wanted, order, limit) for wanted, order in job_queries.due(now)]
@@ -266,6 +274,10 @@ class MongoJobStore:
 def _state_count(row: Mapping[str, Any]) -> StateCount:
     status, priority = JobStatus(row["_id"]["status"]), Priority(row["_id"]["class"])
     return StateCount(status, priority, row["jobs"], row["oldest"], max(0.0, row["wait"] / 1000))
+
+
+def _class_of_parent(row: Mapping[str, Any]) -> tuple[str, Priority]:
+    return row["_id"]["parent"], Priority(row["_id"]["class"])
 
 
 def _place(document: Mapping[str, Any]) -> tuple[str, tuple[str | None, int]]:

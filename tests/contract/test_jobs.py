@@ -340,7 +340,7 @@ class TestListing:
 class TestSweeps:
     async def test_who_waits_for_a_parent(self, stores: Stores) -> None:
         first = a_job(dependencies=("job_a", "job_b"), eligible=False)
-        second = a_job(dependencies=("job_b",), eligible=False)
+        second = a_job(dependencies=("job_b",), eligible=False, priority=Priority.HIGH)
         cancelled = a_job(dependencies=("job_a",), eligible=False)
         cancelled.job = apply(cancelled.job, cancel_waiting(cancelled.job, cancelled.stamp(), None))
         free = a_job(eligible=False, now=NOW - SECOND)
@@ -350,6 +350,9 @@ class TestSweeps:
         assert ids(await stores.jobs.waiting_on(["job_a"])) == [first.job.id]
         assert set(ids(await stores.jobs.waiting_on(["job_a", "job_b"]))) == {first.job.id, second.job.id}
         assert await stores.jobs.waiting_on([]) == []
+        lent = await stores.jobs.classes_waiting_on(["job_a", "job_b", "job_c", "job_x"])
+        assert lent == {"job_a": Priority.NORMAL, "job_b": Priority.HIGH, "job_c": Priority.NORMAL}
+        assert await stores.jobs.classes_waiting_on([]) == {}
 
     async def test_what_is_due(self, stores: Stores) -> None:
         now = NOW + timedelta(minutes=1)

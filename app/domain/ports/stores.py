@@ -49,6 +49,10 @@ class JobStore(Protocol):
     async def waiting_on(self, parent_ids: Iterable[str]) -> list[Job]:
         """SUBMITTED and PAUSED jobs that name one of these as a dependency."""
 
+    async def classes_waiting_on(self, parent_ids: Iterable[str]) -> dict[str, Priority]:
+        """The most urgent effective class of the jobs of `waiting_on`, for each of these; without any it is left out.
+        However many wait, the answer is small."""
+
     async def due(self, now: datetime, limit: int) -> list[Job]:
         """Jobs for which a time has come: start_after, retry_at, or queue_deadline."""
 

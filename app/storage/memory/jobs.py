@@ -11,7 +11,7 @@ from app.clock import Clock
 from app.domain.job import Job, Progress
 from app.domain.limits import holds_places, in_turn
 from app.domain.ports import EndedJob
-from app.domain.priority import Priority
+from app.domain.priority import Priority, most_urgent
 from app.domain.queueing import Ticket, ticket_of
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
 from app.domain.states import TERMINAL, WAITING, JobStatus
@@ -91,6 +91,14 @@ class MemoryJobStore:
     async def waiting_on(self, parent_ids: Iterable[str]) -> list[Job]:
         parents = set(parent_ids)
         return [job for job in self._in(*DEPENDENT) if parents.intersection(job.dependencies)]
+
+    async def classes_waiting_on(self, parent_ids: Iterable[str]) -> dict[str, Priority]:
+        wanted = set(parent_ids)
+        lent: dict[str, Priority] = {}
+        for child in await self.waiting_on(wanted):
+            for parent in wanted.intersection(child.dependencies):
+                lent[parent] = most_urgent((child.effective_priority, lent.get(parent, Priority.LOW)))
+        return lent
 
     async def due(self, now: datetime, limit: int) -> list[Job]:
         retries = [(j.retry_at, j) for j in self._in(JobStatus.RETRYING) if j.retry_at and j.retry_at <= now]
