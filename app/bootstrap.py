@@ -27,12 +27,14 @@ from app.storage.artifact_directory import DirectoryArtifactStore
 from app.storage.artifacts import GridFsArtifactStore
 from app.storage.bells import RedisBells
 from app.storage.datasets import MongoDatasetStore
+from app.storage.decisions import MongoDecisionStore
 from app.storage.dispatcher import ArqDispatcher, arq_pool
 from app.storage.feed import MongoChangeFeed
 from app.storage.health import StoresHealth
 from app.storage.indexes import ensure_indexes, kept_indexes
 from app.storage.jobs import MongoJobStore
 from app.storage.leases import MongoLeaseStore
+from app.storage.limits import MongoLimitStore
 from app.storage.logs import MongoLogStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.names import MongoNameRegister
@@ -101,6 +103,8 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         answers=MongoAnswerStore(database),
         runs=MongoRunStore(database),
         scheduler=MongoSchedulerStore(database),
+        limits=MongoLimitStore(database),
+        decisions=MongoDecisionStore(database),
         logs=MongoLogStore(database),
         metrics=MongoMetricStore(database),
         artifacts=_artifacts(settings.data.artifact_directory, database),

@@ -104,6 +104,9 @@ class DataSettings(Group):
         return self.data_root or self.directory / "datasets"
 
 
+LimitName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
 class LimitSettings(Group):
     """What a job may take when it does not say, and how many run."""
 
@@ -116,8 +119,11 @@ class LimitSettings(Group):
     retry_attempts: int = variable(
         "RETRY_ATTEMPTS", "Attempts of a job with no retry policy, first included.", 3, unit="attempts", ge=1, le=100
     )
-    concurrency: dict[str, Annotated[int, Field(ge=1)]] = variable(
-        "CONCURRENCY_LIMITS", '(later) Limits by name: {"main_orchestrator": 4}.', {}, unit="jobs by name"
+    concurrency: dict[LimitName, Annotated[int, Field(ge=1, le=10_000)]] = variable(
+        "CONCURRENCY_LIMITS",
+        'Jobs that may be queued or run at once among those that name a limit, as JSON: {"main_orchestrator": 4}.',
+        {},
+        unit="jobs by name",
     )
 
 

@@ -1,7 +1,7 @@
 """Settings of the scheduler: its cycle, its promises and shares, and what tenants may hold."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -90,6 +90,12 @@ class SchedulerSettings(Group):
         unit="fraction",
         ge=0.0,
         le=0.9,
+    )
+    plan_record: Literal["some", "all", "off"] = variable(
+        "PLAN_RECORD",
+        "What is kept of each decision of the scheduler, for seven days: `some`, with the snapshot of every hundredth; "
+        "`all`, with every snapshot, so that each can be replayed; `off`, nothing.",
+        "some",
     )
     preemption: bool = variable(
         "PREEMPTION", "`on`: urgent jobs may have preemptible runs of lower classes make way.", False

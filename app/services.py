@@ -16,10 +16,12 @@ from app.domain.ports import (
     Bells,
     ChangeFeed,
     DatasetStore,
+    DecisionStore,
     Dispatcher,
     Health,
     JobStore,
     LeaseStore,
+    LimitStore,
     LogStore,
     MetricStore,
     NameRegister,
@@ -31,7 +33,7 @@ from app.domain.ports import (
 )
 from app.domain.transitions import SYSTEM, Stamp
 from app.quarantine import Quarantine
-from app.recent import Recent
+from app.recent import Recent, Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Services:
     answers: AnswerStore
     runs: RunStore
     scheduler: SchedulerStore
+    limits: LimitStore
+    decisions: DecisionStore
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore
@@ -60,6 +64,7 @@ class Services:
     health: Health
     quarantine: Quarantine = field(default_factory=Quarantine)
     recent: Recent = field(default_factory=Recent)
+    snapshots: Snapshots = field(default_factory=Snapshots)
     _process: str = field(default_factory=lambda: os.urandom(6).hex())
     _numbers: count[int] = field(default_factory=count)
 

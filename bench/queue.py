@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ async def used(redis: Redis) -> int:
 async def fill(filled: Filled) -> tuple[float, float, float]:
     """Bytes per job of the index and of the plain set, and jobs per second of the rebuild."""
     redis = filled.redis
-    await redis.flushall()
+    await filled.index.enqueue([filled.ticket(0)])
+    await filled.index.dequeue([filled.ticket(0).job_id])
     empty, began = await used(redis), time.perf_counter()
     assert await filled.index.rebuild(filled.tickets()) == filled.jobs
     seconds, indexed = time.perf_counter() - began, await used(redis)
@@ -160,7 +162,7 @@ async def measure(redis: Redis, jobs: int, tenants: int) -> None:
 
 
 async def with_valkey(work: Callable[[Redis], Awaitable[None]]) -> None:
-    """On a server of its own."""
+    """On a new server of its own."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     server = Valkey(folder, free_port())
     try:
@@ -172,14 +174,10 @@ async def with_valkey(work: Callable[[Redis], Awaitable[None]]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def measure_all(redis: Redis) -> None:
-    for jobs, tenants in SIZES:
-        await measure(redis, jobs, tenants)
-
-
 def main() -> None:
     print(kit.machine())
-    asyncio.run(with_valkey(measure_all))
+    for jobs, tenants in SIZES:
+        asyncio.run(with_valkey(partial(measure, jobs=jobs, tenants=tenants)))
 
 
 if __name__ == "__main__":

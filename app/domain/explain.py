@@ -55,6 +55,13 @@ def concurrency_limit(used: int, limit: int) -> Reason:
     return Reason("concurrency_limit", summary, {"used": used, "limit": limit})
 
 
+def named_limit(name: str, limit: int, holders: Sequence[str]) -> Reason:
+    """All places of a named limit (CONCURRENCY_LIMITS) are taken."""
+    facts: dict[str, Fact] = {"name": name, "limit": limit, "held": len(holders), "holders": _named(holders)}
+    places = "its only place is" if limit == 1 else f"its {limit} places are"
+    return Reason("concurrency_limit", f"waits for limit {name}: {places} held by {_named(holders)}", facts)
+
+
 def resources(lacking: Mapping[str, float], asked: Mapping[str, float], node_id: str, fragmented: bool) -> Reason:
     """No node has room now. `lacking`: what the node that lacks least is short of, per dimension."""
     parts = [f"{d} {asked[d]:g}, short of {short:g}" for d, short in lacking.items()]
@@ -130,14 +137,20 @@ def position(ahead: int, priority: str) -> Reason:
 
 
 def wait_reasons(
-    job: Job, now: datetime, waits: Waits | None = None, verdict: Sequence[Reason] = (), ahead: int | None = None
+    job: Job,
+    now: datetime,
+    waits: Waits | None = None,
+    verdict: Sequence[Reason] = (),
+    ahead: int | None = None,
+    places: Sequence[Reason] = (),
 ) -> tuple[Reason, ...]:
     """All reasons why a job waits, the deciding one first; empty when it does not wait.
 
-    `waits`: open dependencies; `verdict`: the planner's reasons for its bucket; `ahead`: jobs before it in the queue.
+    `waits`: open dependencies; `verdict`: the planner's reasons for its bucket; `ahead`: jobs before it in the queue;
+    `places`: named limits in which it lacks a place.
     """
     if job.status is JobStatus.SUBMITTED:
-        return tuple(_not_eligible(job, now, waits))
+        return tuple(_not_eligible(job, now, waits, places))
     if job.status is JobStatus.RETRYING and job.retry_at is not None:
         left = max(0.0, (job.retry_at - now).total_seconds())
         attempt = f"attempt {job.attempts_counted} of {job.retry_policy.max_attempts}"
@@ -184,8 +197,8 @@ def _pause_of(history: Sequence[Entry]) -> tuple[Entry, Entry]:
     return paused, next(requests, paused) if paused.actor == SYSTEM else paused
 
 
-def _not_eligible(job: Job, now: datetime, waits: Waits | None) -> list[Reason]:
-    reasons = []
+def _not_eligible(job: Job, now: datetime, waits: Waits | None, places: Sequence[Reason]) -> list[Reason]:
+    reasons: list[Reason] = []
     if waits is not None and waits.open:
         shown = ", ".join(waits.open[:3]) + (", …" if len(waits.open) > 3 else "")
         facts: dict[str, Fact] = {"open": len(waits.open), "first": waits.open[0]}
@@ -194,4 +207,4 @@ def _not_eligible(job: Job, now: datetime, waits: Waits | None) -> list[Reason]:
         left = (job.start_after - now).total_seconds()
         facts = {"seconds_left": round(left, 3)}
         reasons.append(Reason("start_time", f"starts after {job.start_after:%Y-%m-%dT%H:%M:%SZ}", facts))
-    return reasons or [Reason("position", "about to be queued")]
+    return [*reasons, *places] or [Reason("position", "about to be queued")]

@@ -126,8 +126,8 @@ class Control:
 class Job:
     """The whole job. Durations in seconds, times UTC with milliseconds. `secrets`: parameters never to be shown;
     `attempt_base`: attempts used before the last manual retry, which count against the retry policy no more; `pin`: the
-    band that a reorder put it in; `prefer`: labels of nodes that it would like; `preempted`: how often it had to make
-    way."""
+    band that a reorder put it in, `moved_to` the position of its class that was asked for; `prefer`: labels of nodes
+    that it would like; `preempted`: how often it had to make way."""
 
     id: str
     name: str
@@ -178,6 +178,7 @@ class Job:
     progress: Progress | None = None
     checkpoint: str | None = None
     pin: int | None = None
+    moved_to: int | None = None
     expected: Duration | None = None
     preempted: int = 0
     batch_id: str | None = None

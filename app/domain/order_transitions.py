@@ -34,6 +34,7 @@ def effective_class(own: Priority, lent: Priority | None) -> Priority:
     return own if lent is None else most_urgent((own, lent))
 
 
-def move(job: Job, key: float, pin: int, stamp: Stamp, detail: str | None) -> Change:
-    """QUEUED, and it stays so, at another place of its class. Raises InvalidTransition for one that is not."""
-    return make_change(job, job.status, "reordered", stamp, detail, order_key=key, pin=pin)
+def move(job: Job, key: float, pin: int, position: int, stamp: Stamp, detail: str | None) -> Change:
+    """QUEUED, and it stays so, at another place of its class: the key and band that make it stand at `position`. Raises
+    InvalidTransition for one that is not queued."""
+    return make_change(job, job.status, "reordered", stamp, detail, order_key=key, pin=pin, moved_to=position)

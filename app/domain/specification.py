@@ -5,7 +5,7 @@ Pure: ids, the time, the name's suffix and what nodes exist are arguments. All e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,8 +17,9 @@ from app.domain.json import Json, unsafe_places
 from app.domain.naming import semantic_name
 from app.domain.nearest import unknown_name
 from app.domain.priority import Priority, order_key
+from app.domain.request_checks import label_errors, limit_errors, retry_errors
 from app.domain.resources import Vector, largest_misfit, request_errors
-from app.domain.retry import RETRYABLE, RetryPolicy
+from app.domain.retry import RetryPolicy
 from app.domain.states import JobStatus
 from app.domain.step_catalog import STEP_PARAMETERS
 from app.domain.step_checks import read_by_steps, step_errors
@@ -61,12 +62,13 @@ class JobRequest:
 @dataclass(frozen=True, slots=True)
 class SubmitPolicy:
     """What the service's settings and its nodes add. `capacities`: of every node that ever registered; `torch`: one of
-    them has it, or none ever registered."""
+    them has it, or none ever registered; `limits`: the names of all concurrency limits."""
 
     job_timeout: timedelta
     retry_attempts: int
     capacities: tuple[Vector, ...] = ()
     torch: bool = True
+    limits: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ class Specification:
     timeout: float
     base_name: str
     named_by_user: bool
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The named limits that it takes a place in: the request's, else the template's."""
+        return self.request.limits or self.template.limits
 
     @property
     def kin(self) -> Kinship:
@@ -110,6 +117,7 @@ def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Sp
     errors.extend(resource_errors)
     executor = request.executor or template.executor
     errors.extend(_executor_errors(executor, template))
+    errors.extend(limit_errors(request.limits, policy.limits))
     if errors:
         raise Invalid(errors)
     return Specification(
@@ -159,12 +167,8 @@ def _request_errors(request: JobRequest) -> Iterator[FieldError]:
             yield FieldError(f"dependencies[{n}]", "not a job id: ids hold only a-z, 0-9 and _")
     if len(request.tags) > MAX_TAGS or any(not _is_name(t) for t in request.tags):
         yield FieldError("tags", f"at most {MAX_TAGS}, each 1 to {MAX_NAME} characters without control characters")
-    for key in request.node_selector:
-        if not key or "." in key or key.startswith("$"):
-            yield FieldError(f"node_selector.{key}", "a label must not be empty, hold a dot or start with `$`")
-    if request.limits:
-        message, near = unknown_name("limit", request.limits[0], ())
-        yield FieldError("limits[0]", message, near)
+    yield from label_errors("node_selector", request.node_selector)
+    yield from label_errors("prefer", request.prefer)
     yield from retry_errors(request.retry_policy)
 
 
@@ -179,25 +183,6 @@ def _duration_errors(request: JobRequest) -> Iterator[FieldError]:
             yield FieldError(name, f"must be more than 0 and at most {LONGEST:,} seconds, got {seconds:g}")
     if request.start_after is not None and request.start_after.tzinfo is None:
         yield FieldError("start_after", "must carry a time zone, such as 2026-01-01T12:00:00Z")
-
-
-def retry_errors(policy: Mapping[str, Json], path: str = "retry_policy") -> Iterator[FieldError]:
-    """What is wrong with a (partial) retry policy."""
-    bounds = {
-        "max_attempts": (1, 100),
-        "retry_delay": (0, 86_400),
-        "max_delay": (0, 86_400),
-        "jitter": (0, 1),
-        "memory_growth": (1, 10),
-    }
-    for name, (low, high) in bounds.items():
-        value = policy.get(name)
-        if value is not None and not low <= value <= high:
-            yield FieldError(f"{path}.{name}", f"must be between {low:,} and {high:,}, got {value:g}")
-    for n, reason in enumerate(policy.get("retry_on") or ()):
-        if reason not in RETRYABLE:
-            message, near = unknown_name("reason", str(reason), RETRYABLE)
-            yield FieldError(f"{path}.retry_on[{n}]", message, near)
 
 
 def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) -> tuple[Vector, list[FieldError]]:
@@ -253,7 +238,7 @@ def _timeout(request: JobRequest, template: Template, policy: SubmitPolicy) -> f
 
 _AS_ASKED = (
     *("tenant", "priority", "dependencies", "dependency_type", "tags", "metadata", "node_selector", "prefer"),
-    *("limits", "preemptible", "start_after", "queue_deadline"),
+    *("preemptible", "start_after", "queue_deadline"),
 )
 """What a job takes over from its request as it is."""
 
@@ -290,6 +275,7 @@ def build_job(
         submitted_at=stamp.at,
         history=(first_entry(status, stamp),),
         expected=expected,
+        limits=specification.limits,
         resume=specification.template.resume,
         secrets=specification.template.schema.secrets,
         queued_at=stamp.at if eligible else None,

@@ -34,7 +34,12 @@ async def decide_lending(services: Services, changed: Sequence[Job]) -> list[tup
     if not parents:
         return []
     found = await services.jobs.get_many(parents)
-    waiting = [job for job in found.values() if job.status in BORROWERS]
+    return await decide_borrowing(services, list(found.values()))
+
+
+async def decide_borrowing(services: Services, jobs: Sequence[Job]) -> list[tuple[Job, Change]]:
+    """The changes of jobs that wait, and may have another class through those that wait for them."""
+    waiting = [job for job in jobs if job.status in BORROWERS]
     lent = await lent_to(services, [job.id for job in waiting]) if waiting else {}
     decided = ((job, lend_priority(job, lent.get(job.id), services.stamp())) for job in waiting)
     return [(job, change) for job, change in decided if change is not None]

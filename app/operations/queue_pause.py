@@ -9,6 +9,8 @@ from app.domain.scheduler_state import QueuePause
 from app.services import Services
 
 log = structlog.get_logger()
+PAUSE = "queue_pause"
+"""Under what the scheduler of this process remembers it for a moment."""
 
 
 async def pause_queue(services: Services, actor: str, reason: str | None) -> QueuePause:
@@ -16,6 +18,7 @@ async def pause_queue(services: Services, actor: str, reason: str | None) -> Que
     quarter of a second."""
     wanted = QueuePause(actor, reason, services.clock.now())
     kept = await services.scheduler.set_pause(wanted) or wanted
+    services.recent.forget(PAUSE)
     if kept == wanted:
         log.info("queue.paused", actor=actor, reason=reason)
     await services.bells.ring(ROOM_BELL)
@@ -26,5 +29,6 @@ async def resume_queue(services: Services, actor: str, reason: str | None) -> No
     """The queue goes on; one that was not stopped stays as it is."""
     if await services.scheduler.pause() is not None:
         await services.scheduler.set_pause(None)
+        services.recent.forget(PAUSE)
         log.info("queue.resumed", actor=actor, reason=reason)
     await services.bells.ring(ROOM_BELL)

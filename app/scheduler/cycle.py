@@ -25,6 +25,7 @@ from app.scheduler.loading import load
 from app.scheduler.planner import Plan, plan
 from app.scheduler.profile import Live
 from app.scheduler.publisher import Publisher, Told
+from app.scheduler.recorder import Recorder
 from app.scheduler.rules import rules_of
 from app.scheduler.set_aside import BAD, HELD_ELSEWHERE, SetAside
 from app.scheduler.snapshot import Snapshot, after_placing, members_wanted, take_snapshot, with_members
@@ -63,6 +64,7 @@ class Cycle:
         self.standing = Standing(services, metrics)
         self.arrivals = Arrivals()
         self.calibrator = Calibrator(services, metrics)
+        self.recorder = Recorder(services)
         self.publisher = Publisher(services, metrics, self.calibrator)
 
     async def run_once(self, term: int = 0) -> Outcome:
@@ -80,6 +82,7 @@ class Cycle:
         for job in await evict(self._services, planned.evictions):
             self.standing.live.placed(job)
         self.standing.after(snapshot, planned, [job.id for job in committed.jobs])
+        self.recorder.note(term, snapshot, planned, pause)
         self.arrivals.seen(snapshot, [ready.placement.bucket_id for ready in committed.placed])
         with seconds.labels("explain").time():
             untold = await self._explain(snapshot, planned, pause, committed, mended)

@@ -95,6 +95,7 @@ class CycleLoop(Loop):
         finally:
             self._cycle.publisher.withdraw()
             self._cycle.standing.forget()
+            self._cycle.recorder.forget()
             self._cycle.calibrator.forget()
 
     async def _turn(self) -> float:

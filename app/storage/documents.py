@@ -27,16 +27,19 @@ from app.domain.transitions import Change
 
 Document = dict[str, Any]
 
-SUBJECT = ("name", "tags", "batch_id", "workflow_id", "tenant", "priority", "effective_priority")
+SUBJECT = ("name", "tags", "batch_id", "workflow_id", "tenant", "priority", "effective_priority", "moved_to")
 """What `last` tells of the job beside the entry."""
 PLAIN = (
     "name", "tenant", "seq", "template", "template_version", "executor", "parameters", "order_key", "timeout",
     "submitted_at", "metadata", "node_selector", "preemptible", "resume", "start_after", "queue_deadline", "queued_at",
     "scheduled_at", "started_at", "finished_at", "retry_at", "node_id", "attempt", "run_no", "infra_losses",
-    "attempt_base", "result", "checkpoint", "batch_id", "workflow_id", "step_id", "prefer", "pin", "preempted",
+    "attempt_base", "result", "checkpoint", "batch_id", "workflow_id", "step_id", "prefer", "pin", "moved_to",
+    "preempted",
 )  # fmt: skip
 """Attributes stored as they are."""
-LATER: Mapping[str, Any] = {"prefer": {}, "pin": None, "preempted": 0, "expected": None, "secrets": ()}
+LATER: Mapping[str, Any] = {
+    "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "secrets": (),
+}  # fmt: skip
 """What a document says that was stored before there was such an attribute."""
 MAX_TERMS, MAX_TERM = 50, 64
 _PLAIN = frozenset(PLAIN)

@@ -10,7 +10,7 @@ from typing import Any
 from app.domain.errors import Invalid
 from app.domain.ports import EndedJob
 from app.domain.records import JobQuery
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import TERMINAL, WAITING, JobStatus
 from app.storage.documents import search_words
 
 Filter = dict[str, Any]
@@ -113,6 +113,26 @@ def naming(parent_ids: Iterable[str]) -> Filter:
         "dependencies.0": {"$exists": True},
         "status": {"$in": list(OPEN)},
     }
+
+
+def waiting_for(limits: list[str]) -> Filter:
+    """SUBMITTED jobs that name one of these limits."""
+    return {"status": "SUBMITTED", "limits.0": {"$exists": True}, "limits": {"$in": limits}}
+
+
+def waiting_of(tenant: str) -> Filter:
+    """Jobs of the tenant that wait."""
+    return {"tenant": tenant, "status": {"$in": values(WAITING)}}
+
+
+IN_ORDER = [("order_key", 1), ("_id", 1)]
+PLACE_HOLDERS: Filter = {
+    "limits.0": {"$exists": True},
+    "limits": {"$type": "string"},
+    "status": {"$in": [s for s in OPEN if s != "SUBMITTED"]},
+    "paused_from": {"$ne": "SUBMITTED"},
+}
+"""Open jobs that must have a place in each of their limits, as `app.domain.limits.holds_places` tells."""
 
 
 def _milliseconds(begin: Any, end: Any) -> Filter:

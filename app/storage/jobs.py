@@ -165,16 +165,17 @@ class MongoJobStore:
             yield await self._reading.each(documents, ticket_from)
 
     async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
-        queued = {"status": "QUEUED"}
-        writes = [
-            UpdateOne({"_id": i, "order_key": old, **queued}, {"$set": {"order_key": new}}) for i, old, new in keys
-        ]
-        if not writes:
+        """Of a write that is sent again nothing is moved twice: the present key is gone then."""
+        queued = {"status": JobStatus.QUEUED.value}
+        updates = [UpdateOne({"_id": i, "order_key": a, **queued}, {"$set": {"order_key": b}}) for i, a, b in keys]
+        if not updates:
             return []
-        await until_answered(lambda: self._jobs.bulk_write(writes, ordered=False), self._patience)
-        wanted = {"_id": {"$in": [job_id for job_id, _, _ in keys]}, **queued}
+        await until_answered(lambda: self._jobs.bulk_write(updates, ordered=False), self._patience)
+        new = {job_id: key for job_id, _, key in keys}
         with answered():
-            return await self._reading.each(await self._jobs.find(wanted, TICKET_FIELDS).to_list(None), ticket_from)
+            found = await self._jobs.find({"_id": {"$in": list(new)}, **queued}, TICKET_FIELDS).to_list(None)
+        tickets = await self._reading.each(found, ticket_from)
+        return [ticket for ticket in tickets if ticket.key == new[ticket.job_id]]
 
     async def _next(self, cursor: Cursor, count: int) -> list[Document]:
         with answered():
@@ -203,6 +204,25 @@ class MongoJobStore:
         gone = {"_id": {"$in": list(job_ids)}, **job_queries.ended(before)}
         result = await until_answered(lambda: self._jobs.delete_many(gone), self._patience)
         return int(result.deleted_count)
+
+    async def waiting_of(self, tenant: str, most: int) -> int:
+        with answered():
+            return await self._jobs.count_documents(job_queries.waiting_of(tenant), limit=most) if most else 0
+
+    async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
+        wanted = job_queries.waiting_for(list(limits))
+        by_class = [{**wanted, "effective_priority": p.value} for p in Priority]
+        found = await asyncio.gather(*(self._find(each, job_queries.IN_ORDER, most) for each in by_class))
+        return [job for jobs in found for job in jobs]
+
+    async def waiting_counts(self, limits: Iterable[str]) -> dict[str, int]:
+        with answered():
+            return {n: await self._jobs.count_documents(job_queries.waiting_for([n])) for n in limits}
+
+    async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        with answered():
+            found = await self._jobs.find(job_queries.PLACE_HOLDERS, {"limits": 1}).to_list(None)
+        return {d["_id"]: tuple(d["limits"]) for d in found}
 
     async def state_counts(self) -> list[StateCount]:
         with answered():

@@ -28,7 +28,16 @@ from app.storage.bells import channel_of
 from app.storage.board import decode_board, encode_board
 from app.storage.gatherer import Gatherer
 from app.storage.lua import Argument, Scripts, answer
-from app.storage.queue_rows import MALFORMED, arguments, head_from, member_from, place_from, score, waiting_from
+from app.storage.queue_rows import (
+    MALFORMED,
+    REMEMBERED,
+    arguments,
+    head_from,
+    member_from,
+    place_from,
+    score,
+    waiting_from,
+)
 from app.storage.redis import of_wrong_type
 
 log = structlog.get_logger()
@@ -57,6 +66,7 @@ class RedisQueueIndex:
         self._bell = channel_of(namespace, SCHEDULER_BELL)
         self._scripts = Scripts(redis, namespace)
         self._entering = Gatherer(self._enqueue, CHUNK)
+        self._parts: dict[bytes, bytes] = {}
 
     async def enqueue(self, tickets: Sequence[Ticket]) -> list[Place]:
         """Places are of the moment in which the ticket's call was carried out, with all tickets of that call in."""
@@ -73,11 +83,23 @@ class RedisQueueIndex:
 
     async def heads(self) -> list[BucketHead]:
         """Those that can be read. Where the index is not as it must be, it is given up: it is only derived."""
-        agree, found = await self._run("heads")
-        heads = await self._readable("bucket", found, head_from)
-        if not agree and len(heads) == len(found):
+        agree, *found = await self._run("heads")
+        rows = list(zip(*[iter(found)] * 5, strict=True))
+        parts = await self._parts_of([bucket for bucket, *_ in rows])
+        known = [(bucket, parts[bucket], *head) for bucket, *head in rows if bucket in parts]
+        heads = await self._readable("bucket", known, head_from)
+        if not agree and len(heads) == len(known):
             await self._give_up("its structures disagree")
         return heads
+
+    async def _parts_of(self, buckets: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Of these buckets, but of those that have vanished. Remembered: an id is a digest, so they never change."""
+        if len(self._parts) > REMEMBERED:
+            self._parts.clear()
+        for chunk in _chunks(bucket for bucket in buckets if bucket not in self._parts):
+            found = await answer(self._redis.hmget(self._key("bucket"), chunk))
+            self._parts.update({bucket: parts for bucket, parts in zip(chunk, found, strict=True) if parts is not None})
+        return self._parts
 
     async def _run(self, script: str, arguments: Sequence[Argument] = ()) -> Any:
         """A script that meets what no script of ours has left there gives the index up."""
@@ -104,6 +126,7 @@ class RedisQueueIndex:
 
     async def _give_up(self, why: str) -> None:
         """Throw away everything, whatever it is. The epoch goes too, so it is built anew from the store."""
+        self._parts.clear()
         log.error("queue_index.given_up", why=why)
         for space in (self._namespace, self._key("next")):
             found = [f"{space}:{name}" for name in STRUCTURES]

@@ -20,7 +20,6 @@ from app.storage.shapes import Malformed, check_amounts
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 REMEMBERED = 10_000
 """Buckets, and demands, that are made or read once only."""
-Row = tuple[bytes, bytes, bytes, bytes, bytes, int]
 
 
 def score(value: float) -> str:
@@ -56,22 +55,23 @@ def place_from(position: int, class_position: int, place: int, bucket: bytes) ->
     return Place(position, class_position, place, bucket.decode())
 
 
-def head_from(bucket: bytes, parts: bytes, count: int, members: list[tuple[bytes, bytes, bytes]]) -> BucketHead:
-    found = _bucket_from(bucket, parts)
-    return BucketHead(bucket.decode(), found, count, tuple(member_from(*m) for m in members))
+def head_from(bucket: bytes, parts: bytes, count: int, job: bytes, key: bytes, entry: bytes) -> BucketHead:
+    return BucketHead(bucket.decode(), _bucket_from(bucket, parts), count, (member_from(job, key, entry),))
 
 
-def waiting_from(bucket: bytes, parts: bytes, job: bytes, key: bytes, demand: bytes, band: int) -> Waiting:
-    return Waiting(bucket.decode(), _bucket_from(bucket, parts), member_from(job, key, demand), band)
+def waiting_from(bucket: bytes, parts: bytes, job: bytes, key: bytes, entry: bytes, band: int) -> Waiting:
+    return Waiting(bucket.decode(), _bucket_from(bucket, parts), member_from(job, key, entry), band)
 
 
-def member_from(job: bytes, key: bytes, demand: bytes) -> Member:
-    return Member(job.decode(), float(key), _demand_from(demand))
+def member_from(job: bytes, key: bytes, entry: bytes) -> Member:
+    """`entry`: what stands of the job in `at`."""
+    return Member(job.decode(), float(key), _demand_from(entry))
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _demand_from(demand: bytes) -> Demand:
+def _demand_from(entry: bytes) -> Demand:
     """That of a head is read in every cycle until it starts."""
+    _, _, demand = entry.split(b":", 2)
     found = Demand.from_parts(orjson.loads(demand))
     check_amounts(found.vector.parts())
     check_amounts((found.mean, found.cautious, found.hard))

@@ -269,6 +269,17 @@ class TestResolution:
         [place] = await index.enqueue([replace(tickets[0], job_id="like_the_first", key=99.0)])
         assert place.bucket_id == tickets[0].bucket.id
 
+    async def test_a_coarser_bucket_that_is_there_is_used_when_no_finer_may_be_made(self, index: QueueIndex) -> None:
+        tickets = unlike_in_all(150)
+        await index.enqueue(tickets)
+        for number, resolution in ((60, Resolution.QUARTER_OCTAVE), (90, Resolution.OCTAVE)):
+            like = tickets[number].bucket
+            vector = replace(like.vector, memory_mib=like.vector.memory_mib - 1)
+            ticket = replace(tickets[number], job_id=f"like{number}", bucket=replace(like, vector=vector))
+            [place] = await index.enqueue([ticket])
+            assert place.bucket_id == ticket.bucket.at(resolution).id
+            assert place.place == 2
+
     async def test_room_that_is_free_again_is_used(self, index: QueueIndex) -> None:
         tickets = unlike(200)
         await index.enqueue(tickets)

@@ -10,7 +10,7 @@ from app.api.schemas.jobs import Backoff
 from app.domain.job import DependencyType
 from app.domain.json import Json
 from app.domain.priority import Priority
-from app.domain.specification import JobRequest
+from app.domain.specification import DEFAULT_TENANT, JobRequest
 
 
 class ResourceRequest(Incoming):
@@ -74,7 +74,7 @@ class JobCreate(Incoming):
     executor: str | None = Field(None, description="`process`, or `inline` for light steps; the template's by default.")
     limits: list[str] = Field(default_factory=list, description="Named concurrency limits that it takes a place in.")
 
-    def to_request(self) -> JobRequest:
+    def to_request(self, tenant: str = DEFAULT_TENANT) -> JobRequest:
         """The domain's request. Raises Invalid with code `not_yet` for dependency types that do not act yet."""
         if self.dependency_type is not DependencyType.ALL_COMPLETE:
             raise refuse("dependency_type", "only all_complete is offered by this version", "not_yet")
@@ -96,7 +96,8 @@ class JobCreate(Incoming):
             prefer=self.prefer,
             preemptible=self.preemptible,
             executor=self.executor,
-            limits=tuple(self.limits),
+            limits=tuple(dict.fromkeys(self.limits)),
+            tenant=tenant,
         )
 
 

@@ -5,7 +5,10 @@ Every call may raise `Unavailable` when its store is away for longer than the st
 answered may be committed again, unchanged: its `op` makes that idempotent.
 """
 
+from app.domain.ports.decisions import DecisionStore
 from app.domain.ports.feed import ChangeFeed
+from app.domain.ports.inquiry import Inquirer
+from app.domain.ports.limits import LimitStore
 from app.domain.ports.queue import (
     ROOM_BELL,
     SCHEDULER_BELL,
@@ -42,12 +45,15 @@ __all__ = [
     "Bells",
     "ChangeFeed",
     "DatasetStore",
+    "DecisionStore",
     "Dispatcher",
     "EndedJob",
     "Health",
+    "Inquirer",
     "JobStore",
     "Lease",
     "LeaseStore",
+    "LimitStore",
     "LogStore",
     "MetricStore",
     "NameRegister",

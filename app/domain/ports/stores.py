@@ -77,8 +77,19 @@ class JobStore(Protocol):
 
     async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
         """Give QUEUED jobs other order keys, (id, present, new) each, without a trace in their histories: nobody moves
-        past anybody. Those whose key is another by now keep it. Answers the tickets of all that are QUEUED, as
-        they are afterwards."""
+        past anybody. Those whose key is another by now keep it. Answers the tickets of the others."""
+
+    async def waiting_of(self, tenant: str, most: int) -> int:
+        """How many jobs of the tenant wait (SUBMITTED, QUEUED, RETRYING), counted no further than `most`."""
+
+    async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
+        """SUBMITTED jobs that name one of these limits: of each effective class the first in order, at most `most`."""
+
+    async def waiting_counts(self, limits: Iterable[str]) -> dict[str, int]:
+        """How many jobs are SUBMITTED that name it, for each of these limits."""
+
+    async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        """Jobs that must have places, by id, with the limits that they name (`app.domain.limits.holds_places`)."""
 
     async def state_counts(self) -> list[StateCount]:
         """Per non-terminal state and effective class."""

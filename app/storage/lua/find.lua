@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  namespace
 -- ARGV[*]  jobs
--- RETURNS  {bucket, parts as JSON, job, key, demand as JSON, band} of each that waits
+-- RETURNS  {bucket, parts as JSON, job, key, entry of `at`, band} of each that waits
 -- FAILS    never
 local namespace, rows = KEYS[1], {}
 local bands = bands_of(namespace)

@@ -1,17 +1,24 @@
 -- Every bucket with its first member; and whether the structures hold the same jobs and buckets, by their numbers.
 --
 -- KEYS[1]  namespace
--- RETURNS  {1 or 0 for structures that disagree, {bucket, parts as JSON, number of members, {{job, key, demand}}} each}
+-- RETURNS  {1 or 0 for structures that disagree, then bucket, number of members, job, key, entry of `at` of each in turn}
 -- FAILS    never
-local namespace, heads, members = KEYS[1], {}, 0
-local buckets = redis.call('HGETALL', namespace .. ':bucket')
-for n = 1, #buckets, 2 do
-  local set = namespace .. ':b:' .. buckets[n]
+local namespace, heads, firsts, members = KEYS[1], {0}, {}, 0
+local buckets = redis.call('HKEYS', namespace .. ':bucket')
+for _, bucket in ipairs(buckets) do
+  local set = namespace .. ':b:' .. bucket
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
   if first[1] then
-    local count = redis.call('ZCARD', set)
+    local count, at = redis.call('ZCARD', set), #heads
+    heads[at + 1], heads[at + 2], heads[at + 3], heads[at + 4], heads[at + 5] = bucket, count, first[1], first[2], false
+    firsts[#firsts + 1] = first[1]
     members = members + count
-    heads[#heads + 1] = {buckets[n], buckets[n + 1], count, members_of(namespace, first)}
+  end
+end
+for start = 1, #firsts, 1000 do
+  local entries = redis.call('HMGET', namespace .. ':at', unpack(firsts, start, math.min(#firsts, start + 999)))
+  for n, entry in ipairs(entries) do
+    heads[1 + 5 * (start + n - 1)] = entry
   end
 end
 
@@ -33,5 +40,6 @@ for _, count in ipairs(redis.call('HVALS', namespace .. ':made')) do
 end
 local known, homes = redis.call('HLEN', namespace .. ':at'), redis.call('HLEN', namespace .. ':home')
 local jobs_agree = members == known and queued == known and submitted == known and counted == known
-local buckets_agree = #heads == #buckets / 2 and homes == #heads and made == #heads
-return {jobs_agree and buckets_agree and sizes_agree and 1 or 0, heads}
+local buckets_agree = #firsts == #buckets and homes == #firsts and made == #firsts
+heads[1] = jobs_agree and buckets_agree and sizes_agree and 1 or 0
+return heads

@@ -7,7 +7,7 @@
 -- ARGV[4]  patience of high ones
 -- ARGV[5]  patience of normal ones
 -- ARGV[6]  patience of low ones
--- RETURNS  {bucket, parts as JSON, job, key, demand as JSON, band} each
+-- RETURNS  {bucket, parts as JSON, job, key, entry of `at`, band} each
 -- FAILS    never
 local namespace, overdue, rows = KEYS[1], {}, {}
 local now, most = tonumber(ARGV[1]), tonumber(ARGV[2])

@@ -6,7 +6,7 @@
 -- ARGV[3]  band
 -- ARGV[4]  key
 -- ARGV[5]  job, which with the class, the band and the key makes the point
--- RETURNS  {bucket, parts as JSON, job, key, demand as JSON, band} each
+-- RETURNS  {bucket, parts as JSON, job, key, entry of `at`, band} each
 -- FAILS    never
 local namespace, rows = KEYS[1], {}
 local most, rank, band = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])

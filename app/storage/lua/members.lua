@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  namespace
 -- ARGV[*]  (bucket, how many) each
--- RETURNS  for each {job, key, demand as JSON} of its members
+-- RETURNS  for each {job, key, entry of `at`} of its members
 -- FAILS    never
 local namespace, answer = KEYS[1], {}
 

@@ -232,24 +232,24 @@ local function places_of(namespace, jobs)
   return places
 end
 
--- A waiting job whole: {bucket, parts as JSON, job, key, demand as JSON, band}; false for what disagrees.
+-- A waiting job whole: {bucket, parts as JSON, job, key, entry of `at`, band}; false for what disagrees.
 local function row_of(namespace, job, key, bands)
-  local own, bucket, demand = home(namespace, job)
-  local queue = own and redis.call('HGET', namespace .. ':home', bucket)
-  local parts = own and redis.call('HGET', namespace .. ':bucket', bucket)
+  local entry = redis.call('HGET', namespace .. ':at', job)
+  local bucket = string.match(entry or '', '^%a+:(%x+):') or ''
+  local queue = redis.call('HGET', namespace .. ':home', bucket)
+  local parts = redis.call('HGET', namespace .. ':bucket', bucket)
   if not queue or not parts or not parts_of(queue) then
-    return {bucket or false, false, job, key or false, demand or false, 0}
+    return {bucket, false, job, key or false, entry, 0}
   end
   key = key or redis.call('ZSCORE', namespace .. ':b:' .. bucket, job)
-  return {bucket, parts, job, key, demand, band_of(queue, bands)}
+  return {bucket, parts, job, key, entry, band_of(queue, bands)}
 end
 
--- {job, key, demand as JSON} of jobs and keys in turns, as ZRANGE WITHSCORES gives them; false where it disagrees.
+-- {job, key, entry of `at`} of jobs and keys in turns, as ZRANGE WITHSCORES gives them.
 local function members_of(namespace, found)
   local members = {}
   for n = 1, #found, 2 do
-    local _, _, demand = home(namespace, found[n])
-    members[#members + 1] = {found[n], found[n + 1], demand or false}
+    members[#members + 1] = {found[n], found[n + 1], redis.call('HGET', namespace .. ':at', found[n])}
   end
   return members
 end

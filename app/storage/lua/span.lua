@@ -5,7 +5,7 @@
 -- ARGV[2]  band
 -- ARGV[3]  key
 -- ARGV[4]  how many; fewer where the band begins or ends
--- RETURNS  {job, key, demand as JSON} each, in order
+-- RETURNS  {job, key, entry of `at`} each, in order
 -- FAILS    never
 local namespace = KEYS[1]
 local band, half = tonumber(ARGV[2]), math.floor(tonumber(ARGV[4]) / 2)

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.domain.job import Job, Progress
+from app.domain.limits import holds_places, in_turn
 from app.domain.ports import EndedJob
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket, ticket_of
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import TERMINAL, WAITING, JobStatus
 from app.domain.transitions import Change, apply
 from app.storage.documents import search_terms, search_words
 from app.storage.job_queries import DEADLINES, DEPENDENT, place_is_gone
@@ -115,12 +116,13 @@ class MemoryJobStore:
             yield tickets[start : start + batch]
 
     async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
-        for job_id, old, new in keys:
+        moved = []
+        for job_id, present, new in keys:
             job = self._jobs.get(job_id)
-            if job is not None and job.status is JobStatus.QUEUED and job.order_key == old:
+            if job is not None and job.status is JobStatus.QUEUED and job.order_key == present:
                 self._jobs[job_id] = replace(job, order_key=new)
-        found = (self._jobs.get(job_id) for job_id, _, _ in keys)
-        return [ticket_of(job) for job in found if job is not None and job.status is JobStatus.QUEUED]
+                moved.append(ticket_of(self._jobs[job_id]))
+        return moved
 
     async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
         ended = [EndedJob(j.finished_at, j.id) for j in self._in(*TERMINAL) if j.finished_at and j.finished_at < moment]
@@ -139,6 +141,21 @@ class MemoryJobStore:
         for job_id in gone:
             del self._jobs[job_id]
         return len(gone)
+
+    async def waiting_of(self, tenant: str, most: int) -> int:
+        return min(most, sum(job.tenant == tenant for job in self._in(*WAITING)))
+
+    async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
+        wanted = set(limits)
+        found = in_turn(job for job in self._in(JobStatus.SUBMITTED) if wanted.intersection(job.limits))
+        return [job for p in Priority for job in [j for j in found if j.effective_priority is p][:most]]
+
+    async def waiting_counts(self, limits: Iterable[str]) -> dict[str, int]:
+        waiting = self._in(JobStatus.SUBMITTED)
+        return {name: sum(name in job.limits for job in waiting) for name in limits}
+
+    async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        return {job.id: job.limits for job in self._jobs.values() if holds_places(job)}
 
     async def state_counts(self) -> list[StateCount]:
         groups: dict[tuple[JobStatus, Priority], list[Job]] = defaultdict(list)

@@ -24,9 +24,11 @@ from app.scheduler.cycle import Cycle
 from app.services import Services
 from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.bells import MemoryBells
+from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
+from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.scheduler_state import MemorySchedulerStore
@@ -62,6 +64,7 @@ class Cluster:
         self.bells = MemoryBells()
         self.queue = MemoryQueueIndex(self.bells)
         self.dispatcher = MemoryDispatcher(self.bells)
+        self.decisions = MemoryDecisionStore()
         self.runs = Runs()
         self.scheduler = MemorySchedulerStore()
         self.metrics = Metrics()
@@ -77,6 +80,8 @@ class Cluster:
             answers=ABSENT,
             runs=self.runs,
             scheduler=self.scheduler,
+            decisions=self.decisions,
+            limits=MemoryLimitStore(),
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,
