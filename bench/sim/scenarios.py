@@ -28,8 +28,8 @@ OURS, ANNOUNCING, FRESH = "ours", "announcing", "announcing-fresh"
 WAITS = ("< 10 min", "< 1 h", "< 6 h", "more")
 """The bands of predicted waits."""
 TENANTS = tuple(f"t{n}" for n in range(5))
-SWEEP_NODES, SWEEP_SHARE, SWEEP_SECONDS = 8, 0.3, 1_200.0
-"""The aged sweep: low jobs, all there from the first minute, of so much of the cluster's day."""
+SWEEP_NODES, SWEEP_JOBS, SWEEP_SECONDS = 8, 500, 1_200.0
+"""The aged sweep: so many low jobs a node, all there from the first minute (the design's 8,000 on 16 nodes)."""
 POINTS = 101
 
 
@@ -92,7 +92,7 @@ def with_sweep(trace: Trace, seed: int, hours: float) -> Trace:
     """The trace beside a sweep of low jobs with one GPU each."""
     random = Random(f"sweep/{seed}")
     alike = Kind(Vector(6_000, 16_384, 1, 0), SWEEP_SECONDS, 1.3 * SWEEP_SECONDS, 3_600.0)
-    count = round(SWEEP_SHARE * trace.capacity.gpu * hours * 3_600.0 / SWEEP_SECONDS)
+    count = round(SWEEP_JOBS * len(trace.nodes) * hours / 24.0)
     low = [
         a_job(f"s{n:06}", n * MINUTE // count, alike, SWEEP_SECONDS * random.lognormvariate(0.0, 0.2), Priority.LOW)
         for n in range(count)
