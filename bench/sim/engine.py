@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
 
+from app.domain.calibration import Calibration
 from bench.sim.jobs import SimJob, Trace
 from bench.sim.ledger import Ledger, Run
 
@@ -36,7 +37,7 @@ class Policy(Protocol):
 @dataclass(slots=True)
 class History:
     """What happened. `starts`: by job id; `cycles`: seconds that each decision took; `broken`: promises not kept, in
-    words; `revoked`: causes; `promised`: how many were made."""
+    words; `revoked`: causes; `promised`: how many were made; `calibration`: of announced starts, if there were any."""
 
     trace: Trace
     policy: str
@@ -46,6 +47,7 @@ class History:
     broken: list[str] = field(default_factory=list)
     revoked: dict[str, int] = field(default_factory=dict)
     promised: int = 0
+    calibration: Calibration | None = None
 
     def wait(self, job: SimJob) -> int:
         """µs from submission to start."""

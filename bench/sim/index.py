@@ -102,6 +102,11 @@ class Index:
         line = self.lines[self._where[job_id]]
         return Waiting(line.id, line.bucket, self.members[job_id])
 
+    def place(self, job_id: str) -> int:
+        """Its place in its bucket, 1 for the head. Raises KeyError."""
+        order = self.lines[self._where[job_id]].order
+        return bisect_left(order, (self.members[job_id].key, job_id)) + 1
+
     def _line(self, exact: Bucket) -> Line:
         owner = exact.priority, exact.tenant
         for resolution in Resolution:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import exp
 from random import Random
 
@@ -50,7 +51,7 @@ class SimJob:
         return self.submitted + PATIENCE[self.priority]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trace:
     """Jobs by time of submission, and the empty nodes that they are for."""
 
@@ -58,7 +59,7 @@ class Trace:
     nodes: tuple[Node, ...]
     jobs: tuple[SimJob, ...]
 
-    @property
+    @cached_property
     def capacity(self) -> Vector:
         return total([n.capacity for n in self.nodes])
 

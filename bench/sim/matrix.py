@@ -8,12 +8,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from time import monotonic
 
-from bench.sim.scenarios import OURS, Outcome, Task, run
+from bench.sim.scenarios import ANNOUNCING, FRESH, OURS, Outcome, Task, run
 
 MAIN = ("fifo", "best-effort", "easy", "easy-sjf", OURS)
 MAIN_LOADS = (0.9, 1.0)
 PUBLIC = ("philly", "helios", "alibaba", "borg")
-PROCESSES, FEW = 2, 2
+PROCESSES, FEW, ANNOUNCED = 2, 2, 3
 
 
 def full(seeds: int = 10, *, targets_only: bool = False) -> list[Task]:
@@ -26,6 +26,7 @@ def _targets(seeds: Sequence[int]) -> list[Task]:
     return [
         *_tasks(["own"], MAIN_LOADS, seeds, MAIN),
         *_tasks(["own"], MAIN_LOADS, seeds, [OURS], errors=["÷5", "random"]),
+        *_tasks(["own"], MAIN_LOADS, seeds[:ANNOUNCED], [ANNOUNCING, FRESH]),
         *_tasks(["sweep"], [0.8], seeds, ["strict", "growing", OURS]),
         *_tasks(["tenants"], [1.2], seeds, ["best-effort", OURS], hours=12.0),
         *_tasks(["classes"], [1.2], seeds, [OURS], hours=12.0),
@@ -75,7 +76,7 @@ def work_off(tasks: list[Task]) -> list[Outcome]:
 
 
 def _heavy(task: Task) -> float:
-    return task.load * task.hours * {"slurm": 4.0, OURS: 2.0}.get(task.policy, 1.0)
+    return task.load * task.hours * {ANNOUNCING: 3.0, FRESH: 6.0, "slurm": 4.0, OURS: 2.0}.get(task.policy, 1.0)
 
 
 def _tasks(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 
@@ -131,24 +132,28 @@ def starvation(history: History, ageing: float = 0.2) -> list[float]:
     while anything waited, at most 1. D: the longest hard duration among all jobs of the trace. Only the service's own
     policy gives this bound; for others the figures tell how far from it they are."""
     trace = history.trace
-    late = [j for j in trace.jobs if history.starts[j.id] > j.due]
-    if not late:
-        return []
-    by_due = sorted(trace.jobs, key=lambda j: (j.due, j.id))
     most = max(trace.cost(j) for j in trace.jobs)
     longest = max(j.hard for j in trace.jobs) / SECOND
     rate = ageing * min(1.0, busy_while_waiting(history))
     shares = []
-    for job in late:
-        ahead = 0.0
-        for other in by_due:
-            if (other.due, other.id) >= (job.due, job.id):
-                break
-            if history.starts[other.id] > job.due:
-                ahead += trace.cost(other)
+    for job, ahead in _work_ahead(history):
         bound = PATIENCE[job.priority] / SECOND + (ahead + most) / rate + longest
         shares.append(history.wait(job) / SECOND / bound)
     return shares
+
+
+def _work_ahead(history: History) -> Iterator[tuple[SimJob, float]]:
+    """Each job that was overdue when it started, with the cost of those due before it that still waited then."""
+    waiting: list[tuple[int, float]] = []
+    ahead = 0.0
+    for job in sorted(history.trace.jobs, key=lambda j: (j.due, j.id)):
+        while waiting and waiting[0][0] <= job.due:
+            ahead -= heapq.heappop(waiting)[1]
+        start, cost = history.starts[job.id], history.trace.cost(job)
+        if start > job.due:
+            yield job, max(0.0, ahead)
+            heapq.heappush(waiting, (start, cost))
+            ahead += cost
 
 
 def busy_while_waiting(history: History) -> float:

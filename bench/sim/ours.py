@@ -55,7 +55,7 @@ class Ours:
         job, now = run.job, run.started
         self.index.remove(job.id)
         del self._jobs[job.id]
-        live = Live(job.id, 1, job.tenant, job.priority, now, now + job.cautious, now + job.hard)
+        live = Live(job.id, 1, job.tenant, job.priority, now, now + job.cautious, now + job.hard, now + job.mean)
         self._live[job.id, 1] = live
         self._remember(job.tenant, now)
         self._held[job.tenant] = self._held.get(job.tenant, Vector()) + job.vector

@@ -9,7 +9,7 @@ from bench.sim.targets import Row, Table, by_policy
 SCENARIOS = {
     "own": "200 log-normal families on 16 nodes of 64 cores, 256 GB, 8 GPUs; one class, one tenant",
     "classes": "the same in four classes",
-    "sweep": "8 nodes, load 0.8 in four classes beside a sweep of low jobs of 0.3 of the day, all there from the start",
+    "sweep": "8 nodes, load 0.8 in four classes beside a sweep of 4,000 low jobs, all there from the start",
     "tenants": "the same from five tenants of equal demand",
     "philly": "Philly's shape",
     "helios": "Helios' shape",

@@ -20,7 +20,7 @@ from bench.sim.known import EXACT, WHOLE, InOrder, identical, kind, overrunning
 from bench.sim.ledger import Ledger, LedgerError
 from bench.sim.metrics import jain, measure, starvation
 from bench.sim.ours import Ours
-from bench.sim.scenarios import Outcome, Task, run
+from bench.sim.scenarios import ANNOUNCING, FRESH, OURS, Outcome, Task, policy_of, run
 from bench.sim.stats import interval, ratios
 from bench.sim.targets import Table, rows
 from bench.sim.workloads.own import own
@@ -93,9 +93,9 @@ def test_a_policy_that_starts_nothing_is_told_so() -> None:
 DAY = trace_of(own(4, classes=True, tenants=("a", "b")), 7, 1.1, 6.0)
 
 
-@pytest.mark.parametrize("policy", [*baselines(), "ours"])
+@pytest.mark.parametrize("policy", [*baselines(), OURS, ANNOUNCING, FRESH])
 def test_every_policy_starts_every_job_once_and_not_before_it_came(policy: str) -> None:
-    history = simulate(DAY, Ours() if policy == "ours" else baselines()[policy]())
+    history = simulate(DAY, policy_of(policy))
 
     assert history.starts.keys() == {j.id for j in DAY.jobs}
     assert all(history.wait(j) >= 0 for j in DAY.jobs)
@@ -211,6 +211,15 @@ class TestTheFigures:
 
     def test_nobody_waited_on_either_side_is_a_ratio_of_one(self) -> None:
         assert ratios([0.0, 1.0], [0.0, 2.0]) == [1.0, 0.5]
+
+
+def test_announcing_changes_no_decision_and_is_scored_once_a_job() -> None:
+    silent, told, fresh = (simulate(DAY, policy_of(name)) for name in (OURS, ANNOUNCING, FRESH))
+
+    assert silent.starts == told.starts == fresh.starts
+    assert told.calibration is not None and fresh.calibration is not None
+    assert sum(told.calibration.tally.results.values()) == len(DAY.jobs)
+    assert (fresh.calibration.tally.pinball_ratio or 0) < (told.calibration.tally.pinball_ratio or 0)
 
 
 def test_what_was_not_simulated_is_said_in_words() -> None:
