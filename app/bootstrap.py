@@ -21,17 +21,20 @@ from app.quarantine import Quarantine
 from app.services import Services
 from app.startup import StartupTrouble, artifacts_unusable, mongodb_missing, redis_unreachable
 from app.storage import mongo, redis
+from app.storage.announcements import RedisAnnouncements
 from app.storage.answers import MongoAnswerStore
 from app.storage.artifact_directory import DirectoryArtifactStore
 from app.storage.artifacts import GridFsArtifactStore
 from app.storage.bells import RedisBells
 from app.storage.datasets import MongoDatasetStore
+from app.storage.decisions import MongoDecisionStore
 from app.storage.dispatcher import ArqDispatcher, arq_pool
 from app.storage.feed import MongoChangeFeed
 from app.storage.health import StoresHealth
 from app.storage.indexes import ensure_indexes, kept_indexes
 from app.storage.jobs import MongoJobStore
 from app.storage.leases import MongoLeaseStore
+from app.storage.limits import MongoLimitStore
 from app.storage.logs import MongoLogStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.names import MongoNameRegister
@@ -39,6 +42,7 @@ from app.storage.nodes import MongoNodeStore
 from app.storage.quarantine import QuarantineStore
 from app.storage.queue_index import RedisQueueIndex
 from app.storage.runs import MongoRunStore
+from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.templates import MongoTemplateStore
 
 log = structlog.get_logger()
@@ -98,10 +102,14 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         names=MongoNameRegister(database),
         answers=MongoAnswerStore(database),
         runs=MongoRunStore(database),
+        scheduler=MongoSchedulerStore(database),
+        limits=MongoLimitStore(database),
+        decisions=MongoDecisionStore(database),
         logs=MongoLogStore(database),
         metrics=MongoMetricStore(database),
         artifacts=_artifacts(settings.data.artifact_directory, database),
         queue=RedisQueueIndex(index, namespace, quarantine),
+        announcements=RedisAnnouncements(index, namespace),
         dispatcher=ArqDispatcher(arq_pool(index, namespace), bells),
         bells=bells,
         feed=MongoChangeFeed(database),

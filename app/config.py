@@ -18,6 +18,7 @@ from pydantic_settings import SettingsError
 from app.capacity import CapacitySettings
 from app.environment import Group, Labels, Seconds, Upper, explain, read, variable
 from app.retention import RetentionSettings
+from app.scheduling import SchedulerSettings, TenantSettings
 from app.startup import StartupTrouble
 
 log = structlog.get_logger()
@@ -103,6 +104,9 @@ class DataSettings(Group):
         return self.data_root or self.directory / "datasets"
 
 
+LimitName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
 class LimitSettings(Group):
     """What a job may take when it does not say, and how many run."""
 
@@ -115,46 +119,11 @@ class LimitSettings(Group):
     retry_attempts: int = variable(
         "RETRY_ATTEMPTS", "Attempts of a job with no retry policy, first included.", 3, unit="attempts", ge=1, le=100
     )
-    concurrency: dict[str, Annotated[int, Field(ge=1)]] = variable(
-        "CONCURRENCY_LIMITS", '(later) Limits by name: {"main_orchestrator": 4}.', {}, unit="jobs by name"
-    )
-
-
-class TenantSettings(Group):
-    """Who submits, and how the pool is shared."""
-
-    header: str | None = variable("TENANT_HEADER", "(later) Header that names the tenant. Unset: one tenant.", None)
-    quotas: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = variable(
-        "TENANT_QUOTAS",
-        '(later) Most a tenant may hold at once as JSON, e.g. {"vision": {"cpu_cores": 16}}.',
+    concurrency: dict[LimitName, Annotated[int, Field(ge=1, le=10_000)]] = variable(
+        "CONCURRENCY_LIMITS",
+        'Jobs that may be queued or run at once among those that name a limit, as JSON: {"main_orchestrator": 4}.',
         {},
-        unit="resources by tenant",
-    )
-    weights: dict[str, Annotated[float, Field(gt=0)]] = variable(
-        "TENANT_WEIGHTS",
-        '(later) Fair share as JSON, e.g. {"vision": 2}. A tenant not named weighs 1.',
-        {},
-        unit="weight by tenant",
-    )
-
-
-class SchedulerSettings(Group):
-    """The cycle and its repairs."""
-
-    interval: Seconds = variable(
-        "SCHEDULER_INTERVAL_SECONDS",
-        "Longest time between two cycles when nothing wakes the scheduler.",
-        timedelta(seconds=1),
-        unit="seconds",
-    )
-    reconcile: Seconds = variable(
-        "RECONCILE_SECONDS",
-        "Time between two comparisons of index and allocations with MongoDB.",
-        timedelta(seconds=5),
-        unit="seconds",
-    )
-    cycle_placements: int = variable(
-        "CYCLE_PLACEMENTS", "Most jobs placed in one cycle.", 500, unit="jobs", ge=1, le=10_000
+        unit="jobs by name",
     )
 
 

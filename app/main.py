@@ -21,6 +21,7 @@ from app.config import Settings, load_settings
 from app.lifecycle import ServiceGroup
 from app.metrics import Metrics
 from app.scheduler.commit import Checkpoint, no_checkpoint
+from app.scheduler.inquiry import Inquiry
 from app.scheduler.service import SchedulerService, SchedulerStatus
 from app.startup import StartupTrouble
 
@@ -57,7 +58,7 @@ class Process:
                 loops.on_failure(self._failed)
                 self.hub = hub
                 async with loops:
-                    yield {STATE_KEY: ApiState(services, hub, metrics, lambda: _status(scheduler))}
+                    yield {STATE_KEY: ApiState(services, hub, metrics, Inquiry(services), lambda: _status(scheduler))}
         except StartupTrouble as trouble:
             self.trouble = trouble
             raise

@@ -48,6 +48,12 @@ class Metrics:
         self.cycle_seconds = self._histogram("scheduler_cycle_seconds", "Time of a cycle's phases.", "phase")
         self.leader = self._gauge("scheduler_leader", "1 in the process whose scheduler leads.")
         self.last_cycle = self._gauge("scheduler_last_cycle_timestamp_seconds", "When the last cycle ended, Unix time.")
+        self.promises_revoked = self._counter(
+            "promises_revoked_total", "Promised starts that could not be kept; each was promised anew.", "cause"
+        )
+        self.start_estimate_hits = self._counter(
+            "start_estimate_hits_total", "First start estimates by what became of them.", "class", "band", "result"
+        )
         self.cycle_failures = self._counter("scheduler_cycle_failures_total", "Cycles that were given up.", "cause")
         self.placements = self._counter("scheduler_placements_total", "Planned placements by outcome.", "outcome")
 

@@ -33,3 +33,26 @@ class Recent:
             if self._values.get(name, (0, None))[1] is future:
                 del self._values[name]
             raise
+
+    def forget(self, name: str) -> None:
+        """The next one who asks under `name` has it loaded anew."""
+        self._values.pop(name, None)
+
+
+class Snapshots:
+    """The last packed snapshots of this process's cycles, by the id of their decision: at most so many, and so many
+    bytes."""
+
+    def __init__(self, most: int = 200, bytes_most: int = 64 << 20) -> None:
+        self._kept: dict[str, bytes] = {}
+        self._most, self._bytes_most, self._bytes = most, bytes_most, 0
+
+    def keep(self, decision_id: str, snapshot: bytes) -> None:
+        """Remember one more, and forget the oldest."""
+        self._bytes += len(snapshot) - len(self._kept.pop(decision_id, b""))
+        self._kept[decision_id] = snapshot
+        while len(self._kept) > self._most or self._bytes > self._bytes_most:
+            self._bytes -= len(self._kept.pop(next(iter(self._kept))))
+
+    def get(self, decision_id: str) -> bytes | None:
+        return self._kept.get(decision_id)

@@ -10,26 +10,30 @@ from itertools import count
 from app.clock import Clock
 from app.config import Settings
 from app.domain.ports import (
+    Announcements,
     AnswerStore,
     ArtifactStore,
     Bells,
     ChangeFeed,
     DatasetStore,
+    DecisionStore,
     Dispatcher,
     Health,
     JobStore,
     LeaseStore,
+    LimitStore,
     LogStore,
     MetricStore,
     NameRegister,
     NodeStore,
     QueueIndex,
     RunStore,
+    SchedulerStore,
     TemplateStore,
 )
 from app.domain.transitions import SYSTEM, Stamp
 from app.quarantine import Quarantine
-from app.recent import Recent
+from app.recent import Recent, Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +50,21 @@ class Services:
     names: NameRegister
     answers: AnswerStore
     runs: RunStore
+    scheduler: SchedulerStore
+    limits: LimitStore
+    decisions: DecisionStore
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore
     queue: QueueIndex
+    announcements: Announcements
     dispatcher: Dispatcher
     bells: Bells
     feed: ChangeFeed
     health: Health
     quarantine: Quarantine = field(default_factory=Quarantine)
     recent: Recent = field(default_factory=Recent)
+    snapshots: Snapshots = field(default_factory=Snapshots)
     _process: str = field(default_factory=lambda: os.urandom(6).hex())
     _numbers: count[int] = field(default_factory=count)
 

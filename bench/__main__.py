@@ -1,11 +1,11 @@
-"""`python -m bench [submit] [latency] [throughput] [memory] [guard] [rebuild] [controls]`: those named, else all."""
+"""`python -m bench [NAME …]`: those benchmarks of `ALL` that are named, else all."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-ALL = ("submit", "latency", "throughput", "memory", "guard", "rebuild", "controls")
+ALL = ("submit", "latency", "throughput", "memory", "guard", "rebuild", "queue", "controls")
 
 
 def main() -> int:

@@ -14,13 +14,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from app.storage.tickets import FIELDS
 from bench import kit
 
 JOBS = 50_000
 CHUNK = 1_000
 ROUNDS = 3
 BODY = {"template": "noop", "executor": "inline"}
-FIELDS = dict.fromkeys(("order_key", "effective_priority", "tenant", "resources", "node_selector", "infra_losses"), 1)
 NAMESPACE = "tf:tensorfleet"
 PROMISE = 5.0
 """Seconds, with the default settings, from FLUSHALL to the whole index."""

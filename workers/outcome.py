@@ -47,6 +47,7 @@ _LEAVES = {
     RunEnding.CHECKPOINTED: "checkpointed",
     RunEnding.DRAINED: "drained",
     RunEnding.RELEASED: "checkpointed",
+    RunEnding.PREEMPTED: "preempted",
 }
 """Ends after which the job goes on in another run, and why, unless a user wants it to wait: a release may have been
 taken back while it was carried out."""

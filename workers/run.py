@@ -16,9 +16,10 @@ from workers.steps.registry import is_light
 
 
 class RunEnding(StrEnum):
-    """How a run ended. The last eight are given by the supervisor's side, the others by the run itself.
+    """How a run ended. The last nine are given by the supervisor's side, the others by the run itself.
 
-    RELEASED: a user takes the node's resources back. LOST: gone, and nobody knows why; CRASHED: gone with its worker.
+    RELEASED: a user takes the node's resources back; PREEMPTED: more urgent work does. LOST: gone, and nobody knows
+    why; CRASHED: gone with its worker.
     """
 
     FINISHED = "finished"
@@ -28,6 +29,7 @@ class RunEnding(StrEnum):
     CANCELLED = "cancelled"
     DRAINED = "drained"
     RELEASED = "released"
+    PREEMPTED = "preempted"
     FENCED = "fenced"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
@@ -39,7 +41,7 @@ AT_ONCE = frozenset({RunEnding.FENCED, RunEnding.OUT_OF_MEMORY})
 """Reasons to kill without asking first: another run may be about to start, or the node to run out of memory."""
 
 
-LEAVES_NODE = frozenset({RunEnding.DRAINED, RunEnding.RELEASED})
+LEAVES_NODE = frozenset({RunEnding.DRAINED, RunEnding.RELEASED, RunEnding.PREEMPTED})
 """Reasons to end a run that may still succeed: one that finishes within its grace has finished."""
 
 

@@ -69,7 +69,8 @@ class Supervisor(Service):
         kill_grace = node.kill_grace.total_seconds()
         self._guard = Guarding(services.settings.lease.freeze_max.total_seconds())
         self._inline = InlineRunner(self._nursery, self._guard, kill_grace)
-        apart = ProcessRunner(self._nursery, self._watch, self._guard, kill_grace)
+        preempt_grace = services.settings.scheduler.preempt_grace.total_seconds()
+        apart = ProcessRunner(self._nursery, self._watch, self._guard, kill_grace, preempt_grace)
         runners: dict[str, Runner] = {"process": apart, "inline": self._inline}
         self._executor = Executor(
             services, self._home, runners, Processors(own_cpus()), self.runs, self._scribe, self._ends

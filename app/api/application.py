@@ -12,7 +12,19 @@ from starlette.staticfiles import StaticFiles
 
 from app.api import errors, openapi
 from app.api.middleware import RequestContext
-from app.api.routes import controls, definitions, events, job_data, jobs, nodes, queue, system
+from app.api.routes import (
+    analytics,
+    controls,
+    decisions,
+    definitions,
+    events,
+    inquiries,
+    job_data,
+    jobs,
+    nodes,
+    queue,
+    system,
+)
 from app.config import Settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
@@ -23,6 +35,11 @@ ROUTERS = (
     definitions.templates_router,
     definitions.datasets_router,
     queue.queue_router,
+    queue.limits_router,
+    inquiries.explain_router,
+    inquiries.what_if_router,
+    decisions.router,
+    analytics.router,
     nodes.router,
     nodes.platform_router,
     events.router,

@@ -11,8 +11,8 @@ from app.domain.ids import is_name_id
 from app.domain.json import unsafe_places
 from app.domain.nearest import nearest_name, unknown_name
 from app.domain.records import Dataset
+from app.domain.request_checks import limit_errors, retry_errors
 from app.domain.resources import request_errors
-from app.domain.specification import retry_errors
 from app.domain.step_catalog import STEP_PARAMETERS
 from app.domain.step_checks import template_errors
 from app.domain.templates import Template, TemplateDraft, derive
@@ -32,6 +32,7 @@ async def create_template(services: Services, draft: TemplateDraft) -> Template:
         *unsafe_places(draft.custom_parameters, "custom_parameters"),
         *request_errors(draft.resource_requirements, "resource_requirements"),
         *retry_errors(draft.retry_policy),
+        *limit_errors(draft.limits, services.settings.limits.concurrency),
     ]
     if errors:
         raise Invalid(errors)

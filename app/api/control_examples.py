@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api.object_examples import AT, ENTRY, JOB, RESOURCES, WHOLE_NODE, WHY
+from app.api.object_examples import AT, ENTRY, FIRST, JOB, RESOURCES, WHOLE_NODE, WHY
 
 _LATER = "2026-01-01T12:00:03.250Z"
 _NOT_QUEUED: dict[str, Any] = {
-    "wait_reason": None, "wait_reasons": [], "queue_position": None, "estimated_start_time": None,
+    "wait_reason": None, "wait_reasons": [], "queue_position": None, "reserved": None, "estimated_start_time": None,
     "estimated_start_low": None, "estimated_start_high": None,
 }  # fmt: skip
 
@@ -48,6 +48,11 @@ _QUEUED_AGAIN = "It waits in its queue, at the place of its first submission."
 _RESUMED = _moved(
     {**JOB, "status": "PAUSED"}, "QUEUED", "resume_eligible", None, _QUEUED_AGAIN, wait_reason=WHY, wait_reasons=[WHY]
 )  # fmt: skip
+_URGENT = {
+    **_moved(JOB, "QUEUED", "priority_changed", "Production model update required", _QUEUED_AGAIN),
+    **{name: JOB[name] for name in _NOT_QUEUED}, "priority": "urgent", "effective_priority": "urgent",
+    "queue_position": 1, "wait_reason": FIRST, "wait_reasons": [FIRST],
+}  # fmt: skip
 _RETRIED = _moved(
     {**JOB, "status": "FAILED"}, "QUEUED", "manual_retry", "with more memory", _QUEUED_AGAIN,
     wait_reason=WHY, wait_reasons=[WHY], resources={**RESOURCES, "memory_gb": 16},
@@ -72,6 +77,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
             "reason": "with more memory",
         },
     },
+    "change_job_priority": {
+        "to urgent": {"priority": "urgent", "reason": "Production model update required"},
+    },
     "cancel_jobs": {
         "by tag": {"tag": "sweep-7", "reason": "wrong data"},
         "waiting jobs of a template": {"template": "ml_training", "status": ["SUBMITTED", "QUEUED"], "dry_run": True},
@@ -85,6 +93,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "pause_job": {"200": _PAUSING},
     "resume_job": {"200": _RESUMED},
     "retry_job": {"200": _RETRIED},
+    "change_job_priority": {"200": _URGENT},
     "cancel_jobs": {
         "200": {
             "matched": 42, "cancelled": 40, "requested": 2, "already_cancelled": 0, "failed": 0, "dry_run": False,

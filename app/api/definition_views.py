@@ -34,6 +34,7 @@ def template_view(template: Template) -> View:
         "retry_policy": template.retry_policy,
         "timeout": template.timeout,
         "resume": template.resume,
+        "limits": template.limits,
         "created_at": moment(template.created_at),
     }
 

@@ -26,6 +26,7 @@ from app.domain.errors import (
     Invalid,
     NotFound,
     PreconditionFailed,
+    QuotaExceeded,
     TensorFleetError,
     TooLarge,
     Unavailable,
@@ -41,6 +42,7 @@ STATUS: Mapping[type[TensorFleetError], int] = {
     Conflict: 409,
     PreconditionFailed: 412,
     TooLarge: 413,
+    QuotaExceeded: 429,
     Unavailable: 503,
 }
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
@@ -94,7 +96,7 @@ async def _domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TensorFleetError)  # noqa: S101 - registered for this class only
     headers: dict[str, str] = {}
     more: dict[str, Json] = {name: getattr(error, name, None) for name in ("nearest", "current", "wanted")}
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | QuotaExceeded):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, TooLarge):
         headers["Connection"] = "close"

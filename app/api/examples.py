@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api import control_examples
+from app.api import analytics_examples, control_examples, inquiry_examples, queue_examples
 from app.api.object_examples import (
     AT,
+    DURATION,
     JOB,
     JOB_ID,
     LEFT,
@@ -43,6 +44,7 @@ _TEMPLATE = {
     "retry_policy": {},
     "timeout": None,
     "resume": None,
+    "limits": [],
     "created_at": AT,
 }  # fmt: skip
 _DERIVED = {
@@ -92,6 +94,9 @@ _PLAN = {
     "timeout": 3600,
     "priority": "high",
     "dependencies": [],
+    "tenant": "default",
+    "expected_duration": DURATION,
+    "wait_reasons": [],
     "status": "QUEUED",
     "queue_position": 3,
     "estimated_start_time": "2026-01-01T12:05:00.000Z",
@@ -102,6 +107,8 @@ _LOG_LINE = {"n": 1, "at": AT, "step": "model_training", "stream": "stdout", "te
 
 REQUESTS: dict[str, dict[str, Any]] = {
     **control_examples.REQUESTS,
+    **queue_examples.REQUESTS,
+    **inquiry_examples.REQUESTS,
     "submit_job": {
         "random forest on iris": SUBMIT,
         "a command": {"template": "command", "parameters": {"command": ["python", "train.py", "--lr", "0.1"]}},
@@ -115,6 +122,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 ANSWERS: dict[str, dict[str, Any]] = {
     **control_examples.ANSWERS,
+    **queue_examples.ANSWERS,
+    **analytics_examples.ANSWERS,
+    **inquiry_examples.ANSWERS,
     "submit_job": {
         "201": {
             "job_id": "job_67890abcdef", "status": "QUEUED", "message": "Job submitted successfully",
@@ -148,18 +158,6 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "list_datasets": {"200": {"datasets": [_DATASET]}},
     "create_dataset": {"201": _DATASET},
     "get_dataset": {"200": _DATASET},
-    "get_queue_status": {
-        "200": {
-            "queue_length": 15, "running_jobs": 8, "pending_jobs": 7, "scheduled_jobs": 0, "paused_jobs": 0,
-            "queues": {
-                "urgent": {"length": 2, "avg_wait_time": "2m 30s", "avg_wait_seconds": 150.0},
-                "high": {"length": 5, "avg_wait_time": "8m 15s", "avg_wait_seconds": 495.0},
-                "normal": {"length": 8, "avg_wait_time": "15m 45s", "avg_wait_seconds": 945.0},
-                "low": {"length": 0, "avg_wait_time": "0s", "avg_wait_seconds": 0.0},
-            },
-        }
-    },
-    "list_queue": {"200": {"jobs": [SUMMARY], "next_cursor": None}},
     "get_resource_availability": {
         "200": {"total": POOL, "allocated": RESOURCES, "available": LEFT, "nodes": [NODE]}
     },

@@ -13,6 +13,10 @@ POLICY = {
     "max_attempts": 3, "retry_delay": 60, "backoff": "exponential", "max_delay": 600, "jitter": 0.1,
     "retry_on": ["error", "worker_lost", "out_of_memory"], "memory_growth": 1.5,
 }  # fmt: skip
+DURATION = {
+    "median": 41.0, "mean": 44.5, "cautious": 62.0, "source": "history",
+    "group": "tenant, template, algorithm, dataset", "runs": 37,
+}  # fmt: skip
 PARAMETERS = {
     "dataset_name": "iris",
     "algorithm": "random_forest",
@@ -32,9 +36,11 @@ ENTRY = {
     "run_no": 0, "detail": None,
 }  # fmt: skip
 WHY = {"code": "position", "summary": "2 jobs are before it", "facts": {"ahead": 2, "class": "high"}}
+FIRST = {"code": "position", "summary": "next in the queue", "facts": {"ahead": 0, "class": "urgent"}}
 SUMMARY: dict[str, Any] = {
     "job_id": JOB_ID,
     "name": "iris-random-forest-species-n100-d5",
+    "tenant": "default",
     "status": "QUEUED",
     "seq": 1,
     "template": "ml_training_template",
@@ -54,9 +60,11 @@ SUMMARY: dict[str, Any] = {
     "start_after": None,
     "queue_deadline": None,
     "node_selector": {},
+    "prefer": {},
     "preemptible": False,
     "executor": "process",
     "limits": [],
+    "expected_duration": DURATION,
     "submitted_at": AT,
     "started_at": None,
     "finished_at": None,
@@ -74,6 +82,7 @@ SUMMARY: dict[str, Any] = {
     "wait_reason": WHY,
     "wait_reasons": [WHY],
     "queue_position": 3,
+    "reserved": None,
     "estimated_start_time": "2026-01-01T12:05:00.000Z",
     "estimated_start_low": "2026-01-01T12:01:40.000Z",
     "estimated_start_high": "2026-01-01T12:15:02.000Z",

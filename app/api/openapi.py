@@ -33,6 +33,7 @@ TAGS = (
     ("templates", "What jobs are made from."),
     ("datasets", "Names for data."),
     ("queue", "Who waits, where, and why."),
+    ("analytics", "What the service has measured of itself."),
     ("nodes", "Where jobs run, and what is left; drain them."),
     ("events", "Everything that happens, pushed."),
     ("system", "The process itself."),
@@ -58,8 +59,8 @@ HEADERS = {
     "Idempotent-Replayed": "`true` when this is the answer that was given before under the same key.",
     "X-Request-ID": "Stands on every log line of this request.",
 }
-CONTROLS = ("delete_job", "cancel_job", "pause_job", "resume_job", "retry_job")
-TAGGED = ("get_job", *CONTROLS, "get_template", "get_job_artifact")
+CONTROLS = ("delete_job", "cancel_job", "pause_job", "resume_job", "retry_job", "change_job_priority")
+TAGGED = ("get_job", *CONTROLS, "reorder_queue", "get_template", "get_job_artifact")
 
 
 def install(app: FastAPI) -> None:
@@ -112,7 +113,7 @@ def _problem_response(status: int) -> Document:
     example = PROBLEM if status == 422 else _problem_example(codes[0])
     content = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}, "example": example}}
     response: Document = {"description": f"Codes: {', '.join(f'`{code}`' for code in codes)}.", "content": content}
-    if status == 503:
+    if status in {429, 503}:
         response["headers"] = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
     return response
 

@@ -124,6 +124,12 @@ CODES = MappingProxyType(
             "The body is not declared as JSON",
             "Send `Content-Type: application/json`. Others are refused, lest pages of other sites submit jobs.",
         ),
+        "quota_exceeded": ProblemCode(
+            429,
+            "The tenant may not have more jobs waiting",
+            "The setting TENANT_QUOTAS bounds how many jobs of a tenant may wait. Nothing was stored; submit again "
+            "after the seconds in `Retry-After`, or cancel some that wait.",
+        ),
         "internal_error": ProblemCode(
             500,
             "The service failed",

@@ -11,6 +11,7 @@ PROBLEM_NAMES = {
     413: "TooLarge",
     415: "UnsupportedMediaType",
     422: "Invalid",
+    429: "TooManyRequests",
     500: "InternalError",
     503: "Unavailable",
 }

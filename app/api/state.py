@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 from starlette.requests import HTTPConnection
 
 from app.api.hub import Hub
+from app.domain.ports import Inquirer
 from app.metrics import Metrics
 from app.services import Services
 
@@ -28,11 +29,13 @@ class LoopStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ApiState:
-    """The use-cases' ports, the event hub, the metrics, and the scheduler of this process if it runs one."""
+    """The use-cases' ports, the event hub, the metrics, whom to ask why and what if, and the scheduler of this process
+    if it runs one."""
 
     services: Services
     hub: Hub
     metrics: Metrics
+    inquirer: Inquirer
     scheduler_status: Callable[[], LoopStatus] | None = None
 
 

@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from app.domain.durations import Duration
 from app.domain.explain import Reason
 from app.domain.job import Attempt, Control, Entry, Job, JobError, StepState
 from app.domain.json import Json
+from app.domain.priority import moment as at
+from app.domain.promises import Promise
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint
 from app.domain.retry import RetryPolicy
 from app.domain.secrets import without_secrets
@@ -43,7 +46,7 @@ def submitted_view(submitted: Submitted) -> View:
 def job_summary(view: JobView) -> View:
     """A job as it stands in a listing."""
     job, place, estimate = view.job, view.place, view.estimate
-    reasons = [_reason(r) for r in view.reasons]
+    reasons = [reason_view(r) for r in view.reasons]
     return {
         **_identity(job),
         **_request(job),
@@ -53,6 +56,7 @@ def job_summary(view: JobView) -> View:
         "wait_reason": reasons[0] if reasons else None,
         "wait_reasons": reasons,
         "queue_position": place.position if place else None,
+        "reserved": None if view.promise is None else _promise(view.promise),
         "estimated_start_time": moment(estimate.start) if estimate else None,
         "estimated_start_low": moment(estimate.low) if estimate else None,
         "estimated_start_high": moment(estimate.high) if estimate else None,
@@ -86,6 +90,7 @@ def _identity(job: Job) -> View:
     return {
         "job_id": job.id,
         "name": job.name,
+        "tenant": job.tenant,
         "status": job.status,
         "seq": job.seq,
         "template": job.template,
@@ -110,9 +115,11 @@ def _request(job: Job) -> View:
         "start_after": moment(job.start_after),
         "queue_deadline": job.queue_deadline,
         "node_selector": job.node_selector,
+        "prefer": job.prefer,
         "preemptible": job.preemptible,
         "executor": job.executor,
         "limits": job.limits,
+        "expected_duration": duration_view(job.duration),
     }
 
 
@@ -133,6 +140,20 @@ def _life(job: Job) -> View:
         "progress": 1.0 if done else job.progress.fraction if job.progress else 0.0,
         "current_step": live.step if live else None,
     }
+
+
+def _promise(promise: Promise) -> View:
+    return {
+        "node_id": promise.node_id,
+        "by": rfc3339(at(promise.by)),
+        "limit": rfc3339(at(promise.limit)),
+        "since": rfc3339(at(promise.since)),
+    }
+
+
+def duration_view(expected: Duration) -> View:
+    """How long a run should take, and how that is known."""
+    return asdict(expected)
 
 
 def _control(control: Control) -> View:
@@ -193,7 +214,8 @@ def _error(error: JobError) -> View:
     }
 
 
-def _reason(reason: Reason) -> View:
+def reason_view(reason: Reason) -> View:
+    """Why something waits."""
     return {"code": reason.code, "summary": reason.summary, "facts": reason.facts}
 
 

@@ -45,6 +45,12 @@ def demo(port: Port = None, data_dir: DataDir = None, workers: Workers = 1) -> N
     raise typer.Exit(import_module("app.cli.demo").demo(port, data_dir, workers))
 
 
+@app.command()
+def replay(file: Annotated[Path, typer.Argument(help="A record, as GET /api/v1/decisions/ID answers it.")]) -> None:
+    """Run the planner on a recorded decision: 0 when it decides the same, 1 when not, 2 for no record."""
+    raise typer.Exit(import_module("app.cli.replay").run(file))
+
+
 @app.command(name="version")
 def show_version() -> None:
     """Print the version."""

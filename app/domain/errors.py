@@ -11,6 +11,7 @@ TensorFleetError
 │   └── AlreadyExists      the id is taken
 ├── PreconditionFailed     If-Match names another version (412)
 ├── TooLarge               a body above its cap (413)
+├── QuotaExceeded          the tenant has as much as it may have; later (429)
 └── Unavailable            a store is away; try again (503)
 """
 
@@ -156,6 +157,19 @@ class TooLarge(TensorFleetError):
     def __init__(self, limit_bytes: int, setting: str = "MAX_BODY_MB") -> None:
         super().__init__(f"The body is larger than {limit_bytes >> 20} MiB, the cap set by {setting}.")
         self.limit_bytes = limit_bytes
+
+
+class QuotaExceeded(TensorFleetError):
+    """The tenant may not have more jobs waiting."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, tenant: str, waiting: int, limit: int, retry_after: int = 10) -> None:
+        super().__init__(
+            f"Tenant {tenant} has {waiting} jobs waiting, and may have {limit} (TENANT_QUOTAS); submit again when some "
+            "of them have started or ended."
+        )
+        self.tenant, self.waiting, self.limit, self.retry_after = tenant, waiting, limit, retry_after
 
 
 class Unavailable(TensorFleetError):

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-SPREAD = 3.0
-"""High bound over the estimate, and the estimate over the low bound, until windows are learned."""
-UNCERTAIN = timedelta(seconds=2)
+from app.domain.calibration import UNLEARNED, Announcement, Factors, window
+from app.domain.priority import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +27,15 @@ class Estimate:
 class Forecast:
     """Points (place in the bucket, 1 = its head; seconds after `at`), ascending, per bucket id.
 
-    `pace`: seconds from one start to the next over the whole queue, for places beyond any table.
+    `pace`: seconds from one start to the next over the whole queue, for places beyond any table; `windows`: what was
+    learned of how wrong estimates are; `mean_waits`: seconds by class over the last hour.
     """
 
     at: datetime
     buckets: Mapping[str, tuple[tuple[int, float], ...]]
     pace: float
+    windows: Factors = UNLEARNED
+    mean_waits: Mapping[Priority, float] = field(default_factory=dict)
 
 
 def start_estimate(forecast: Forecast, bucket_id: str, place: int, position: int, now: datetime) -> Estimate:
@@ -41,8 +43,14 @@ def start_estimate(forecast: Forecast, bucket_id: str, place: int, position: int
     points = forecast.buckets.get(bucket_id)
     seconds = _interpolate(points, place, forecast.pace) if points else max(0, position - 1) * forecast.pace
     start = max(now, forecast.at + timedelta(seconds=seconds))
-    ahead = start - now
-    return Estimate(start, now + ahead / SPREAD, now + ahead * SPREAD + UNCERTAIN)
+    low, high = window((start - now).total_seconds(), forecast.windows)
+    return Estimate(start, now + timedelta(seconds=low), now + timedelta(seconds=high))
+
+
+def announcement(estimate: Estimate, forecast: Forecast, priority: Priority, now: datetime) -> Announcement:
+    """What an estimate says, to be scored when the job starts."""
+    start, low, high = ((t - now).total_seconds() for t in (estimate.start, estimate.low, estimate.high))
+    return Announcement(priority, now.timestamp(), start, low, high, forecast.mean_waits.get(priority, 0.0))
 
 
 def _interpolate(points: tuple[tuple[int, float], ...], place: int, pace: float) -> float:

@@ -55,6 +55,13 @@ def concurrency_limit(used: int, limit: int) -> Reason:
     return Reason("concurrency_limit", summary, {"used": used, "limit": limit})
 
 
+def named_limit(name: str, limit: int, holders: Sequence[str]) -> Reason:
+    """All places of a named limit (CONCURRENCY_LIMITS) are taken."""
+    facts: dict[str, Fact] = {"name": name, "limit": limit, "held": len(holders), "holders": _named(holders)}
+    places = "its only place is" if limit == 1 else f"its {limit} places are"
+    return Reason("concurrency_limit", f"waits for limit {name}: {places} held by {_named(holders)}", facts)
+
+
 def resources(lacking: Mapping[str, float], asked: Mapping[str, float], node_id: str, fragmented: bool) -> Reason:
     """No node has room now. `lacking`: what the node that lacks least is short of, per dimension."""
     parts = [f"{d} {asked[d]:g}, short of {short:g}" for d, short in lacking.items()]
@@ -87,6 +94,42 @@ def _is(nodes: Sequence[str]) -> str:
     return "is" if len(nodes) == 1 else "are"
 
 
+def quota(tenant: str, what: str, amount: float, limit: float) -> Reason:
+    """A start would put the tenant over what it may hold. `what`: a dimension, or `running` for the number of runs."""
+    facts: dict[str, Fact] = {"tenant": tenant, "dimension": what, "would_hold": amount, "limit": limit}
+    return Reason("quota", f"tenant {tenant} would hold {what} {amount:g}, and may hold {limit:g}", facts)
+
+
+def fair_share(tenant: str, level: float, entitled: float, before: Sequence[str]) -> Reason:
+    """`level`: what the tenant holds and held over its share; `entitled`: that share; `before`: tenants that go
+    first."""
+    facts: dict[str, Fact] = {"tenant": tenant, "level": round(level, 2), "entitled": round(entitled, 4)}
+    summary = f"tenant {tenant} has {level:.1f} times its share, so {_named(before)} {_goes(before)} first"
+    return Reason("fair_share", summary, facts | {"before": _named(before)})
+
+
+def behind_reservation(job_id: str, node_id: str, by: datetime, limit: datetime) -> Reason:
+    """There is room, but it is promised."""
+    facts: dict[str, Fact] = {"job": job_id, "node": node_id, "by": _moment(by), "until": _moment(limit)}
+    summary = f"fits on {node_id}, which is promised to {job_id} by {_moment(by)}"
+    return Reason("behind_reservation", summary, facts)
+
+
+def queue_paused(actor: str, since: datetime, reason: str | None) -> Reason:
+    why = f": {reason}" if reason else ""
+    facts: dict[str, Fact] = {"by": actor, "since": _moment(since)}
+    summary = f"the queue was paused by {actor}{why}; POST /queue/resume lets it go on"
+    return Reason("queue_paused", summary, facts | ({"reason": reason} if reason else {}))
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _goes(nodes: Sequence[str]) -> str:
+    return "goes" if len(nodes) == 1 else "go"
+
+
 def position(ahead: int, priority: str) -> Reason:
     before = "1 job is before it" if ahead == 1 else f"{ahead} jobs are before it"
     summary = "next in the queue" if ahead == 0 else before
@@ -94,14 +137,20 @@ def position(ahead: int, priority: str) -> Reason:
 
 
 def wait_reasons(
-    job: Job, now: datetime, waits: Waits | None = None, verdict: Sequence[Reason] = (), ahead: int | None = None
+    job: Job,
+    now: datetime,
+    waits: Waits | None = None,
+    verdict: Sequence[Reason] = (),
+    ahead: int | None = None,
+    places: Sequence[Reason] = (),
 ) -> tuple[Reason, ...]:
     """All reasons why a job waits, the deciding one first; empty when it does not wait.
 
-    `waits`: open dependencies; `verdict`: the planner's reasons for its bucket; `ahead`: jobs before it in the queue.
+    `waits`: open dependencies; `verdict`: the planner's reasons for its bucket; `ahead`: jobs before it in the queue;
+    `places`: named limits in which it lacks a place.
     """
     if job.status is JobStatus.SUBMITTED:
-        return tuple(_not_eligible(job, now, waits))
+        return tuple(_not_eligible(job, now, waits, places))
     if job.status is JobStatus.RETRYING and job.retry_at is not None:
         left = max(0.0, (job.retry_at - now).total_seconds())
         attempt = f"attempt {job.attempts_counted} of {job.retry_policy.max_attempts}"
@@ -120,7 +169,7 @@ def _paused(job: Job, now: datetime) -> Reason:
     entry, asked = _pause_of(job.history)
     facts: dict[str, Fact] = {
         "by": asked.actor,
-        "since": f"{entry.at:%Y-%m-%dT%H:%M:%SZ}",
+        "since": _moment(entry.at),
         "seconds": round(max(0.0, (now - entry.at).total_seconds()), 3),
     }
     if asked.detail:
@@ -148,8 +197,8 @@ def _pause_of(history: Sequence[Entry]) -> tuple[Entry, Entry]:
     return paused, next(requests, paused) if paused.actor == SYSTEM else paused
 
 
-def _not_eligible(job: Job, now: datetime, waits: Waits | None) -> list[Reason]:
-    reasons = []
+def _not_eligible(job: Job, now: datetime, waits: Waits | None, places: Sequence[Reason]) -> list[Reason]:
+    reasons: list[Reason] = []
     if waits is not None and waits.open:
         shown = ", ".join(waits.open[:3]) + (", …" if len(waits.open) > 3 else "")
         facts: dict[str, Fact] = {"open": len(waits.open), "first": waits.open[0]}
@@ -158,4 +207,4 @@ def _not_eligible(job: Job, now: datetime, waits: Waits | None) -> list[Reason]:
         left = (job.start_after - now).total_seconds()
         facts = {"seconds_left": round(left, 3)}
         reasons.append(Reason("start_time", f"starts after {job.start_after:%Y-%m-%dT%H:%M:%SZ}", facts))
-    return reasons or [Reason("position", "about to be queued")]
+    return [*reasons, *places] or [Reason("position", "about to be queued")]

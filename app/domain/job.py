@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from app.domain.durations import Duration
 from app.domain.json import Json
 from app.domain.priority import Priority
 from app.domain.resources import Vector
@@ -104,8 +105,9 @@ class Progress:
     metrics: Mapping[str, Json] = field(default_factory=dict)
 
 
-CONTROLS = ("cancel", "pause", "release", "resume")
-"""What a user may ask of a live run: to end, to be frozen, to leave its node (checkpointed), to go on."""
+CONTROLS = ("cancel", "pause", "release", "resume", "preempt")
+"""What may be asked of a live run: to end, to be frozen, to leave its node (checkpointed), to go on; the last by the
+scheduler, to make way for more urgent work."""
 SUSPECT_AFTER = 2
 """Workers that crashed under a job before it must run alone on a node."""
 
@@ -123,7 +125,9 @@ class Control:
 @dataclass(frozen=True, slots=True)
 class Job:
     """The whole job. Durations in seconds, times UTC with milliseconds. `secrets`: parameters never to be shown;
-    `attempt_base`: attempts used before the last manual retry, which count against the retry policy no more."""
+    `attempt_base`: attempts used before the last manual retry, which count against the retry policy no more; `pin`: the
+    band that a reorder put it in, `moved_to` the position of its class that was asked for; `prefer`: labels of nodes
+    that it would like; `preempted`: how often it had to make way."""
 
     id: str
     name: str
@@ -148,6 +152,7 @@ class Job:
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Json] = field(default_factory=dict)
     node_selector: Mapping[str, str] = field(default_factory=dict)
+    prefer: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     preemptible: bool = False
     resume: str | None = None
@@ -172,9 +177,18 @@ class Job:
     result: Mapping[str, Json] | None = None
     progress: Progress | None = None
     checkpoint: str | None = None
+    pin: int | None = None
+    moved_to: int | None = None
+    expected: Duration | None = None
+    preempted: int = 0
     batch_id: str | None = None
     workflow_id: str | None = None
     step_id: str | None = None
+
+    @property
+    def duration(self) -> Duration:
+        """What a run should take, as it was expected when the job was submitted; else its time limit."""
+        return self.expected or Duration(self.timeout, self.timeout, self.timeout, "timeout")
 
     @property
     def terminal(self) -> bool:

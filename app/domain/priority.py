@@ -1,8 +1,9 @@
-"""Priority classes and the order key inside a class."""
+"""Priority classes, the order key inside a class, and how long a class waits patiently."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 
@@ -16,6 +17,15 @@ class Priority(StrEnum):
 
 
 RANK: dict[Priority, int] = {p: n for n, p in enumerate(Priority)}
+SECOND = 1_000_000
+"""Order keys, and all times inside the planner, are microseconds since 2020-01-01Z."""
+PATIENCE: dict[Priority, int] = {
+    Priority.URGENT: 600 * SECOND,
+    Priority.HIGH: 1_800 * SECOND,
+    Priority.NORMAL: 7_200 * SECOND,
+    Priority.LOW: 28_800 * SECOND,
+}
+"""How long a job of a class waits before it is overdue, in microseconds. It goes by the class that was asked for."""
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -26,3 +36,18 @@ def order_key(submitted_at: datetime, tie: int = 0) -> float:
     the order in which one process took them.
     """
     return float(round((submitted_at - EPOCH).total_seconds() * 1000) * 1000 + tie)
+
+
+def micros(at: datetime) -> int:
+    """A time as the planner has it: whole microseconds since 2020-01-01Z."""
+    return round((at - EPOCH).total_seconds() * SECOND)
+
+
+def moment(at: int) -> datetime:
+    """The time of the planner's microseconds."""
+    return EPOCH + timedelta(microseconds=at)
+
+
+def most_urgent(classes: Iterable[Priority]) -> Priority:
+    """The first class among these, of which there is at least one."""
+    return min(classes, key=RANK.__getitem__)

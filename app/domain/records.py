@@ -10,8 +10,9 @@ from app.domain.estimates import Forecast
 from app.domain.explain import Reason
 from app.domain.job import Job
 from app.domain.json import Json
-from app.domain.priority import Priority
-from app.domain.queueing import Bucket
+from app.domain.priority import RANK, Priority
+from app.domain.promises import Promise
+from app.domain.queueing import Bucket, Demand
 from app.domain.resources import Vector
 from app.domain.states import JobStatus
 
@@ -121,10 +122,11 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A waiting job in the index: its id and order key."""
+    """A waiting job in the index: its id, order key, and what it asks for."""
 
     job_id: str
     key: float
+    demand: Demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,31 @@ class BucketHead:
     bucket: Bucket
     count: int
     members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OrderPoint:
+    """A point of the whole order: rank of the class (0 the most urgent), band, key, job."""
+
+    rank: int
+    band: int
+    key: float
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A waiting job with its bucket. `band`: the one it counted in when it was read, by hand or its tenant's."""
+
+    bucket_id: str
+    bucket: Bucket
+    member: Member
+    band: int = 0
+
+    @property
+    def point(self) -> OrderPoint:
+        """Where it stood; a listing goes on behind it."""
+        return OrderPoint(RANK[self.bucket.priority], self.band, self.member.key, self.member.job_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +176,27 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Between what a job would stand at a place of a class, itself taken out: the keys of the jobs `before` and `after`
+    it that are of `band`, the band it would get; None where there is none. `length`: jobs of the class, with it."""
+
+    before: float | None
+    after: float | None
+    band: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
-    """What the scheduler's leader last published: the forecast, and per bucket why its members wait."""
+    """What the scheduler's leader last published: the forecast; per bucket why its members wait; the band of each
+    tenant; the overdue that go before all others; and the promises in force."""
 
     at: datetime
     forecast: Forecast
     verdicts: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
+    bands: Mapping[str, int] = field(default_factory=dict)
+    lane: tuple[str, ...] = ()
+    promises: tuple[Promise, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from types import MappingProxyType
 from app.domain.errors import FieldError
 
 DIMENSIONS = ("cpu_cores", "memory_gb", "gpu_count", "storage_gb")
-_SCALE = {"cpu_cores": 1000, "memory_gb": 1024, "gpu_count": 1, "storage_gb": 1}
+SCALES = (1000, 1024, 1, 1)
+"""How many of a vector's units one of each dimension's is."""
+_SCALE = dict(zip(DIMENSIONS, SCALES, strict=True))
 _FRACTIONS = frozenset({"cpu_cores", "memory_gb"})
 ABSURD = {"cpu_cores": 10_000, "memory_gb": 100_000, "gpu_count": 1_024, "storage_gb": 10_000_000}
 SMALLEST = {"cpu_cores": 0.001, "memory_gb": 0.001}
@@ -44,10 +46,20 @@ class Vector:
         return self.cpu_millicores, self.memory_mib, self.gpu, self.storage_gib
 
     def __add__(self, other: Vector) -> Vector:
-        return Vector(*(a + b for a, b in zip(self.parts(), other.parts(), strict=True)))
+        return Vector(
+            self.cpu_millicores + other.cpu_millicores,
+            self.memory_mib + other.memory_mib,
+            self.gpu + other.gpu,
+            self.storage_gib + other.storage_gib,
+        )
 
     def __sub__(self, other: Vector) -> Vector:
-        return Vector(*(a - b for a, b in zip(self.parts(), other.parts(), strict=True)))
+        return Vector(
+            self.cpu_millicores - other.cpu_millicores,
+            self.memory_mib - other.memory_mib,
+            self.gpu - other.gpu,
+            self.storage_gib - other.storage_gib,
+        )
 
     def fits(self, room: Vector) -> bool:
         """Whether `room` holds at least this much in every dimension."""
@@ -60,8 +72,11 @@ class Vector:
 
     def times_in(self, room: Vector) -> int:
         """How many of this fit into `room`; a vector of zeros fits a million times."""
-        ratios = [r // v for v, r in zip(self.parts(), room.parts(), strict=True) if v > 0]
-        return max(0, min(ratios, default=1_000_000))
+        times = 1_000_000
+        for need, have in zip(self.parts(), room.parts(), strict=True):
+            if need > 0:
+                times = min(times, have // need)
+        return max(0, times)
 
     def lacks(self, room: Vector) -> dict[str, float]:
         """Per dimension in which `room` is too small: how much is missing, in units."""
@@ -77,10 +92,13 @@ DEFAULT_REQUEST: Mapping[str, float] = MappingProxyType(
 
 def total(vectors: Iterator[Vector] | list[Vector] | tuple[Vector, ...]) -> Vector:
     """The sum; zeros for nothing."""
-    out = Vector()
+    cpu = memory = gpu = storage = 0
     for vector in vectors:
-        out = out + vector
-    return out
+        cpu += vector.cpu_millicores
+        memory += vector.memory_mib
+        gpu += vector.gpu
+        storage += vector.storage_gib
+    return Vector(cpu, memory, gpu, storage)
 
 
 def _plain(value: float) -> float:

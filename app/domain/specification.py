@@ -5,10 +5,11 @@ Pure: ids, the time, the name's suffix and what nodes exist are arguments. All e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from app.domain.durations import Duration, Kinship
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_object_id
 from app.domain.job import EXECUTORS, INLINE_STEPS, DependencyType, Job
@@ -16,8 +17,9 @@ from app.domain.json import Json, unsafe_places
 from app.domain.naming import semantic_name
 from app.domain.nearest import unknown_name
 from app.domain.priority import Priority, order_key
+from app.domain.request_checks import label_errors, limit_errors, retry_errors
 from app.domain.resources import Vector, largest_misfit, request_errors
-from app.domain.retry import RETRYABLE, RetryPolicy
+from app.domain.retry import RetryPolicy
 from app.domain.states import JobStatus
 from app.domain.step_catalog import STEP_PARAMETERS
 from app.domain.step_checks import read_by_steps, step_errors
@@ -25,6 +27,7 @@ from app.domain.templates import Step, Template, canonical_parameters, resolve_p
 from app.domain.transitions import Stamp, first_entry
 
 MAX_NAME = 200
+DEFAULT_TENANT = "default"
 MAX_TAGS = 50
 MAX_DEPENDENCIES = 1_000
 LONGEST = 365 * 86_400
@@ -52,17 +55,20 @@ class JobRequest:
     preemptible: bool = False
     executor: str | None = None
     limits: tuple[str, ...] = ()
+    prefer: Mapping[str, str] = field(default_factory=dict)
+    tenant: str = DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitPolicy:
     """What the service's settings and its nodes add. `capacities`: of every node that ever registered; `torch`: one of
-    them has it, or none ever registered."""
+    them has it, or none ever registered; `limits`: the names of all concurrency limits."""
 
     job_timeout: timedelta
     retry_attempts: int
     capacities: tuple[Vector, ...] = ()
     torch: bool = True
+    limits: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,22 @@ class Specification:
     base_name: str
     named_by_user: bool
 
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The named limits that it takes a place in: the request's, else the template's."""
+        return self.request.limits or self.template.limits
+
+    @property
+    def kin(self) -> Kinship:
+        """By what a run of it is like others."""
+        algorithm, dataset = (self.parameters.get(name) for name in ("algorithm", "dataset_name"))
+        return Kinship(
+            self.request.tenant,
+            self.template.id,
+            algorithm if isinstance(algorithm, str) else None,
+            dataset if isinstance(dataset, str) else None,
+        )
+
 
 def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Specification:
     """Resolve and check a request. Raises Invalid with every error and its path."""
@@ -95,6 +117,7 @@ def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Sp
     errors.extend(resource_errors)
     executor = request.executor or template.executor
     errors.extend(_executor_errors(executor, template))
+    errors.extend(limit_errors(request.limits, policy.limits))
     if errors:
         raise Invalid(errors)
     return Specification(
@@ -144,12 +167,8 @@ def _request_errors(request: JobRequest) -> Iterator[FieldError]:
             yield FieldError(f"dependencies[{n}]", "not a job id: ids hold only a-z, 0-9 and _")
     if len(request.tags) > MAX_TAGS or any(not _is_name(t) for t in request.tags):
         yield FieldError("tags", f"at most {MAX_TAGS}, each 1 to {MAX_NAME} characters without control characters")
-    for key in request.node_selector:
-        if not key or "." in key or key.startswith("$"):
-            yield FieldError(f"node_selector.{key}", "a label must not be empty, hold a dot or start with `$`")
-    if request.limits:
-        message, near = unknown_name("limit", request.limits[0], ())
-        yield FieldError("limits[0]", message, near)
+    yield from label_errors("node_selector", request.node_selector)
+    yield from label_errors("prefer", request.prefer)
     yield from retry_errors(request.retry_policy)
 
 
@@ -164,25 +183,6 @@ def _duration_errors(request: JobRequest) -> Iterator[FieldError]:
             yield FieldError(name, f"must be more than 0 and at most {LONGEST:,} seconds, got {seconds:g}")
     if request.start_after is not None and request.start_after.tzinfo is None:
         yield FieldError("start_after", "must carry a time zone, such as 2026-01-01T12:00:00Z")
-
-
-def retry_errors(policy: Mapping[str, Json], path: str = "retry_policy") -> Iterator[FieldError]:
-    """What is wrong with a (partial) retry policy."""
-    bounds = {
-        "max_attempts": (1, 100),
-        "retry_delay": (0, 86_400),
-        "max_delay": (0, 86_400),
-        "jitter": (0, 1),
-        "memory_growth": (1, 10),
-    }
-    for name, (low, high) in bounds.items():
-        value = policy.get(name)
-        if value is not None and not low <= value <= high:
-            yield FieldError(f"{path}.{name}", f"must be between {low:,} and {high:,}, got {value:g}")
-    for n, reason in enumerate(policy.get("retry_on") or ()):
-        if reason not in RETRYABLE:
-            message, near = unknown_name("reason", str(reason), RETRYABLE)
-            yield FieldError(f"{path}.retry_on[{n}]", message, near)
 
 
 def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) -> tuple[Vector, list[FieldError]]:
@@ -236,16 +236,30 @@ def _timeout(request: JobRequest, template: Template, policy: SubmitPolicy) -> f
     return request.timeout or template.timeout or policy.job_timeout.total_seconds()
 
 
+_AS_ASKED = (
+    *("tenant", "priority", "dependencies", "dependency_type", "tags", "metadata", "node_selector", "prefer"),
+    *("preemptible", "start_after", "queue_deadline"),
+)
+"""What a job takes over from its request as it is."""
+
+
 def build_job(
-    specification: Specification, *, job_id: str, name: str, eligible: bool, stamp: Stamp, tie: int = 0
+    specification: Specification,
+    *,
+    job_id: str,
+    name: str,
+    eligible: bool,
+    stamp: Stamp,
+    tie: int = 0,
+    expected: Duration | None = None,
 ) -> Job:
-    """The job as it is inserted: QUEUED when eligible, else SUBMITTED."""
+    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take."""
     request = specification.request
     status = JobStatus.QUEUED if eligible else JobStatus.SUBMITTED
+    asked = {part: getattr(request, part) for part in _AS_ASKED}
     return Job(
         id=job_id,
         name=name,
-        tenant="default",
         status=status,
         seq=1,
         template=specification.template.id,
@@ -254,23 +268,16 @@ def build_job(
         steps=specification.steps,
         parameters=specification.parameters,
         resources=specification.resources,
-        priority=request.priority,
         effective_priority=request.priority,
         order_key=order_key(stamp.at, tie),
         retry_policy=specification.retry_policy,
         timeout=specification.timeout,
         submitted_at=stamp.at,
         history=(first_entry(status, stamp),),
-        dependencies=request.dependencies,
-        dependency_type=request.dependency_type,
-        tags=request.tags,
-        metadata=request.metadata,
-        node_selector=request.node_selector,
-        limits=request.limits,
-        preemptible=request.preemptible,
+        expected=expected,
+        limits=specification.limits,
         resume=specification.template.resume,
         secrets=specification.template.schema.secrets,
-        start_after=request.start_after,
-        queue_deadline=request.queue_deadline,
         queued_at=stamp.at if eligible else None,
+        **asked,
     )

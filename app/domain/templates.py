@@ -65,6 +65,7 @@ class TemplateDraft:
     retry_policy: Mapping[str, Json] = field(default_factory=dict)
     timeout: float | None = None
     resume: str | None = None
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Template:
     resume: str | None
     built_in: bool
     created_at: datetime | None
+    limits: tuple[str, ...] = ()
     schema: Schema = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -161,6 +163,7 @@ def derive(
         resume=_first(draft.resume, base and base.resume, None),
         built_in=built_in,
         created_at=now,
+        limits=draft.limits or (base.limits if base else ()),
     )
     errors = list(_template_errors(template))
     if errors:

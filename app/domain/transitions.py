@@ -159,7 +159,8 @@ def lose_worker(job: Job, end: RunEnd, stamp: Stamp, *, crashed: bool) -> Change
 
 def requeue(job: Job, reason: str, end: RunEnd, stamp: Stamp) -> Change:
     """RUNNING → QUEUED at once, no attempt used: `preempted`, `drained` or `checkpointed`."""
-    return end_run(job, JobStatus.QUEUED, reason, end, stamp, queued_at=stamp.at)
+    times = job.preempted + (reason == "preempted")
+    return end_run(job, JobStatus.QUEUED, reason, end, stamp, queued_at=stamp.at, preempted=times)
 
 
 def finish_cancel(job: Job, end: RunEnd, stamp: Stamp, detail: str | None) -> Change:

@@ -16,6 +16,8 @@ from app.domain.transitions import SYSTEM, Change, Stamp, apply
 from app.operations.advance import decide_dependants, decide_waiting
 from app.operations.effects import Moved, carry_out
 from app.operations.hints import hinted
+from app.operations.inheritance import decide_borrowing, decide_lending
+from app.operations.limits import decide_admission
 from app.services import Services
 
 log = structlog.get_logger()
@@ -50,12 +52,28 @@ async def commit_all(services: Services, pairs: Sequence[tuple[Job, Change]]) ->
     results, moved = await _commit(services, pairs)
     try:
         while moved:
-            ended = [m.after.id for m in moved if m.after.terminal]
-            following = await decide_dependants(services, ended) if ended else []
-            _, moved = await _commit(services, following)
+            _, moved = await _commit(services, await _following(services, moved))
     except Unavailable as error:
-        log.warning("dependants.postponed", ended=len(ended), store=error.store)
+        log.warning("dependants.postponed", store=error.store)
     return results
+
+
+async def _following(services: Services, moved: Sequence[Moved]) -> list[tuple[Job, Change]]:
+    """What these changes make of their dependants, of who waits for their places, and, where they lend another class
+    than before, of their parents."""
+    ended = [m.after.id for m in moved if m.after.terminal]
+    lenders = [m.after for m in moved if m.lends_otherwise]
+    dependants = await decide_dependants(services, ended) if ended else []
+    lent = await decide_lending(services, lenders) if lenders else []
+    again = [m.after for m in moved if m.waits_again]
+    names = {name for m in moved if m.gave_places_back for name in m.after.limits}
+    admitted = await decide_admission(services, names) if names else []
+    return dependants + admitted + lent + (await decide_borrowing(services, again) if again else [])
+
+
+async def lend_upwards(services: Services, job: Job) -> None:
+    """Have the ancestors of a job that has just come be considered in its class, where that is more urgent."""
+    await commit_all(services, await decide_lending(services, [job]))
 
 
 async def look_again(services: Services, job: Job) -> Job:
@@ -67,7 +85,7 @@ async def look_again(services: Services, job: Job) -> Job:
 
 async def _look(services: Services, job: Job) -> Job | None:
     moved = await commit_all(services, await decide_waiting(services, [job]))
-    return moved[0] if moved else None
+    return next((after for after in moved if after is not None and after.id == job.id), None)
 
 
 async def _commit(services: Services, pairs: Sequence[tuple[Job, Change]]) -> tuple[list[Job | None], list[Moved]]:

@@ -69,7 +69,8 @@ def outlook(job: Job) -> str:
     if job.status is JobStatus.PAUSED:
         return _of_paused(job)
     if job.status is JobStatus.QUEUED:
-        return "It waits in its queue, at the place of its first submission."
+        where = "at the place of its first submission" if job.pin is None else "where it was put by hand"
+        return f"It waits in its queue, {where}."
     if job.status is JobStatus.SUBMITTED:
         return "It waits for its dependencies or its start time, then it is queued."
     return f"It is {job.status}."

@@ -15,11 +15,13 @@ import structlog
 
 from app.domain.errors import Unavailable
 from app.domain.job import Job
+from app.domain.limits import holds_places, places_of
 from app.domain.ports import ROOM_BELL
 from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
-from app.domain.states import JobStatus
+from app.domain.states import ON_NODE, WAITING, JobStatus
 from app.operations.hints import hinted
+from app.operations.indexing import index_waiting
 from app.services import Services
 
 log = structlog.get_logger()
@@ -37,6 +39,32 @@ class Moved:
         return self.after.status is JobStatus.QUEUED and self.before.status is not JobStatus.QUEUED
 
     @property
+    def moved_in_queue(self) -> bool:
+        """It waits on, under another ticket."""
+        both = self.after.status is JobStatus.QUEUED and self.before.status is JobStatus.QUEUED
+        return both and ticket_of(self.before) != ticket_of(self.after)
+
+    @property
+    def lends_otherwise(self) -> bool:
+        """Whether its parents may have another effective class now."""
+        changed = self.before.effective_priority is not self.after.effective_priority
+        return bool(self.after.dependencies) and (changed or self.before.terminal is not self.after.terminal)
+
+    @property
+    def waits_again(self) -> bool:
+        """A run of it ended, or never began: what others lent it meanwhile counts from now on."""
+        return self.before.status in ON_NODE and self.after.status in WAITING | {JobStatus.PAUSED}
+
+    @property
+    def gave_places_back(self) -> bool:
+        """It needs no place in its named limits any more; one that has ended may have taken one for nothing."""
+        return bool(self.after.limits) and not holds_places(self.after) and (holds_places(self.before) or self.ended)
+
+    @property
+    def ended(self) -> bool:
+        return self.after.terminal and not self.before.terminal
+
+    @property
     def left_queue(self) -> bool:
         return self.before.status is JobStatus.QUEUED and self.after.status is not JobStatus.QUEUED
 
@@ -50,23 +78,39 @@ class Moved:
 
 
 async def carry_out(services: Services, moved: Sequence[Moved]) -> None:
-    """Index, ledger, run summaries and the scheduler's bell, for all of them together."""
+    """Index, ledgers, run summaries and the scheduler's bell, for all of them together."""
     freed = [m for m in moved if m.left_node and m.before.node_id is not None]
     ended = [m for m in moved if m.ended_run]
-    entered = [ticket_of(m.after) for m in moved if m.entered_queue]
+    entered = [ticket_of(m.after) for m in moved if m.entered_queue or m.moved_in_queue]
     left = [m.after.id for m in moved if m.left_queue]
     work: list[Awaitable[object]] = []
     if freed:
         work.append(_attempt("release", _release(services, freed)))
+    if places := [place for m in moved if m.gave_places_back for place in places_of(m.after)]:
+        work.append(_attempt("release_places", services.limits.release(places)))
     if ended:
         work += [_attempt("run_summary", services.runs.insert(_summary(m))) for m in ended]
     if entered:
-        work.append(hinted("enqueue", services.queue.enqueue(entered)))
+        work.append(hinted("enqueue", index_waiting(services, entered)))
     if left:
         work.append(hinted("dequeue", services.queue.dequeue(left)))
+    work += _overtaken(services, moved)
     await asyncio.gather(*work)
     if freed:
         await services.bells.ring(ROOM_BELL)
+
+
+def _overtaken(services: Services, moved: Sequence[Moved]) -> list[Awaitable[object]]:
+    """Start estimates that these changes have made worthless."""
+    said = services.announcements
+    work: list[Awaitable[object]] = []
+    for reason, why in (("reordered", "reordered"), ("priority_changed", "reprioritised")):
+        if ids := [m.after.id for m in moved if m.moved_in_queue and m.after.history[-1].reason == reason]:
+            work.append(hinted("disturb", said.disturb(ids, why)))
+    unstarted = (m for m in moved if m.left_queue and m.after.status is not JobStatus.SCHEDULED)
+    if gone := [m.after.id for m in unstarted]:
+        work.append(hinted("leave", said.leave(gone, "cancelled")))
+    return work
 
 
 async def _attempt(name: str, effect: Awaitable[object]) -> None:

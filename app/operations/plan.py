@@ -32,7 +32,9 @@ async def plan(services: Services, request: JobRequest, version: int | None = No
     template = await template_of(services, request.template, version)
     cluster = await services.recent.get("cluster", lambda: _cluster(services), CLUSTER_MAX_AGE)
     limits = services.settings.limits
-    policy = SubmitPolicy(limits.job_timeout, limits.retry_attempts, cluster.capacities, cluster.torch)
+    policy = SubmitPolicy(
+        limits.job_timeout, limits.retry_attempts, cluster.capacities, cluster.torch, limits.concurrency.keys()
+    )
     specification = specify(request, template, policy)
     if errors := [error async for error in _reference_errors(services, specification)]:
         raise Invalid(errors)

@@ -8,9 +8,9 @@ from app.domain.errors import InvalidTransition
 from app.domain.job import Job
 from app.domain.states import MANUAL, JobStatus, allowed_from
 from app.domain.transitions import Change, Stamp
-from app.operations.advance import is_eligible, verdicts_on
 from app.operations.change import look_again
 from app.operations.control import control_job, load, refuse_while_cancelled
+from app.operations.readiness import is_eligible, verdicts_on
 from app.services import Services
 
 PAUSES = frozenset({"hold", "paused", "released"})

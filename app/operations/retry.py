@@ -22,11 +22,11 @@ from app.domain.specification import JobRequest, Specification
 from app.domain.states import JobStatus, allowed_from
 from app.domain.templates import canonical_parameters
 from app.domain.transitions import Change, Stamp
-from app.operations.advance import is_eligible, verdicts_on
 from app.operations.change import look_again
 from app.operations.control import control_job, load
 from app.operations.once import IdempotencyKey
 from app.operations.plan import plan, template_of
+from app.operations.readiness import is_eligible, verdicts_on
 from app.operations.resume import refuse_if_hopeless
 from app.services import Services
 
@@ -102,6 +102,7 @@ async def _changed(services: Services, job: Job, changes: RetryChanges) -> dict[
     changed: dict[str, Any] = {}
     if changes.priority is not None:
         changed |= {"priority": changes.priority, "effective_priority": changes.priority}
+        changed |= {"pin": job.pin if changes.priority is job.effective_priority else None}
     if changes.parameters or changes.resources:
         planned = await _planned(services, job, changes)
         if changes.parameters:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
+from app.domain.calibration import Announcement
 from app.domain.errors import FieldError, Invalid
-from app.domain.estimates import Estimate, start_estimate
+from app.domain.estimates import Estimate, announcement, start_estimate
+from app.domain.explain import Reason
 from app.domain.ids import new_job_id
 from app.domain.job import Job
 from app.domain.naming import suffixed
@@ -21,11 +23,14 @@ from app.domain.queueing import ticket_of
 from app.domain.records import Place, StoredAnswer
 from app.domain.specification import JobRequest, Specification, build_job
 from app.domain.states import JobStatus
-from app.operations.change import look_again
+from app.operations.board import recent_board
+from app.operations.change import lend_upwards, look_again
+from app.operations.expect import expected_duration
 from app.operations.hints import hinted
-from app.operations.inspect import recent_board
+from app.operations.obstacles import obstacles
 from app.operations.once import Answer, IdempotencyKey, replay
 from app.operations.plan import plan
+from app.operations.quotas import refuse_over_quota
 from app.services import Services
 
 _ties = count()
@@ -34,28 +39,35 @@ PREVIEW_ID = "job_preview"
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job that was accepted, and where it stands; both None when it is not in the queue or the index is away."""
+    """A job that was accepted, and where it stands; all None when it is not in the queue or the index is away. `said`:
+    what its first estimate promises, to be scored when it starts."""
 
     job: Job
     position: int | None
     estimate: Estimate | None
+    said: Announcement | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a submit would store now, and where the job would stand; its id and name are not given out."""
+    """What a submit would store now, and where the job would stand; its id and name are not given out.
+    `reasons`: what is known now that would keep it waiting, apart from the jobs before it."""
 
     specification: Specification
     submitted: Submitted
+    reasons: tuple[Reason, ...]
 
 
 async def preview(services: Services, request: JobRequest) -> Preview:
-    """Everything that a submit does before it writes. Raises Invalid as a submit does."""
+    """Everything that a submit does before it writes. Raises Invalid and QuotaExceeded as a submit does."""
     specification = await plan(services, request)
-    eligible = await _eligible(services, request)
+    await refuse_over_quota(services, request.tenant)
+    eligible = await _eligible(services, request, limited=bool(specification.limits))
     name = specification.base_name
-    job = build_job(specification, job_id=PREVIEW_ID, name=name, eligible=eligible, stamp=services.stamp())
-    return Preview(specification, await _foretell(services, job))
+    expected = await expected_duration(services, specification.kin, specification.timeout)
+    stamp = services.stamp()
+    job = build_job(specification, job_id=PREVIEW_ID, name=name, eligible=eligible, stamp=stamp, expected=expected)
+    return Preview(specification, await _foretell(services, job), await obstacles(services, job))
 
 
 async def submit(
@@ -65,10 +77,12 @@ async def submit(
     render: Callable[[Submitted], bytes],
     key: IdempotencyKey | None = None,
 ) -> Answer:
-    """Plan, insert, enqueue. `render` makes the bytes of the answer. Raises Invalid and Unavailable."""
+    """Plan, insert, enqueue. `render` makes the bytes of the answer. Raises Invalid, QuotaExceeded and Unavailable."""
     if key is not None and (earlier := await services.jobs.answer_under(key.key)) is not None:
         return replay(earlier, key)
-    job = await _new_job(services, await plan(services, request), actor)
+    specification = await plan(services, request)
+    await refuse_over_quota(services, request.tenant)
+    job = await _new_job(services, specification, actor)
     if key is None:
         await services.jobs.insert(job)
         return Answer(201, render(await _enter(services, job)))
@@ -82,18 +96,22 @@ async def submit(
 
 
 async def _new_job(services: Services, specification: Specification, actor: str) -> Job:
-    eligible = await _eligible(services, specification.request)
+    eligible = await _eligible(services, specification.request, limited=bool(specification.limits))
     stamp = services.stamp(actor)
     name = specification.base_name
     if not specification.named_by_user:
         name = suffixed(name, await services.names.claim(name))
     job_id = new_job_id(stamp.at, os.urandom(10))
     tie = next(_ties) % 1_000
-    return build_job(specification, job_id=job_id, name=name, eligible=eligible, stamp=stamp, tie=tie)
+    expected = await expected_duration(services, specification.kin, specification.timeout)
+    return build_job(
+        specification, job_id=job_id, name=name, eligible=eligible, stamp=stamp, tie=tie, expected=expected
+    )
 
 
-async def _eligible(services: Services, request: JobRequest) -> bool:
-    """Whether it may be queued at once. Unknown and already failed parents are refused."""
+async def _eligible(services: Services, request: JobRequest, *, limited: bool) -> bool:
+    """Whether it may be queued at once. One that needs places in named limits waits for its turn first. Unknown and
+    already failed parents are refused."""
     parents = await services.jobs.get_many(request.dependencies) if request.dependencies else {}
     errors = []
     for n, parent_id in enumerate(request.dependencies):
@@ -110,21 +128,34 @@ async def _eligible(services: Services, request: JobRequest) -> bool:
         raise Invalid(errors, code="dependency_failed")
     open_parents = any(p.status is not JobStatus.COMPLETED for p in parents.values())
     later = request.start_after is not None and request.start_after > services.clock.now()
-    return not open_parents and not later
+    return not open_parents and not later and not limited
 
 
 async def _enter(services: Services, job: Job) -> Submitted:
-    """After the insert: into the index, or one more look at the parents, one of which may have ended meanwhile."""
-    if job.status is JobStatus.SUBMITTED:
-        if job.dependencies:
-            await look_again(services, job)
-        return Submitted(job, None, None)
-    return await hinted("enqueue", _enqueue(services, job)) or Submitted(job, None, None)
+    """After the insert: into the index, or one more look at the parents, one of which may have ended meanwhile, and at
+    the places, one of which may be free."""
+    if job.status is JobStatus.QUEUED:
+        return await hinted("enqueue", _enqueue(services, job)) or Submitted(job, None, None)
+    if job.dependencies or job.limits:
+        job = await look_again(services, job)
+    if job.dependencies:
+        await hinted("lend_priority", lend_upwards(services, job))
+    if job.status is JobStatus.QUEUED:
+        return await hinted("locate", _located(services, job)) or Submitted(job, None, None)
+    return Submitted(job, None, None)
+
+
+async def _located(services: Services, job: Job) -> Submitted | None:
+    place = (await services.queue.locate([job.id])).get(job.id)
+    return None if place is None else await _standing(services, job, place)
 
 
 async def _enqueue(services: Services, job: Job) -> Submitted:
     [place] = await services.queue.enqueue([ticket_of(job)])
-    return await _standing(services, job, place)
+    submitted = await _standing(services, job, place)
+    if submitted.said is not None:
+        services.announcements.say(job.id, submitted.said)
+    return submitted
 
 
 async def _foretell(services: Services, job: Job) -> Submitted:
@@ -148,4 +179,4 @@ async def _standing(services: Services, job: Job, place: Place) -> Submitted:
         return Submitted(job, place.position, None)
     now = services.clock.now()
     estimate = start_estimate(board.forecast, place.bucket_id, place.place, place.position, now)
-    return Submitted(job, place.position, estimate)
+    return Submitted(job, place.position, estimate, announcement(estimate, board.forecast, job.priority, now))

@@ -82,9 +82,10 @@ def check(placements: Sequence[Placement], jobs: Mapping[str, Job], held: frozen
 
 
 def _is_as_planned(job: Job, placement: Placement) -> bool:
-    """Whether it asks for what the plan was made for. One that runs alone is given all of its node instead."""
-    asked = placement.alone or job.resources == placement.vector
-    return asked and ticket_of(job).bucket.id == placement.bucket_id
+    """Whether it asks for what the plan was made for, in the class, tenant and place that it was made for."""
+    ticket, planned = ticket_of(job), placement.bucket
+    asked = ticket.bucket.priority, ticket.bucket.tenant, ticket.bucket.pin
+    return ticket.demand == placement.demand and asked == (planned.priority, planned.tenant, planned.pin)
 
 
 async def mend_index(services: Services, metrics: Metrics, findings: Findings) -> None:

@@ -1,27 +1,35 @@
-"""One cycle of the scheduler, in six phases: heads, snapshot, order, plan, commit, explain.
+"""One cycle of the scheduler, in five phases: heads, snapshot, plan, commit, explain.
 
-The phases between load and commit are pure. A cycle keeps no state that matters: what it remembers (expectations, what
-is set aside, the last board) only makes the next one cheaper.
+The planning between snapshot and commit is pure. What is carried to the next cycle stands in `standing`; all else that
+is remembered (what is set aside, the last board) only makes the next one cheaper.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from app.domain.nodes import Allocation
+from app.domain.priority import micros
 from app.domain.records import BucketHead
+from app.domain.scheduler_state import QueuePause
 from app.metrics import Metrics
 from app.quarantine import Unreadable
+from app.scheduler.arrivals import Arrivals
+from app.scheduler.calibrator import Calibrator
 from app.scheduler.commit import Checkpoint, Committed, Findings, check, commit, mend_index, no_checkpoint
-from app.scheduler.expectations import Expectations
+from app.scheduler.evicting import evict
 from app.scheduler.loading import load
-from app.scheduler.ordering import Candidates
 from app.scheduler.planner import Plan, plan
-from app.scheduler.publisher import Publisher
+from app.scheduler.profile import Live
+from app.scheduler.publisher import Publisher, Told
+from app.scheduler.recorder import Recorder
+from app.scheduler.rules import rules_of
 from app.scheduler.set_aside import BAD, HELD_ELSEWHERE, SetAside
 from app.scheduler.snapshot import Snapshot, after_placing, members_wanted, take_snapshot, with_members
+from app.scheduler.standing import Standing, queue_pause
 from app.scheduler.store_clock import store_now
 from app.services import Services
 
@@ -52,39 +60,70 @@ class Cycle:
         self._metrics = metrics
         self._checkpoint = checkpoint
         self._aside = SetAside()
-        self._expectations = Expectations(services)
-        self.publisher = Publisher(services, metrics, self._expectations)
+        self._rules = rules_of(services.settings)
+        self.standing = Standing(services, metrics)
+        self.arrivals = Arrivals()
+        self.calibrator = Calibrator(services, metrics)
+        self.recorder = Recorder(services)
+        self.publisher = Publisher(services, metrics, self.calibrator)
 
-    async def run_once(self) -> Outcome:
-        """One cycle. Raises Unavailable when a store is away; the reconciler sees whatever was left half done."""
+    async def run_once(self, term: int = 0) -> Outcome:
+        """One cycle of this term. Raises Unavailable when a store is away; the reconciler sees whatever was left half
+        done."""
         seconds = self._metrics.cycle_seconds
         with seconds.labels("heads").time():
             heads = await self._services.queue.heads()
         with seconds.labels("snapshot").time():
-            snapshot = await self._snapshot(heads)
-        with seconds.labels("order").time():
-            candidates = Candidates(snapshot.heads)
+            snapshot, pause = await self._snapshot(heads, term)
         with seconds.labels("plan").time():
-            planned = plan(snapshot, candidates, self._services.settings.scheduler.cycle_placements)
+            planned = plan(snapshot)
         with seconds.labels("commit").time():
             committed, mended = await self._commit(snapshot, planned)
+        for job in await evict(self._services, planned.evictions):
+            self.standing.live.placed(job)
+        self.standing.after(snapshot, planned, [job.id for job in committed.jobs])
+        self.recorder.note(term, snapshot, planned, pause)
+        self.arrivals.seen(snapshot, [ready.placement.bucket_id for ready in committed.placed])
         with seconds.labels("explain").time():
-            untold = await self._explain(snapshot, committed, mended)
+            untold = await self._explain(snapshot, planned, pause, committed, mended)
         self._metrics.last_cycle.set(self._services.clock.now().timestamp())
         placed = len(committed.placed)
         again = planned.capped or committed.dropped > 0 or mended > 0
         return Outcome(placed, bool(heads) and not placed, not snapshot.ready, again, untold)
 
-    async def _snapshot(self, heads: Sequence[BucketHead]) -> Snapshot:
-        """Nodes, and of each bucket as many members as could be placed."""
+    async def _snapshot(self, heads: Sequence[BucketHead], term: int) -> tuple[Snapshot, QueuePause | None]:
+        """All that the planner looks at: of each bucket as many members as could be placed; and the queue's pause."""
         services = self._services
-        nodes = await services.nodes.all()
-        snapshot = take_snapshot(nodes, heads, services.settings.limits.max_concurrent_jobs, await store_now(services))
+        moment = await store_now(services)
+        snapshot = take_snapshot(await services.nodes.all(), heads, self._rules, moment, micros(moment))
+        snapshot, pause = await self._with_standing(snapshot, term)
         aside = self._aside.current(time.monotonic())
-        most = services.settings.scheduler.cycle_placements
-        wanted = members_wanted(snapshot, most, min(len(aside), MOST_ASIDE))
+        wanted = members_wanted(snapshot, min(len(aside), MOST_ASIDE))
         members = await services.queue.members(wanted) if wanted else {}
-        return with_members(snapshot, members, aside)
+        return with_members(snapshot, members, aside), pause
+
+    async def _with_standing(self, snapshot: Snapshot, term: int) -> tuple[Snapshot, QueuePause | None]:
+        """With the overdue, the live runs, and what is carried over from the last cycle."""
+        queue, now = self._services.queue, snapshot.now
+        state = await self.standing.state(term)
+        await self.calibrator.begin(term)
+        self.calibrator.capacity_is(snapshot.capacity, self._services.clock.now().timestamp())
+        lane, live, pause = await asyncio.gather(
+            queue.lane(now), self.standing.live.of(snapshot.nodes, now), queue_pause(self._services)
+        )
+        promised = await queue.find([p.job_id for p in state.promises]) if state.promises else {}
+        carried = replace(
+            snapshot,
+            lane=tuple(lane),
+            live=live,
+            promises=state.promises,
+            promised=promised,
+            credit=state.credit,
+            history={tenant: usage.held for tenant, usage in state.usage.items()},
+            paused=pause is not None,
+            preempted=state.preempted,
+        )
+        return carried, pause
 
     async def _commit(self, snapshot: Snapshot, planned: Plan) -> tuple[Committed, int]:
         """Make the plan true; also answers how many of its jobs were not as the index said."""
@@ -95,8 +134,9 @@ class Cycle:
         findings = await self._findings(snapshot, planned)
         await mend_index(self._services, self._metrics, findings)
         committed = await commit(self._services, findings.ready, self._checkpoint)
-        for ready, job in zip(committed.placed, committed.jobs, strict=True):
-            self._expectations.placed(ready.placement.bucket_id, job)
+        for job in committed.jobs:
+            self.standing.live.placed(job)
+        await self.calibrator.started([job.id for job in committed.jobs], self._services.clock.now())
         self._metrics.placements.labels("placed").inc(len(committed.placed))
         self._metrics.placements.labels("dropped").inc(committed.dropped)
         return committed, len(findings.gone) + len(findings.moved) + len(findings.held)
@@ -117,10 +157,18 @@ class Cycle:
         self._aside.add(key, time.monotonic(), BAD)
         await self._services.quarantine.hold([Unreadable(kind, key, fault)])
 
-    async def _explain(self, snapshot: Snapshot, committed: Committed, mended: int) -> float | None:
+    async def _explain(
+        self, snapshot: Snapshot, planned: Plan, pause: QueuePause | None, committed: Committed, mended: int
+    ) -> float | None:
         placed: dict[str, list[tuple[str, Allocation]]] = {}
         for ready in committed.placed:
             pair = ready.placement.bucket_id, ready.allocation
             placed.setdefault(ready.placement.node_id, []).append(pair)
         after = after_placing(snapshot, placed) if placed else snapshot
-        return await self.publisher.tell(after, changed=bool(placed) or mended > 0)
+        after = replace(after, promises=planned.promises, credit=planned.credit, live=await self._live(after))
+        return await self.publisher.tell(
+            Told(after, planned, pause, self.arrivals.loss()), changed=bool(placed) or mended > 0
+        )
+
+    async def _live(self, snapshot: Snapshot) -> Mapping[tuple[str, int], Live]:
+        return await self.standing.live.of(snapshot.nodes, snapshot.now)

@@ -5,7 +5,8 @@ on that node start the next in order while they fit. With many waiting, `chain` 
 one, one after another, so that the pass makes at most `MOST_STARTS` starts however many wait; a bound on the number of
 looks keeps its time bounded with many buckets too. What it does not reach is left to the pace.
 
-Left out, on purpose: jobs yet to come, and reservations.
+Left out, on purpose: reservations and the lane; their effect is inside the measured errors. Jobs of higher classes yet
+to come enter as a loss of capacity.
 """
 
 from __future__ import annotations
@@ -13,33 +14,23 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from app.domain.estimates import Forecast
-from app.domain.nodes import matches
-from app.domain.priority import RANK, order_key
-from app.domain.queueing import Bucket
+from app.domain.nodes import Allocation, Node, matches
+from app.domain.priority import RANK, SECOND, Priority, moment
+from app.domain.queueing import Demand, Request
 from app.domain.records import BucketHead
 from app.domain.resources import Vector
-from app.scheduler.snapshot import Snapshot
+from app.scheduler.planner import shares_of
+from app.scheduler.snapshot import UNKNOWN_SOFT, Snapshot
 
+LEAST_DURATION = 0.001
+MOST_LOSS = 0.9
 POINTS = 32
 MOST_STARTS = 4_000
 MOST_LOOKS = 200_000
 NOT_IN_SIGHT = 86_400.0
 """Seconds told for a bucket that no node can hold as things stand: not within a day."""
-
-UNKNOWN = 60.0
-"""Seconds for what nothing at all is known of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """Seconds: what a member of a bucket should take, by bucket id; until a live run ends, by (job_id, run_no)."""
-
-    durations: Mapping[str, float]
-    remaining: Mapping[tuple[str, int], float]
-    otherwise: float = UNKNOWN
 
 
 @dataclass(slots=True)
@@ -47,25 +38,33 @@ class Queue:
     """A bucket in the pass. Keys of later members are taken to lie evenly between the head's and now."""
 
     head: BucketHead
+    demand: Demand
     number: int
-    duration: float
+    band: int
     step: float
     nodes: frozenset[int]
     starts: list[float] = field(default_factory=list)
 
     @property
+    def duration(self) -> float:
+        """Seconds that a member takes in the mean: work adds up by means."""
+        return max(LEAST_DURATION, self.demand.mean / SECOND)
+
+    @property
     def left(self) -> int:
         return self.head.count - len(self.starts)
 
-    def turn(self) -> tuple[int, float, int]:
-        """Where its next member stands in the order."""
-        first = self.head.members[0].key if self.head.members else 0.0
-        return RANK[self.head.bucket.priority], first + self.step * len(self.starts), self.number
+    def turn(self) -> tuple[int, int, int, float, int]:
+        """Where its next member stands in the order: class, band, class of duration, key."""
+        bucket = self.head.bucket
+        key = self.head.members[0].key + self.step * len(self.starts)
+        return RANK[bucket.priority], self.band, bucket.duration, key, self.number
 
 
-def forecast(snapshot: Snapshot, expected: Expected, at: datetime, pace: float) -> Forecast:
-    """The forecast for a snapshot after its placements. `pace` is kept when nothing better can be said."""
-    world = World(snapshot, expected, at)
+def forecast(snapshot: Snapshot, pace: float, loss: Mapping[Priority, float] | None = None) -> Forecast:
+    """The forecast for a snapshot after its placements. `pace` is kept when nothing better can be said; `loss`: share
+    of the capacity that jobs yet to come of higher classes will take from a class."""
+    world = World(snapshot, loss or {})
     world.run()
     buckets = {q.head.bucket_id: points(q.starts) for q in world.queues if q.starts}
     for queue in world.queues:
@@ -73,7 +72,7 @@ def forecast(snapshot: Snapshot, expected: Expected, at: datetime, pace: float) 
             buckets[queue.head.bucket_id] = ((1, NOT_IN_SIGHT),)
     starts = sorted(start for q in world.queues for start in q.starts)
     span = starts[-1] - starts[0] if starts else 0.0
-    return Forecast(at, buckets, span / (len(starts) - 1) if span > 0 else pace)
+    return Forecast(moment(snapshot.now), buckets, span / (len(starts) - 1) if span > 0 else pace)
 
 
 def points(starts: Sequence[float]) -> tuple[tuple[int, float], ...]:
@@ -87,19 +86,21 @@ def points(starts: Sequence[float]) -> tuple[tuple[int, float], ...]:
 class World:
     """The state of the pass. Times are seconds after its beginning."""
 
-    def __init__(self, snapshot: Snapshot, expected: Expected, at: datetime) -> None:
+    def __init__(self, snapshot: Snapshot, loss: Mapping[Priority, float]) -> None:
         ready = snapshot.ready
+        self._loss = loss
         self.free = [n.free for n in ready]
         self.capacity = [n.capacity for n in ready]
-        self.slots = snapshot.slot_limit - snapshot.slots_used if snapshot.slot_limit else snapshot.waiting
+        limit = snapshot.rules.slots
+        self.slots = limit - snapshot.slots_used if limit else snapshot.waiting
         self.looks = MOST_LOOKS
         self.chain = -(-snapshot.waiting // MOST_STARTS)
-        self.queues = _queues(snapshot, expected, at)
+        self.queues = _queues(snapshot)
         self._turns = [(q.turn(), q) for q in self.queues if q.nodes and q.left]
         heapq.heapify(self._turns)
         index = {n.id: i for i, n in enumerate(ready)}
         self._ends = [
-            (expected.remaining.get((a.job_id, a.run_no), expected.otherwise), index.get(node.id, -1), a.vector)
+            (_remaining(snapshot, a), index.get(node.id, -1), a.vector)
             for node in snapshot.nodes
             for a in node.allocations
         ]
@@ -138,42 +139,51 @@ class World:
         return self.slots <= 0
 
     def _room(self, queue: Queue, nodes: Sequence[int]) -> int | None:
-        bucket = queue.head.bucket
         for index in nodes:
             self.looks -= 1
-            if index in queue.nodes and self._holds(bucket, index).fits(self.free[index]):
+            if index in queue.nodes and self._holds(queue.demand, index).fits(self.free[index]):
                 return index
         return None
 
-    def _holds(self, bucket: Bucket, index: int) -> Vector:
+    def _holds(self, demand: Demand, index: int) -> Vector:
         """What a member holds on a node; one that runs alone holds all of it, for which it must be empty."""
-        return self.capacity[index] if bucket.alone else bucket.vector
+        return self.capacity[index] if demand.alone else demand.vector
 
     def _start(self, queue: Queue, index: int, now: float) -> None:
         together = min(self.chain, queue.left)
-        queue.starts.extend(now + n * queue.duration for n in range(together))
-        vector = self._holds(queue.head.bucket, index)
+        slowed = 1.0 - min(MOST_LOSS, self._loss.get(queue.head.bucket.priority, 0.0))
+        queue.starts.extend((now + n * queue.duration) / slowed for n in range(together))
+        vector = self._holds(queue.demand, index)
         self.free[index] = self.free[index] - vector
         self.slots -= 1
         heapq.heappush(self._ends, (now + together * queue.duration, index, vector))
 
 
-def _queues(snapshot: Snapshot, expected: Expected, at: datetime) -> list[Queue]:
-    now_key = order_key(at)
-    able: dict[tuple[Vector, tuple[tuple[str, str], ...]], frozenset[int]] = {}
+def _remaining(snapshot: Snapshot, allocation: Allocation) -> float:
+    """Seconds until a run should end; one that outlives its expectation is believed to take half as long again."""
+    live = snapshot.live.get((allocation.job_id, allocation.run_no))
+    if live is None:
+        return UNKNOWN_SOFT / SECOND
+    if live.mean_end > snapshot.now:
+        return (live.mean_end - snapshot.now) / SECOND
+    return max(LEAST_DURATION, (snapshot.now - live.started) / 2 / SECOND)
+
+
+def _queues(snapshot: Snapshot) -> list[Queue]:
+    able: dict[Request, frozenset[int]] = {}
+    shares = shares_of(snapshot)
     queues = []
-    for number, head in enumerate(snapshot.heads):
-        bucket = head.bucket
-        key = bucket.vector, bucket.selector
-        if key not in able:
-            selector = dict(bucket.selector)
-            able[key] = frozenset(
-                i
-                for i, n in enumerate(snapshot.ready)
-                if bucket.vector.fits(n.capacity) and matches(n.labels, selector)
-            )
-        first = head.members[0].key if head.members else now_key
-        step = max(0.0, now_key - first) / max(1, head.count)
-        duration = expected.durations.get(head.bucket_id, expected.otherwise)
-        queues.append(Queue(head, number, duration, step, able[key]))
+    for number, head in enumerate(h for h in snapshot.heads if h.members):
+        bucket, demand = head.bucket, head.members[0].demand
+        if demand.request not in able:
+            able[demand.request] = _able(demand, snapshot.ready)
+        step = max(0.0, snapshot.now - head.members[0].key) / max(1, head.count)
+        band = shares.band(bucket.tenant) if bucket.pin is None else bucket.pin
+        queues.append(Queue(head, demand, number, band, step, able[demand.request]))
     return queues
+
+
+def _able(demand: Demand, ready: Sequence[Node]) -> frozenset[int]:
+    """The nodes that could hold it when empty."""
+    selector = dict(demand.selector)
+    return frozenset(i for i, n in enumerate(ready) if demand.vector.fits(n.capacity) and matches(n.labels, selector))

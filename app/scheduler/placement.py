@@ -1,18 +1,22 @@
 """Where a vector goes best, and on which GPUs. All integers, so that equal states give equal answers.
 
-Best fit is the smallest tuple: nodes with GPUs are kept for jobs that ask for one; CPU and memory are kept so that free
-GPUs stay usable; whole free GPU nodes are kept whole; then the node that is left with least; then its id.
+Best fit is the smallest tuple: nodes with GPUs are kept for jobs that ask for one; liked labels count; CPU and memory
+are kept so that free GPUs stay usable; whole free GPU nodes are kept whole; then the node that is left with least; then
+its id.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from app.domain.resources import Vector
 
-Score = tuple[int, int, int, int]
+Score = tuple[int, int, int, int, int]
+"""GPU nodes avoided, liked labels missed, stranded GPUs, free GPUs, what is left in thousandths."""
 
 
-def score(vector: Vector, capacity: Vector, free: Vector) -> Score:
-    """How well `vector` fits a node that has at least this much free; smaller is better."""
+def score(vector: Vector, capacity: Vector, free: Vector, missed: int = 0) -> Score:
+    """How well `vector` fits a node that has at least this much free; smaller is better. `missed`: see `misses`."""
     cpu, memory = free.cpu_millicores - vector.cpu_millicores, free.memory_mib - vector.memory_mib
     gpus, storage = free.gpu - vector.gpu, free.storage_gib - vector.storage_gib
     left = (
@@ -22,7 +26,12 @@ def score(vector: Vector, capacity: Vector, free: Vector) -> Score:
         + 1000 * storage // (capacity.storage_gib or 1)
     )
     avoided = int(vector.gpu == 0 and capacity.gpu > 0)
-    return avoided, stranded_gpus(capacity, cpu, memory, gpus), gpus, left
+    return avoided, missed, stranded_gpus(capacity, cpu, memory, gpus), gpus, left
+
+
+def misses(prefer: Sequence[tuple[str, str]], labels: Mapping[str, str]) -> int:
+    """How many of the labels that a job would like the node has not."""
+    return sum(labels.get(name) != value for name, value in prefer)
 
 
 def stranded_gpus(capacity: Vector, cpu: int, memory: int, gpus: int) -> int:

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import structlog
 
+from app.domain.ageing import cost_of, credit_after
 from app.domain.errors import Unavailable
 from app.domain.nodes import NodeState
-from app.domain.priority import Priority
+from app.domain.priority import Priority, moment
 from app.domain.records import Board
+from app.domain.scheduler_state import QueuePause
 from app.metrics import Metrics
-from app.scheduler.expectations import Expectations
+from app.scheduler.calibrator import Calibrator
 from app.scheduler.forecast import forecast
+from app.scheduler.planner import Plan, shares_of
 from app.scheduler.snapshot import Snapshot
-from app.scheduler.store_clock import store_now
 from app.scheduler.verdicts import Verdicts, reason_counts, verdicts
 from app.services import Services
 
@@ -37,56 +41,72 @@ BASE_UNITS = {"cpu_cores": 0.001, "memory_bytes": 1 << 20, "gpus": 1, "storage_b
 """Label of each dimension, and how many base units one of a vector's is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What there is to tell after a cycle: how things stand, what was decided, the queue's pause, and `loss`: by class
+    the share of the cluster that higher classes will take."""
+
+    snapshot: Snapshot
+    plan: Plan
+    pause: QueuePause | None = None
+    loss: Mapping[Priority, float] = field(default_factory=dict)
+
+
 class Publisher:
     """The leader's last board, and when the next is due."""
 
-    def __init__(self, services: Services, metrics: Metrics, expectations: Expectations) -> None:
+    def __init__(self, services: Services, metrics: Metrics, calibrator: Calibrator) -> None:
         self._services = services
         self._metrics = metrics
-        self._expectations = expectations
+        self._calibrator = calibrator
+        self._bands: dict[str, int] = {}
         self._next = 0.0
         self._refresh = 0.0
         self._pace = 0.0
         self._seen: tuple[object, ...] = ()
         self._making: asyncio.Task[None] | None = None
 
-    async def tell(self, snapshot: Snapshot, *, changed: bool) -> float | None:
+    async def tell(self, told: Told, *, changed: bool) -> float | None:
         """Publish what holds after this cycle, if due. Seconds until an untold change is due; None when all is told."""
         if self._making is not None and not self._making.done():
             return LEAST_GAP
-        moment = time.monotonic()
-        changed = changed or _fingerprint(snapshot) != self._seen
+        moment, snapshot = time.monotonic(), told.snapshot
+        changed = changed or _fingerprint(told) != self._seen
         if moment < (self._next if changed else self._refresh):
             return self._next - moment if changed else None
         if snapshot.waiting > LONG_QUEUE:
-            self._making = asyncio.create_task(self._in_background(snapshot), name="scheduler.board")
+            self._making = asyncio.create_task(self._in_background(told), name="scheduler.board")
         else:
-            await self._publish(snapshot)
+            await self._publish(told)
         return None
 
-    async def _in_background(self, snapshot: Snapshot) -> None:
+    async def _in_background(self, told: Told) -> None:
         """A pass over a long queue holds up no cycle; what goes wrong with it is told, and the next one comes."""
         try:
-            await self._publish(snapshot)
+            await self._publish(told)
         except Unavailable as error:
             log.warning("board.store_away", store=error.store)
         except Exception:
             log.exception("board.failed")
             self._metrics.cycle_failures.labels("board").inc()
 
-    async def _publish(self, snapshot: Snapshot) -> None:
+    async def _publish(self, told: Told) -> None:
         began = time.monotonic()
-        now = await store_now(self._services)
-        expected = await self._expectations.expected(snapshot, now)
+        snapshot, pace = told.snapshot, self._pace
+        windows, waits = self._calibrator.windows(), await self._calibrator.mean_waits()
 
         def make() -> Board:
-            predicted = forecast(snapshot, expected, now, self._pace)
-            return Board(now, predicted, verdicts(snapshot))
+            board = board_of(told, pace)
+            return replace(board, forecast=replace(board.forecast, windows=windows, mean_waits=waits))
 
         board = await asyncio.to_thread(make) if snapshot.waiting > LONG_QUEUE else make()
         self._pace = board.forecast.pace
+        bands = {tenant: band for tenant, band in board.bands.items() if band}
+        if bands != self._bands:
+            await self._services.queue.publish_bands(bands)
+            self._bands = bands
         await self._services.queue.publish(board)
-        self._seen = _fingerprint(snapshot)
+        self._seen = _fingerprint(told)
         self._show(snapshot, board.verdicts)
         ended = time.monotonic()
         self._next = ended + max(LEAST_GAP, COST_FACTOR * (ended - began))
@@ -129,7 +149,35 @@ class Publisher:
         self._seen, self._refresh, self._next = (), 0.0, 0.0
 
 
-def _fingerprint(snapshot: Snapshot) -> tuple[object, ...]:
+def board_of(told: Told, pace: float) -> Board:
+    """All that is told: when jobs should start, why they wait, in which order, and what is promised."""
+    snapshot = told.snapshot
+    shares = shares_of(snapshot)
+    return Board(
+        at=moment(snapshot.now),
+        forecast=forecast(snapshot, pace, told.loss),
+        verdicts=verdicts(snapshot, told.plan, told.pause),
+        bands={tenant: shares.band(tenant) for tenant in sorted(shares.active)},
+        lane=lane_first(snapshot),
+        promises=snapshot.promises,
+    )
+
+
+def lane_first(snapshot: Snapshot) -> tuple[str, ...]:
+    """The overdue that the next cycle takes before all others: as many as the credit allows."""
+    credit, first = snapshot.credit, []
+    for waiting in snapshot.lane:
+        if credit < 0:
+            break
+        first.append(waiting.member.job_id)
+        cost = cost_of(waiting.member.demand, snapshot.capacity)
+        credit = credit_after(credit, cost, snapshot.rules.ageing, from_lane=True)
+    return tuple(first)
+
+
+def _fingerprint(told: Told) -> tuple[object, ...]:
     """What, when it changes, makes the last board out of date."""
+    snapshot = told.snapshot
     heads = tuple((h.bucket_id, h.count) for h in snapshot.heads)
-    return heads, tuple((n.id, n.state, n.free) for n in snapshot.nodes), snapshot.slots_used
+    nodes = tuple((n.id, n.state, n.free) for n in snapshot.nodes)
+    return heads, nodes, snapshot.slots_used, told.pause, tuple(p.job_id for p in snapshot.promises)

@@ -18,6 +18,7 @@ from app.operations.advance import decide_waiting
 from app.operations.change import commit_all
 from app.scheduler.index_keeper import IndexKeeper
 from app.scheduler.ledger import Ledger, Patience
+from app.scheduler.limit_keeper import LimitKeeper
 from app.scheduler.timers import Timers
 from app.services import Services
 
@@ -35,6 +36,7 @@ class Reconciler:
         self.index = IndexKeeper(services, metrics)
         self._ledger = Ledger(services, metrics, Patience.of(services.settings.scheduler.reconcile))
         self._timers = Timers(services)
+        self._limits = LimitKeeper(services)
         self._metrics = metrics
         self._after: str | None = None
 
@@ -46,6 +48,7 @@ class Reconciler:
             self._ledger.compare,
             self.promote_missed,
             self._timers.give_up,
+            self._limits.keep,
         )
         for repair in repairs:
             try:

@@ -94,12 +94,15 @@ class CycleLoop(Loop):
                 await self._idle(jobs, room, await self._turn())
         finally:
             self._cycle.publisher.withdraw()
+            self._cycle.standing.forget()
+            self._cycle.recorder.forget()
+            self._cycle.calibrator.forget()
 
     async def _turn(self) -> float:
         """One cycle; answers how long to wait for a ring before the next."""
         began = time.monotonic()
         try:
-            outcome = await self._cycle.run_once()
+            outcome = await self._cycle.run_once(self._leader.term_number or 0)
         except Unavailable as error:
             return self._failed("store_away", error)
         except Exception as error:

@@ -14,14 +14,15 @@ import structlog
 
 from app.domain.explain import Reason
 from app.domain.job import Job
-from app.domain.priority import order_key
-from app.domain.queueing import ticket_of
+from app.domain.priority import micros, order_key
+from app.domain.queueing import demand_of
 from app.domain.records import BucketHead
 from app.domain.states import WAITING, JobStatus
 from app.domain.transitions import Change, Stamp, give_up_unsatisfiable, pass_queue_deadline, retry_now
 from app.operations.advance import decide_waiting
 from app.operations.change import commit_all
 from app.scheduler.loading import load
+from app.scheduler.rules import rules_of
 from app.scheduler.snapshot import Snapshot, take_snapshot
 from app.scheduler.store_clock import store_now
 from app.scheduler.verdicts import Judge
@@ -81,7 +82,7 @@ class Timers:
         undecided: list[Job] = []
         for job in due:
             try:
-                verdict = judge.reasons(ticket_of(job).bucket) if judge and job.status is JobStatus.QUEUED else ()
+                verdict = judge.of_request(demand_of(job)) if judge and job.status is JobStatus.QUEUED else ()
                 change = decide_due(job, now, verdict, self._services.stamp())
             except Exception:
                 log.exception("timers.bad_job", job_id=job.id)
@@ -101,7 +102,7 @@ class Timers:
         snapshot = await self._snapshot(await services.queue.heads())
         judge = Judge(snapshot)
         old = [h for h in snapshot.heads if h.members and h.members[0].key <= limit]
-        hopeless = [h for h in old if is_unsatisfiable(judge.reasons(h.bucket))]
+        hopeless = [h for h in old if is_unsatisfiable(judge.of_request(h.members[0].demand))]
         if not hopeless:
             return
         members = await services.queue.members({h.bucket_id: min(h.count, BATCH) for h in hopeless})
@@ -110,7 +111,7 @@ class Timers:
             (job, give_up_unsatisfiable(job, verdict[0].summary, services.stamp()))
             for job in loaded.jobs.values()
             if job.status is JobStatus.QUEUED and job.queue_deadline is None and job.submitted_at <= latest
-            if is_unsatisfiable(verdict := judge.reasons(ticket_of(job).bucket))
+            if is_unsatisfiable(verdict := judge.of_request(demand_of(job)))
         ]
         ended = [job for job in await commit_all(services, pairs) if job is not None]
         log.info("timers.gave_up", jobs=len(ended))
@@ -120,6 +121,5 @@ class Timers:
 
     async def _snapshot(self, heads: Sequence[BucketHead]) -> Snapshot:
         services = self._services
-        return take_snapshot(
-            await services.nodes.all(), heads, services.settings.limits.max_concurrent_jobs, await store_now(services)
-        )
+        now = await store_now(services)
+        return take_snapshot(await services.nodes.all(), heads, rules_of(services.settings), now, micros(now))

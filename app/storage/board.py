@@ -14,6 +14,8 @@ import structlog
 
 from app.domain.estimates import Forecast
 from app.domain.explain import Reason
+from app.domain.priority import Priority
+from app.domain.promises import Promise
 from app.domain.records import Board
 
 log = structlog.get_logger()
@@ -28,11 +30,16 @@ def encode_board(board: Board) -> bytes:
                 "at": board.forecast.at,
                 "pace": board.forecast.pace,
                 "buckets": dict(board.forecast.buckets),
+                "windows": board.forecast.windows,
+                "mean_waits": {p.value: s for p, s in board.forecast.mean_waits.items()},
             },
             "verdicts": {
                 bucket: [[r.code, r.summary, dict(r.facts)] for r in reasons]
                 for bucket, reasons in board.verdicts.items()
             },
+            "bands": dict(board.bands),
+            "lane": board.lane,
+            "promises": [promise.parts() for promise in board.promises],
         }
     )
 
@@ -55,6 +62,15 @@ def _board(parts: Mapping[str, Any]) -> Board:
     }
     return Board(
         datetime.fromisoformat(parts["at"]),
-        Forecast(datetime.fromisoformat(forecast["at"]), buckets, float(forecast["pace"])),
+        Forecast(
+            datetime.fromisoformat(forecast["at"]),
+            buckets,
+            float(forecast["pace"]),
+            tuple((float(low), float(high)) for low, high in forecast["windows"]),
+            {Priority(p): float(s) for p, s in forecast["mean_waits"].items()},
+        ),
         verdicts,
+        {str(tenant): int(band) for tenant, band in parts["bands"].items()},
+        tuple(map(str, parts["lane"])),
+        tuple(map(Promise.from_parts, parts["promises"])),
     )

@@ -16,6 +16,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from app.domain.durations import Duration
 from app.domain.job import Attempt, Control, DependencyType, Entry, Job, JobError, Progress, StepState
 from app.domain.priority import Priority
 from app.domain.resources import Vector
@@ -26,15 +27,20 @@ from app.domain.transitions import Change
 
 Document = dict[str, Any]
 
-SUBJECT = ("name", "tags", "batch_id", "workflow_id", "tenant", "priority", "effective_priority")
+SUBJECT = ("name", "tags", "batch_id", "workflow_id", "tenant", "priority", "effective_priority", "moved_to")
 """What `last` tells of the job beside the entry."""
 PLAIN = (
     "name", "tenant", "seq", "template", "template_version", "executor", "parameters", "order_key", "timeout",
     "submitted_at", "metadata", "node_selector", "preemptible", "resume", "start_after", "queue_deadline", "queued_at",
     "scheduled_at", "started_at", "finished_at", "retry_at", "node_id", "attempt", "run_no", "infra_losses",
-    "attempt_base", "result", "checkpoint", "batch_id", "workflow_id", "step_id",
+    "attempt_base", "result", "checkpoint", "batch_id", "workflow_id", "step_id", "prefer", "pin", "moved_to",
+    "preempted",
 )  # fmt: skip
 """Attributes stored as they are."""
+LATER: Mapping[str, Any] = {
+    "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "secrets": (),
+}  # fmt: skip
+"""What a document says that was stored before there was such an attribute."""
 MAX_TERMS, MAX_TERM = 50, 64
 _PLAIN = frozenset(PLAIN)
 _plain_values = attrgetter(*PLAIN)
@@ -161,6 +167,17 @@ def _progress_from(d: Mapping[str, Any]) -> Progress:
     return Progress(**{**d, "steps": tuple(StepState(**s) for s in d["steps"])})
 
 
+def _duration_document(d: Duration) -> Document:
+    return {
+        "median": d.median,
+        "mean": d.mean,
+        "cautious": d.cautious,
+        "source": d.source,
+        "group": d.group,
+        "runs": d.runs,
+    }
+
+
 def _maybe(encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else encode(value)
 
@@ -177,6 +194,7 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "control": _maybe(_control_document),
     "error": _maybe(_error_document),
     "progress": _maybe(progress_document),
+    "expected": _maybe(_duration_document),
     "dependencies": list,
     "tags": list,
     "limits": list,
@@ -209,6 +227,7 @@ def job_document(job: Job) -> Document:
 
 def job_from(d: Mapping[str, Any]) -> Job:
     """The job of a document."""
+    d = {**LATER, **d}
     return Job(
         id=d["_id"],
         status=JobStatus(d["status"]),
@@ -223,12 +242,13 @@ def job_from(d: Mapping[str, Any]) -> Job:
         tags=tuple(d["tags"]),
         limits=tuple(d["limits"]),
         gpu_indices=tuple(d["gpu_indices"]),
-        secrets=tuple(d.get("secrets", ())),
+        secrets=tuple(d["secrets"]),
         paused_from=None if d["paused_from"] is None else JobStatus(d["paused_from"]),
         control=None if d["control"] is None else Control(**d["control"]),
         error=None if d["error"] is None else JobError(**(d["error"] | {"log_tail": tuple(d["error"]["log_tail"])})),
         attempts=tuple(Attempt(**a) for a in d["attempts"]),
         progress=None if d["progress"] is None else _progress_from(d["progress"]),
+        expected=None if d["expected"] is None else Duration(**d["expected"]),
         **{name: d[name] for name in PLAIN},
     )
 

@@ -15,6 +15,7 @@ import structlog
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
+from app.domain.states import WAITING
 from app.retention import RetentionSettings
 from app.storage.failures import until_answered
 from app.storage.job_queries import DEADLINES, DEPENDENT, LONG_AGO, values
@@ -23,6 +24,7 @@ from app.storage.mongo import Collection, Database
 log = structlog.get_logger()
 
 _DATE = {"$gte": LONG_AGO}
+DECISIONS_KEPT = timedelta(days=7)
 LONGEST_KEPT = 2_147_483_647
 """Seconds: more the server does not take."""
 UP, DOWN = 1, -1
@@ -70,6 +72,16 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("finished_at", ("finished_at", UP), ("_id", UP), partialFilterExpression={"finished_at": _DATE}),
         _index("parents", ("dependencies", UP), partialFilterExpression={"dependencies.0": {"$exists": True}}),
         _while("waiting_on", values(DEPENDENT), ("dependencies", UP)),
+        _while("of_tenant", values(WAITING), ("tenant", UP)),
+        _index(
+            "limits",
+            ("limits", UP),
+            ("status", UP),
+            ("effective_priority", UP),
+            ("order_key", UP),
+            ("_id", UP),
+            partialFilterExpression={"limits.0": {"$exists": True}},
+        ),
         _while("start_after", "SUBMITTED", ("start_after", DOWN)),
         _while("retry_at", "RETRYING", ("retry_at", UP)),
         _while("scheduled_at", "SCHEDULED", ("scheduled_at", UP)),
@@ -77,6 +89,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ),
     "runs": (
         _index("durations", ("template", UP), ("outcome", UP), ("finished_at", DOWN)),
+        _present("of_algorithm", "algorithm", ("outcome", UP), ("finished_at", DOWN)),
         _index("of_node", ("outcome", UP), ("node_id", UP)),
         _index("of_job", ("job_id", UP), ("run_no", UP)),
     ),
@@ -102,6 +115,7 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
         "runs": (_kept("finished_at", retention.runs),),
         "logs": (_kept("at", retention.logs),),
         "metrics": (_kept("first", 2 * retention.jobs),),
+        "decisions": (_kept("at", DECISIONS_KEPT),),
         "quarantine": (_kept("first_seen", retention.jobs),),
     }
 

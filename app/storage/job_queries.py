@@ -10,7 +10,7 @@ from typing import Any
 from app.domain.errors import Invalid
 from app.domain.ports import EndedJob
 from app.domain.records import JobQuery
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import TERMINAL, WAITING, JobStatus
 from app.storage.documents import search_words
 
 Filter = dict[str, Any]
@@ -115,10 +115,42 @@ def naming(parent_ids: Iterable[str]) -> Filter:
     }
 
 
+def waiting_for(limits: list[str]) -> Filter:
+    """SUBMITTED jobs that name one of these limits."""
+    return {"status": "SUBMITTED", "limits.0": {"$exists": True}, "limits": {"$in": limits}}
+
+
+def waiting_of(tenant: str) -> Filter:
+    """Jobs of the tenant that wait."""
+    return {"tenant": tenant, "status": {"$in": values(WAITING)}}
+
+
+IN_ORDER = [("order_key", 1), ("_id", 1)]
+PLACE_HOLDERS: Filter = {
+    "limits.0": {"$exists": True},
+    "limits": {"$type": "string"},
+    "status": {"$in": [s for s in OPEN if s != "SUBMITTED"]},
+    "paused_from": {"$ne": "SUBMITTED"},
+}
+"""Open jobs that must have a place in each of their limits, as `app.domain.limits.holds_places` tells."""
+
+
 def _milliseconds(begin: Any, end: Any) -> Filter:
     """Between two times; null where one of them is none, which an average leaves out."""
     times = [{"$eq": [{"$type": moment}, "date"]} for moment in (begin, end)]
     return {"$cond": [{"$and": times}, {"$subtract": [end, begin]}, None]}
+
+
+def classes_waiting_on(parent_ids: Iterable[str]) -> list[Filter]:
+    """Each pair of one of these parents and an effective class of the jobs that wait for it, once."""
+    named = {"dependencies": {"$in": list(parent_ids)}}
+    return [
+        {"$match": {"status": {"$in": values(DEPENDENT)}, **named}},
+        {"$project": {"dependencies": 1, "effective_priority": 1}},
+        {"$unwind": "$dependencies"},
+        {"$match": named},
+        {"$group": {"_id": {"parent": "$dependencies", "class": "$effective_priority"}}},
+    ]
 
 
 STATE_COUNTS: list[Filter] = [

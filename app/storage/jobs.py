@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from pymongo import UpdateOne
 
 from app.domain.errors import Invalid, Unavailable
 from app.domain.job import Job, Progress
 from app.domain.ports import EndedJob
-from app.domain.priority import Priority
+from app.domain.priority import Priority, most_urgent
 from app.domain.queueing import Ticket
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
 from app.domain.states import JobStatus
@@ -140,6 +141,14 @@ class MongoJobStore:
             {"status": {"$in": job_queries.values(job_queries.DEPENDENT)}, "dependencies": {"$in": list(parent_ids)}}
         )
 
+    async def classes_waiting_on(self, parent_ids: Iterable[str]) -> dict[str, Priority]:
+        with answered():
+            rows = [row async for row in self._database.aggregate("jobs", job_queries.classes_waiting_on(parent_ids))]
+        lent: dict[str, Priority] = {}
+        for parent, priority in await self._reading.each(rows, _class_of_parent):
+            lent[parent] = most_urgent((priority, lent.get(parent, priority)))
+        return lent
+
     async def due(self, now: datetime, limit: int) -> list[Job]:
         asked = [self._find(wanted, order, limit) for wanted, order in job_queries.due(now)]
         jobs = {job.id: job for found in await asyncio.gather(*asked) for job in found}
@@ -162,6 +171,19 @@ class MongoJobStore:
         cursor = self._jobs.find({"status": "QUEUED"}, TICKET_FIELDS).batch_size(batch)
         while documents := await self._next(cursor, batch):
             yield await self._reading.each(documents, ticket_from)
+
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        """Of a write that is sent again nothing is moved twice: the present key is gone then."""
+        queued = {"status": JobStatus.QUEUED.value}
+        updates = [UpdateOne({"_id": i, "order_key": a, **queued}, {"$set": {"order_key": b}}) for i, a, b in keys]
+        if not updates:
+            return []
+        await until_answered(lambda: self._jobs.bulk_write(updates, ordered=False), self._patience)
+        new = {job_id: key for job_id, _, key in keys}
+        with answered():
+            found = await self._jobs.find({"_id": {"$in": list(new)}, **queued}, TICKET_FIELDS).to_list(None)
+        tickets = await self._reading.each(found, ticket_from)
+        return [ticket for ticket in tickets if ticket.key == new[ticket.job_id]]
 
     async def _next(self, cursor: Cursor, count: int) -> list[Document]:
         with answered():
@@ -190,6 +212,25 @@ class MongoJobStore:
         gone = {"_id": {"$in": list(job_ids)}, **job_queries.ended(before)}
         result = await until_answered(lambda: self._jobs.delete_many(gone), self._patience)
         return int(result.deleted_count)
+
+    async def waiting_of(self, tenant: str, most: int) -> int:
+        with answered():
+            return await self._jobs.count_documents(job_queries.waiting_of(tenant), limit=most) if most else 0
+
+    async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
+        wanted = job_queries.waiting_for(list(limits))
+        by_class = [{**wanted, "effective_priority": p.value} for p in Priority]
+        found = await asyncio.gather(*(self._find(each, job_queries.IN_ORDER, most) for each in by_class))
+        return [job for jobs in found for job in jobs]
+
+    async def waiting_counts(self, limits: Iterable[str]) -> dict[str, int]:
+        with answered():
+            return {n: await self._jobs.count_documents(job_queries.waiting_for([n])) for n in limits}
+
+    async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        with answered():
+            found = await self._jobs.find(job_queries.PLACE_HOLDERS, {"limits": 1}).to_list(None)
+        return {d["_id"]: tuple(d["limits"]) for d in found}
 
     async def state_counts(self) -> list[StateCount]:
         with answered():
@@ -233,6 +274,10 @@ class MongoJobStore:
 def _state_count(row: Mapping[str, Any]) -> StateCount:
     status, priority = JobStatus(row["_id"]["status"]), Priority(row["_id"]["class"])
     return StateCount(status, priority, row["jobs"], row["oldest"], max(0.0, row["wait"] / 1000))
+
+
+def _class_of_parent(row: Mapping[str, Any]) -> tuple[str, Priority]:
+    return row["_id"]["parent"], Priority(row["_id"]["class"])
 
 
 def _place(document: Mapping[str, Any]) -> tuple[str, tuple[str | None, int]]:

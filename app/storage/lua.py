@@ -1,8 +1,8 @@
 """The Lua scripts beside this file, and the one place that says what redis' loosely typed answers are.
 
 One file a script. Its header names KEYS, ARGV, what it returns and how it fails; a test holds the headers equal to what
-callers send. `structures.lua` is put before each. A script is sent by its digest, and again as text when the server has
-forgotten it (a restart, a SCRIPT FLUSH).
+callers send. Those of `SHARED` are put before each. A script is sent by its digest, and again as text when the server
+has forgotten it (a restart, a SCRIPT FLUSH).
 """
 
 from __future__ import annotations
@@ -20,12 +20,20 @@ from app.storage.redis import call
 T = TypeVar("T")
 Argument = str | bytes | int
 
+SHARED = ("structures", "order")
 SCRIPTS = (
     "enqueue",
     "dequeue",
+    "bands",
     "heads",
+    "members",
+    "lane",
+    "find",
     "locate",
     "listing",
+    "neighbours",
+    "span",
+    "missing",
     "rebuild_begin",
     "rebuild_add",
     "rebuild_swap",
@@ -43,7 +51,8 @@ class Scripts:
 
     def __init__(self, redis: Redis, namespace: str) -> None:
         self._namespace = namespace
-        self._scripts = {name: AsyncScript(redis, source("structures") + source(name)) for name in SCRIPTS}
+        shared = "".join(map(source, SHARED))
+        self._scripts = {name: AsyncScript(redis, shared + source(name)) for name in SCRIPTS}
 
     async def run(self, name: str, arguments: Sequence[Argument] = ()) -> Any:
         """What the script returns: integers, bytes, None and lists of these. Raises Unavailable."""

@@ -1,36 +1,44 @@
 """The priority queues in Redis: an index that can be rebuilt, and from which nothing is decided alone.
 
-`lua/structures.lua` describes the structures. Every change is one script over all of them, so that they never disagree,
-and every question about places is one script, so that its answer is of one moment. Concurrent enqueues are gathered
-into few calls. Scores are doubles and travel as text with 17 significant digits, which loses nothing.
+`lua/structures.lua` describes the structures, `lua/order.lua` how the order is read from them. Every change is one
+script over all of them, so that they never disagree, and every question about places is one script, so that its answer
+is of one moment. Concurrent enqueues are gathered into few calls.
 
-A rebuild builds beside the live index and replaces it in one step. What the live index was told in the meantime is
-newer than what was read from the store, so the swap takes it over: neither a job that came nor one that left is lost.
+A rebuild builds beside the live index and replaces it in one step. What the live index is told in the meantime is told
+to the new one too, and is newer than what is read from the store: neither a job that came nor one that left is lost.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-import orjson
 import structlog
 from redis.asyncio import Redis
 
 from app.domain.errors import Unavailable
 from app.domain.ports import SCHEDULER_BELL
-from app.domain.priority import Priority
-from app.domain.queueing import Bucket, Ticket
-from app.domain.records import Board, BucketHead, Member, Place
+from app.domain.priority import PATIENCE, Priority
+from app.domain.queueing import Ticket
+from app.domain.records import Board, BucketHead, Member, Neighbours, OrderPoint, Place, Waiting
 from app.quarantine import Quarantine, Unreadable, reason
 from app.storage.bells import channel_of
 from app.storage.board import decode_board, encode_board
 from app.storage.gatherer import Gatherer
 from app.storage.lua import Argument, Scripts, answer
-from app.storage.redis import call, of_wrong_type
-from app.storage.shapes import check_amounts
+from app.storage.queue_rows import (
+    MALFORMED,
+    REMEMBERED,
+    arguments,
+    head_from,
+    member_from,
+    place_from,
+    score,
+    waiting_from,
+)
+from app.storage.redis import of_wrong_type
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -40,8 +48,12 @@ CHUNK = 1_000
 ABANDONED_MILLISECONDS = 60_000
 """A rebuild that is silent for so long has lost its process."""
 SUPERSEDED = -1
-STRUCTURES = (*(f"{name}:{p.value}" for name in "qo" for p in Priority), "bucket", "at", "epoch", "token", "touched")
-"""All keys of an index but those of its buckets."""
+STRUCTURES = (
+    *(f"{name}:{p.value}" for name in ("o", "queues") for p in Priority),
+    *("at", "band", "bucket", "cursor", "epoch", "home", "made", "token", "touched", "waiting"),
+)
+"""All keys of an index but those of its queues and buckets."""
+BEFORE_ALL = OrderPoint(-1, 0, 0.0, "")
 
 
 class RedisQueueIndex:
@@ -54,31 +66,40 @@ class RedisQueueIndex:
         self._bell = channel_of(namespace, SCHEDULER_BELL)
         self._scripts = Scripts(redis, namespace)
         self._entering = Gatherer(self._enqueue, CHUNK)
+        self._parts: dict[bytes, bytes] = {}
 
     async def enqueue(self, tickets: Sequence[Ticket]) -> list[Place]:
         """Places are of the moment in which the ticket's call was carried out, with all tickets of that call in."""
         return await self._entering.add(tickets)
 
     async def _enqueue(self, tickets: list[Ticket]) -> list[Place]:
-        return [_place(found) for found in await self._run("enqueue", [self._bell, *_arguments(tickets)])]
+        return [place_from(*found) for found in await self._run("enqueue", [self._bell, *arguments(tickets)])]
 
     async def dequeue(self, job_ids: Iterable[str]) -> int:
         return sum([int(await self._run("dequeue", chunk)) for chunk in _chunks(job_ids)])
 
+    async def publish_bands(self, bands: Mapping[str, int]) -> None:
+        await self._run("bands", [part for tenant, band in bands.items() if band for part in (tenant, band)])
+
     async def heads(self) -> list[BucketHead]:
         """Those that can be read. Where the index is not as it must be, it is given up: it is only derived."""
-        agree, found = await self._run("heads")
-        heads: list[BucketHead] = []
-        bad: list[Unreadable] = []
-        for parts in found:
-            try:
-                heads.append(_head(*parts))
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                bad.append(Unreadable("bucket", repr(parts[0])[:200], reason(error), parts))
-        await self._quarantine.hold(bad)
-        if bad or not agree:
-            await self._give_up("a bucket cannot be read" if bad else "its structures disagree")
+        agree, *found = await self._run("heads")
+        rows = list(zip(*[iter(found)] * 5, strict=True))
+        parts = await self._parts_of([bucket for bucket, *_ in rows])
+        known = [(bucket, parts[bucket], *head) for bucket, *head in rows if bucket in parts]
+        heads = await self._readable("bucket", known, head_from)
+        if not agree and len(heads) == len(known):
+            await self._give_up("its structures disagree")
         return heads
+
+    async def _parts_of(self, buckets: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Of these buckets, but of those that have vanished. Remembered: an id is a digest, so they never change."""
+        if len(self._parts) > REMEMBERED:
+            self._parts.clear()
+        for chunk in _chunks(bucket for bucket in buckets if bucket not in self._parts):
+            found = await answer(self._redis.hmget(self._key("bucket"), chunk))
+            self._parts.update({bucket: parts for bucket, parts in zip(chunk, found, strict=True) if parts is not None})
+        return self._parts
 
     async def _run(self, script: str, arguments: Sequence[Argument] = ()) -> Any:
         """A script that meets what no script of ours has left there gives the index up."""
@@ -89,58 +110,91 @@ class RedisQueueIndex:
                 await self._give_up(str(error.__cause__))
             raise
 
+    async def _readable(self, kind: str, found: Sequence[Any], read: Callable[..., T]) -> list[T]:
+        """Those answers that can be read. With one that cannot, the index is given up."""
+        good: list[T] = []
+        bad: list[Unreadable] = []
+        for parts in found:
+            try:
+                good.append(read(*parts))
+            except MALFORMED as error:
+                bad.append(Unreadable(kind, repr(parts[0])[:200], reason(error), parts))
+        if bad:
+            await self._quarantine.hold(bad)
+            await self._give_up(f"a {kind} cannot be read")
+        return good
+
     async def _give_up(self, why: str) -> None:
         """Throw away everything, whatever it is. The epoch goes too, so it is built anew from the store."""
+        self._parts.clear()
         log.error("queue_index.given_up", why=why)
-        found = [key async for key in self._redis.scan_iter(match=self._key("b", "*"), count=CHUNK)]
         for space in (self._namespace, self._key("next")):
-            found += [f"{space}:{name}" for name in STRUCTURES]
-        for keys in _chunks(found):
-            await answer(self._redis.unlink(*keys))
+            found = [f"{space}:{name}" for name in STRUCTURES]
+            found += [key async for key in self._redis.scan_iter(match=f"{space}:[bq]:*", count=CHUNK)]
+            for keys in _chunks(found):
+                await answer(self._redis.unlink(*keys))
 
     async def members(self, wanted: Mapping[str, int]) -> dict[str, tuple[Member, ...]]:
         """Buckets without members are left out."""
-        asked = [(bucket, n) for bucket, n in wanted.items() if n > 0]
-        pipe = self._redis.pipeline(transaction=False)
-        for bucket, n in asked:
-            pipe.zrange(self._key("b", bucket), 0, n - 1, withscores=True)
-        found = await call(pipe.execute())
-        pairs = zip((bucket for bucket, _ in asked), found, strict=True)
-        return {bucket: tuple(_member(job, key) for job, key in members) for bucket, members in pairs if members}
+        asked = [bucket for bucket, n in wanted.items() if n > 0]
+        found = await self._run("members", [part for bucket in asked for part in (bucket, wanted[bucket])])
+        read = {
+            b: await self._readable("member", members, member_from) for b, members in zip(asked, found, strict=True)
+        }
+        return {bucket: tuple(members) for bucket, members in read.items() if members}
+
+    async def lane(self, now: float, most: int = 64) -> list[Waiting]:
+        return await self._waiting("lane", [score(now), most, *(PATIENCE[p] for p in Priority)])
+
+    async def find(self, job_ids: Sequence[str]) -> dict[str, Waiting]:
+        found = [w for chunk in _chunks(job_ids) for w in await self._waiting("find", chunk)]
+        return {w.member.job_id: w for w in found}
+
+    async def listing(self, after: OrderPoint | None, limit: int) -> list[Waiting]:
+        """Costs O(queues · log² n + limit), a queue being what waits of one tenant in one class."""
+        point = after or BEFORE_ALL
+        return await self._waiting("listing", [limit, point.rank, point.band, score(point.key), point.job_id])
+
+    async def _waiting(self, script: str, arguments: Sequence[Argument]) -> list[Waiting]:
+        return await self._readable("ticket", await self._run(script, arguments), waiting_from)
 
     async def locate(self, job_ids: Sequence[str]) -> dict[str, Place]:
+        """Each costs O(queues of its class · log n)."""
         places = {}
         for chunk in _chunks(job_ids):
             found = await self._run("locate", chunk)
-            places.update({job: _place(place) for job, place in zip(chunk, found, strict=True) if place})
+            places.update({job: place_from(*place) for job, place in zip(chunk, found, strict=True) if place})
         return places
 
-    async def listing(self, offset: int, limit: int) -> list[Member]:
-        return [_member(job, key) for job, key in await self._run("listing", [offset, limit])]
+    async def neighbours(self, priority: Priority, position: int, job_id: str) -> Neighbours:
+        """Costs O(queues · log² n)."""
+        found: tuple[bytes | None, bytes | None, int, int]
+        found = await self._run("neighbours", [priority.value, position, job_id])
+        before, after, band, length = found
+        return Neighbours(_key_from(before), _key_from(after), band, length)
+
+    async def span(self, priority: Priority, band: int, key: float, n: int) -> list[Member]:
+        found = await self._run("span", [priority.value, band, score(key), n])
+        return await self._readable("member", found, member_from)
 
     async def lengths(self) -> dict[Priority, int]:
-        """All four classes, zeros included."""
-        pipe = self._redis.pipeline(transaction=False)
-        for priority in Priority:
-            pipe.zcard(self._key("q", priority.value))
-        return dict(zip(Priority, await call(pipe.execute()), strict=True))
+        found = await answer(self._redis.hmget(self._key("waiting"), [p.value for p in Priority]))
+        return {p: int(count or 0) for p, count in zip(Priority, found, strict=True)}
 
     async def missing(self, job_ids: Sequence[str]) -> list[str]:
-        absent = []
-        for chunk in _chunks(job_ids):
-            found = await answer(self._redis.hmget(self._key("at"), chunk))
-            absent += [job for job, at in zip(chunk, found, strict=True) if at is None]
-        return absent
+        return [job.decode() for chunk in _chunks(job_ids) for job in await self._run("missing", chunk)]
 
     async def all_ids(self) -> AsyncIterator[list[str]]:
         """Every job that is there from beginning to end; one may come twice, one that moves meanwhile may not come."""
-        cursor = 0
-        while True:
-            cursor, found = await answer(self._redis.hscan(self._key("at"), cursor, count=CHUNK))
-            if found:
-                yield [job.decode() for job in found]
-            if cursor == 0:
-                return
+        for priority in Priority:
+            cursor = 0
+            while True:
+                key = self._key("o", priority.value)
+                cursor, found = await answer(self._redis.zscan(key, cursor, count=CHUNK))
+                if found:
+                    yield [job.decode() for job, _ in found]
+                if cursor == 0:
+                    break
 
     async def epoch(self) -> str | None:
         found = await self._text("epoch")
@@ -150,12 +204,12 @@ class RedisQueueIndex:
         """0 and no new epoch when another rebuild took over, or Redis lost its data again meanwhile."""
         token = os.urandom(8).hex()
         lease: list[Argument] = [token, ABANDONED_MILLISECONDS]
-        await self._scripts.run("rebuild_begin", lease)
+        await self._run("rebuild_begin", lease)
         async for batch in tickets:
             for chunk in _chunks(batch):
-                if await self._scripts.run("rebuild_add", [*lease, *_arguments(chunk)]) == SUPERSEDED:
+                if await self._run("rebuild_add", [*lease, *arguments(chunk)]) == SUPERSEDED:
                     return _superseded()
-        indexed = int(await self._scripts.run("rebuild_swap", [token, self._bell]))
+        indexed = int(await self._run("rebuild_swap", [token, self._bell]))
         return _superseded() if indexed == SUPERSEDED else indexed
 
     async def publish(self, board: Board) -> None:
@@ -184,40 +238,8 @@ def _superseded() -> int:
     return 0
 
 
-def _arguments(tickets: Sequence[Ticket]) -> list[Argument]:
-    """The distinct buckets, then the tickets, as `add_tickets` in `structures.lua` reads them."""
-    numbers: dict[Bucket, int] = {}
-    rows: list[Argument] = []
-    for ticket in tickets:
-        number = numbers.setdefault(ticket.bucket, len(numbers) + 1)
-        rows += (ticket.job_id, _score(ticket.key), _score(ticket.submitted), number)
-    buckets: list[Argument] = []
-    for bucket in numbers:
-        buckets += (bucket.id, bucket.priority.value, orjson.dumps(bucket.parts()))
-    return [len(numbers), *buckets, *rows]
-
-
-def _score(value: float) -> str:
-    return f"{value:.17g}"
-
-
-def _place(found: tuple[int, int, int, bytes]) -> Place:
-    position, class_position, place, bucket = found
-    return Place(position, class_position, place, bucket.decode())
-
-
-def _head(bucket: bytes, parts: bytes, count: int, job: bytes, key: bytes) -> BucketHead:
-    """Raises for what no ticket can have made."""
-    found = Bucket.from_parts(orjson.loads(parts))
-    check_amounts(found.vector.parts())
-    if found.id != bucket.decode():
-        raise ValueError("the parts are not those of the bucket")
-    return BucketHead(found.id, found, count, (_member(job, key),))
-
-
-def _member(job: bytes, key: bytes | float) -> Member:
-    """What is no text stands for no job, and is removed as such."""
-    return Member(job.decode(errors="replace"), float(key))
+def _key_from(found: bytes | None) -> float | None:
+    return None if found is None else float(found)
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.domain.durations import TELLING, Kinship, PastRun
 from app.domain.ids import run_key
 from app.domain.records import RunSummary
 from app.storage.documents import vector_document
@@ -37,6 +38,14 @@ def _document(run: RunSummary) -> Document:
     }
 
 
+_PAST = dict.fromkeys(("tenant", "template", "algorithm", "dataset", "run_seconds", "outcome", "finished_at"), 1)
+
+
+def _past_run(d: Document) -> PastRun:
+    kin = Kinship(d["tenant"], d["template"], d["algorithm"], d["dataset"])
+    return PastRun(kin, float(d["run_seconds"]), d["outcome"], d["finished_at"])
+
+
 class MongoRunStore:
     """`RunStore` over the collection `runs`."""
 
@@ -48,11 +57,20 @@ class MongoRunStore:
     async def insert(self, summary: RunSummary) -> None:
         await self._inserts.insert([_document(summary)])
 
-    async def durations(self, template: str, limit: int = 100) -> list[float]:
-        wanted = {"template": template, "outcome": COMPLETED}
-        newest = self._runs.find(wanted, {"run_seconds": 1}).sort([("finished_at", -1)]).limit(limit)
+    async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
+        wanted: list[Document] = [{"template": template}]
+        if algorithm is not None:
+            wanted.append({"algorithm": algorithm})
+        found: dict[str, PastRun] = {}
+        for query in wanted:
+            found |= await self._telling(query, limit)
+        return sorted(found.values(), key=lambda r: r.at, reverse=True)
+
+    async def _telling(self, query: Document, limit: int) -> dict[str, PastRun]:
+        telling = query | {"outcome": {"$in": list(TELLING)}}
         with answered():
-            return [float(d["run_seconds"]) async for d in newest]
+            newest = self._runs.find(telling, _PAST).sort([("finished_at", -1)]).limit(limit)
+            return {d["_id"]: _past_run(d) async for d in newest}
 
     async def completed_by_node(self) -> dict[str, int]:
         counts: list[Document] = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from app.domain.ids import is_object_id
@@ -26,12 +26,27 @@ FIELDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("node_id", "checkpoint", "batch_id", "workflow_id", "step_id"), _MAYBE_TEXT),
     **dict.fromkeys(("seq", "template_version", "attempt", "run_no", "infra_losses", "attempt_base"), _COUNT),
     **dict.fromkeys(("order_key", "timeout"), _NUMBER),
+    "preemptible": (bool,),
     "queue_deadline": _MAYBE_NUMBER,
     "submitted_at": _TIME,
     **dict.fromkeys(("start_after", "queued_at", "scheduled_at", "started_at", "finished_at", "retry_at"), _MAYBE_TIME),
     **dict.fromkeys(("parameters", "metadata", "node_selector"), (dict,)),
     "result": (dict, NOTHING),
     **dict.fromkeys(("dependencies", "tags", "limits", "gpu_indices", "attempts", "history", "steps"), (list,)),
+}
+LATER: Mapping[str, tuple[type, ...]] = {
+    "prefer": (dict,),
+    "pin": (int, NOTHING),
+    "moved_to": (int, NOTHING),
+    "preempted": _COUNT,
+    "expected": (dict, NOTHING),
+}
+"""Fields that documents of earlier versions lack."""
+DURATION: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("median", "mean", "cautious"), _NUMBER),
+    "source": _TEXT,
+    "group": _MAYBE_TEXT,
+    "runs": _COUNT,
 }
 _FIELDS = tuple(FIELDS.items())
 _TEXTS = ("dependencies", "tags", "limits")
@@ -44,15 +59,17 @@ class Malformed(ValueError):
         super().__init__(f"{field} is {type(value).__name__} {str(value)[:80]!r}")
 
 
-_OF_TICKET = ("order_key", "tenant", "node_selector")
+_OF_TICKET = ("order_key", "tenant", "node_selector", "submitted_at", "timeout", "preemptible")
 _OF_PLACE = ("node_id", "run_no")
 
 
 def check_ticket(document: Mapping[str, Any]) -> None:
     """What a queue ticket is made of beside its bucket. Raises as `check_job`."""
     _check(document, _OF_TICKET)
-    if not isfinite(document["order_key"]):
-        raise Malformed("order_key", document["order_key"])
+    for field in ("order_key", "timeout"):
+        if not isfinite(document[field]):
+            raise Malformed(field, document[field])
+    _check_later(document)
 
 
 def check_place(document: Mapping[str, Any]) -> None:
@@ -93,12 +110,34 @@ def check_job(document: Mapping[str, Any]) -> None:
     if not isfinite(document["order_key"]):
         raise Malformed("order_key", document["order_key"])
     check_selector(document["node_selector"])
+    _check_later(document)
 
 
-def check_selector(selector: Mapping[str, Any]) -> None:
-    """A node selector is labels: texts by name."""
+def _check_later(document: Mapping[str, Any]) -> None:
+    """The fields of `LATER`, where they are."""
+    for field, types in LATER.items():
+        if field in document and not isinstance(document[field], types):
+            raise Malformed(field, document[field])
+    if prefer := document.get("prefer"):
+        check_selector(prefer, "prefer")
+    if (expected := document.get("expected")) is not None:
+        _check_duration(expected)
+
+
+def _check_duration(expected: Mapping[str, Any]) -> None:
+    """A duration has all its parts, and seconds that can be counted with."""
+    for field, types in DURATION.items():
+        if not isinstance(expected[field], types):
+            raise Malformed(f"expected.{field}", expected[field])
+    for field in ("median", "mean", "cautious"):
+        if not 0 <= expected[field] < inf:
+            raise Malformed(f"expected.{field}", expected[field])
+
+
+def check_selector(selector: Mapping[str, Any], field: str = "node_selector") -> None:
+    """Labels are texts by name."""
     if not all(isinstance(value, str) for value in selector.values()):
-        raise Malformed("node_selector", selector)
+        raise Malformed(field, selector)
 
 
 def check_lease(document: Mapping[str, Any]) -> None:

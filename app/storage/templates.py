@@ -44,12 +44,13 @@ def template_from(document: Mapping[str, Any]) -> Template:
     """The template of a document. Raises for one that cannot be read."""
     if not isinstance(document["id"], str):
         raise TypeError(f"id is {document['id']!r}")
-    plain = {name: document[name] for name in _TEMPLATE}
+    plain = {name: document[name] for name in _TEMPLATE if name != "limits"}
     return Template(
         **plain
         | {
             "parameters": tuple(_parameter(p) for p in document["parameters"]),
             "execution_steps": tuple(_step(s) for s in document["execution_steps"]),
+            "limits": tuple(document.get("limits", ())),
         }
     )
 

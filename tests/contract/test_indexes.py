@@ -86,6 +86,19 @@ def stages(plan: Any) -> set[str]:
         ),
         pytest.param(job_queries.naming(["job_a", "job_b"]), [], id="naming parents"),
         pytest.param({"node_id": "n", "status": {"$in": ["RUNNING"]}}, [], id="on node"),
+        pytest.param(job_queries.waiting_of("vision"), [], id="waiting of a tenant"),
+        pytest.param(job_queries.PLACE_HOLDERS, [], id="place holders"),
+        pytest.param(job_queries.waiting_for(["a", "b"]), [], id="waiting for a limit"),
+        pytest.param(
+            {**job_queries.waiting_for(["a"]), "effective_priority": "low"},
+            job_queries.IN_ORDER,
+            id="first for a limit",
+        ),
+        pytest.param(
+            {**job_queries.waiting_for(["a", "b"]), "effective_priority": "low"},
+            job_queries.IN_ORDER,
+            id="first for some limits",
+        ),
         *(pytest.param(wanted, order, id=f"due by {order[0][0]}") for wanted, order in job_queries.due(NOW)),
     ],
 )

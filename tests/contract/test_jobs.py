@@ -11,6 +11,7 @@ import pytest
 
 from app.clock import SystemClock
 from app.domain.control_transitions import cancel_waiting, request_control
+from app.domain.durations import Duration
 from app.domain.errors import Invalid
 from app.domain.job import Control, Job, JobError, Progress, StepState
 from app.domain.priority import Priority
@@ -60,6 +61,11 @@ EVERYTHING = a_job(
 ).running()
 
 
+EXPECTED = Duration(60.0, 75.25, 120.5, "history", "template", 7)
+LATER = ("pin", "prefer", "expected", "preempted")
+"""Fields that jobs of the first version lack."""
+
+
 class TestRoundTrip:
     @pytest.mark.parametrize(
         "job",
@@ -93,6 +99,10 @@ class TestRoundTrip:
             step_id="train",
             queue_deadline=90.0,
             checkpoint="checkpoint-3",
+            pin=4,
+            prefer={"rack": "r1"},
+            expected=EXPECTED,
+            preempted=2,
         )
         await stores.jobs.insert(job)
         assert await stores.jobs.get(job.id) == job
@@ -330,7 +340,7 @@ class TestListing:
 class TestSweeps:
     async def test_who_waits_for_a_parent(self, stores: Stores) -> None:
         first = a_job(dependencies=("job_a", "job_b"), eligible=False)
-        second = a_job(dependencies=("job_b",), eligible=False)
+        second = a_job(dependencies=("job_b",), eligible=False, priority=Priority.HIGH)
         cancelled = a_job(dependencies=("job_a",), eligible=False)
         cancelled.job = apply(cancelled.job, cancel_waiting(cancelled.job, cancelled.stamp(), None))
         free = a_job(eligible=False, now=NOW - SECOND)
@@ -340,6 +350,9 @@ class TestSweeps:
         assert ids(await stores.jobs.waiting_on(["job_a"])) == [first.job.id]
         assert set(ids(await stores.jobs.waiting_on(["job_a", "job_b"]))) == {first.job.id, second.job.id}
         assert await stores.jobs.waiting_on([]) == []
+        lent = await stores.jobs.classes_waiting_on(["job_a", "job_b", "job_c", "job_x"])
+        assert lent == {"job_a": Priority.NORMAL, "job_b": Priority.HIGH, "job_c": Priority.NORMAL}
+        assert await stores.jobs.classes_waiting_on([]) == {}
 
     async def test_what_is_due(self, stores: Stores) -> None:
         now = NOW + timedelta(minutes=1)
@@ -385,6 +398,27 @@ class TestSweeps:
         assert [len(batch) for batch in batches] == [2, 2, 1]
         found = {ticket.job_id: ticket for batch in batches for ticket in batch}
         assert found == {b.job.id: ticket_of(b.job) for b in queued}
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"effective_priority": Priority.HIGH, "order_key": 217e12 + 1 / 32},
+            {"pin": 0},
+            {"prefer": {"rack": "r1", "disk": "ssd"}},
+            {"expected": EXPECTED, "timeout": 1_000.5},
+            {"preemptible": True},
+            {"infra_losses": 2},
+            {"submitted_at": NOW + timedelta(milliseconds=7)},
+        ],
+        ids="_".join,
+    )
+    async def test_a_ticket_tells_what_the_job_asks_for(self, stores: Stores, fields: dict[str, Any]) -> None:
+        plain, other = a_job(timeout=90), a_job(timeout=90).but(**fields)
+        await inserted(stores, plain, other)
+        found = {t.job_id: t async for batch in stores.jobs.queued_tickets() for t in batch}
+        assert found == {b.job.id: ticket_of(b.job) for b in (plain, other)}
+        one, two = (replace(found[b.job.id], job_id="", key=0.0) for b in (plain, other))
+        assert one != two
 
 
 class TestCounts:
@@ -437,6 +471,7 @@ class TestLast:
                 "tenant": builder.job.tenant,
                 "priority": "normal",
                 "effective_priority": "normal",
+                "moved_to": None,
             }
 
     async def test_a_bad_change_raises_alone_and_is_lost_among_others(self, mongo: Database) -> None:
@@ -450,6 +485,35 @@ class TestLast:
             await store.commit([wrong])
         right = complete(good.job, RunEnd(result={}), good.stamp())
         assert await store.commit([wrong, right]) == [False, True]
+
+    async def test_a_job_of_the_first_version_is_read_and_queued(self, mongo: Database) -> None:
+        store = MongoJobStore(mongo)
+        builder = a_job()
+        await store.insert(builder.job)
+        await mongo["jobs"].update_one({"_id": builder.job.id}, {"$unset": dict.fromkeys(LATER, "")})
+        assert await store.get(builder.job.id) == builder.job
+        assert [t async for tickets in store.queued_tickets() for t in tickets] == [ticket_of(builder.job)]
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("pin", "low"),
+            ("prefer", [1]),
+            ("prefer", {"rack": 1}),
+            ("expected", {}),
+            ("expected", {"median": 1, "mean": float("inf"), "cautious": 1, "source": "s", "group": None, "runs": 0}),
+            ("expected", {"median": 1, "mean": 1, "cautious": -1, "source": "s", "group": None, "runs": 0}),
+            ("timeout", float("nan")),
+            ("preemptible", "yes"),
+        ],
+    )
+    async def test_what_no_ticket_can_be_made_of_is_left_out(self, mongo: Database, field: str, value: Any) -> None:
+        store = MongoJobStore(mongo)
+        good, bad = a_job(), a_job()
+        await store.insert(good.job)
+        await store.insert(bad.job)
+        await mongo["jobs"].update_one({"_id": bad.job.id}, {"$set": {field: value}})
+        assert [t.job_id async for tickets in store.queued_tickets() for t in tickets] == [good.job.id]
 
     async def test_a_document_that_cannot_be_read_stops_nobody(self, mongo: Database) -> None:
         store = MongoJobStore(mongo)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -14,17 +16,17 @@ from app.domain.errors import Unavailable
 from app.domain.estimates import Forecast
 from app.domain.explain import Reason
 from app.domain.ports import SCHEDULER_BELL, Bells, QueueIndex
-from app.domain.priority import Priority
-from app.domain.queueing import Ticket
-from app.domain.records import Board, Member, Place
+from app.domain.priority import PATIENCE, SECOND, Priority
+from app.domain.queueing import MOST_BUCKETS, ROOM, Resolution, Ticket
+from app.domain.records import Board, Neighbours, OrderPoint, Place, Waiting
 from app.storage.bells import RedisBells
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.queue_index import MemoryQueueIndex
-from app.storage.queue_index import RedisQueueIndex
+from app.storage.queue_index import STRUCTURES, RedisQueueIndex
 from app.storage.redis import connect
-from tests.support.queueing import a_bucket, a_ticket, in_batches
+from tests.support.queueing import a_bucket, a_ticket, in_batches, member_of, moved
 
-HIGH, NORMAL, LOW = Priority.HIGH, Priority.NORMAL, Priority.LOW
+URGENT, HIGH, NORMAL, LOW = Priority
 
 
 @dataclass
@@ -61,7 +63,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def ids(index: QueueIndex) -> list[str]:
-    return [member.job_id for member in await index.listing(0, 10_000)]
+    return [waiting.member.job_id for waiting in await index.listing(None, 10_000)]
 
 
 class TestOrder:
@@ -74,13 +76,77 @@ class TestOrder:
         """Today's keys are near 2e14, where a double has steps of 1/32."""
         keys = [217_000_000_000_000 + n / 32 for n in range(4)]
         await index.enqueue([a_ticket(f"job_{9 - n}", key) for n, key in enumerate(keys)])
-        assert [member.key for member in await index.listing(0, 10)] == keys
+        assert [waiting.member.key for waiting in await index.listing(None, 10)] == keys
 
-    async def test_listing_takes_a_part_across_classes(self, index: QueueIndex) -> None:
+    async def test_tenants_and_buckets_make_one_order(self, index: QueueIndex) -> None:
+        keys = {"d": 4, "a": 1, "e": 5, "b": 2, "c": 2}
+        await index.enqueue([a_ticket(j, k, cores=1 + k, tenant=f"t{k % 3}") for j, k in keys.items()])
+        assert await ids(index) == ["a", "b", "c", "d", "e"]
+
+    async def test_ids_of_one_key_go_by_bytes_whatever_their_tenant(self, index: QueueIndex) -> None:
+        """An underscore sorts behind digits and before letters; a locale may ignore it."""
+        names = ["job_", "job0", "job_0", "jobz", "job", "joba", "job_z", "job9"]
+        await index.enqueue([a_ticket(name, 1, tenant=f"t{n % 3}") for n, name in enumerate(names)])
+        assert await ids(index) == sorted(names)
+        places = await index.locate(names)
+        assert sorted(names, key=lambda name: places[name].position) == sorted(names)
+
+
+class TestListing:
+    async def test_goes_on_behind_a_point_across_classes(self, index: QueueIndex) -> None:
         await index.enqueue([a_ticket(f"{p.value}{n}", n, p) for p in (LOW, HIGH) for n in range(3)])
-        part = await index.listing(2, 3)
-        assert part == [Member("high2", 2), Member("low0", 0), Member("low1", 1)]
-        assert await index.listing(6, 5) == []
+        first = await index.listing(None, 2)
+        assert [w.member.job_id for w in first] == ["high0", "high1"]
+        rest = await index.listing(first[-1].point, 3)
+        assert [w.member.job_id for w in rest] == ["high2", "low0", "low1"]
+        assert await index.listing(OrderPoint(3, 0, 2.0, "low2"), 5) == []
+
+    async def test_tells_everything_of_a_job(self, index: QueueIndex) -> None:
+        ticket = a_ticket("a", 3, HIGH, own=LOW, submitted=2.5, pin=7)
+        await index.enqueue([ticket])
+        expected = Waiting(ticket.bucket.id, ticket.bucket, member_of(ticket), band=7)
+        assert await index.listing(None, 1) == [expected]
+        assert expected.point == OrderPoint(1, 7, 3.0, "a")
+
+    async def test_goes_on_where_it_was_when_jobs_come_and_go(self, index: QueueIndex) -> None:
+        await index.enqueue([a_ticket(f"j{n}", n, tenant=f"t{n % 2}") for n in range(8)])
+        page = await index.listing(None, 4)
+        await index.dequeue(["j0", "j3", "j5"])
+        await index.enqueue([a_ticket("new", 0.5), a_ticket("tie", 3), a_ticket("behind", 6.5)])
+        rest = await index.listing(page[-1].point, 10)
+        assert [w.member.job_id for w in rest] == ["tie", "j4", "j6", "behind", "j7"]
+
+
+class TestBands:
+    async def test_a_tenant_of_a_higher_band_stands_behind(self, index: QueueIndex) -> None:
+        await index.enqueue([a_ticket("a", 1, tenant="much"), a_ticket("b", 2, tenant="some"), a_ticket("c", 3)])
+        await index.publish_bands({"much": 6, "some": 4})
+        assert await ids(index) == ["c", "b", "a"]
+        assert [w.band for w in await index.listing(None, 3)] == [0, 4, 6]
+        assert (await index.locate(["a"]))["a"].position == 3
+        await index.publish_bands({"some": 4})
+        assert await ids(index) == ["a", "c", "b"]
+        await index.publish_bands({})
+        assert await ids(index) == ["a", "b", "c"]
+
+    async def test_stay_within_their_class(self, index: QueueIndex) -> None:
+        await index.enqueue([a_ticket("high", 1, HIGH, tenant="much"), a_ticket("normal", 2)])
+        await index.publish_bands({"much": 6})
+        assert await ids(index) == ["high", "normal"]
+
+    async def test_outlive_a_rebuild(self, index: QueueIndex) -> None:
+        await index.publish_bands({"much": 6})
+        await index.rebuild(in_batches([a_ticket("a", 1, tenant="much"), a_ticket("b", 2)]))
+        assert await ids(index) == ["b", "a"]
+
+    async def test_a_pin_takes_the_place_of_the_band(self, index: QueueIndex) -> None:
+        pinned = a_ticket("pinned", 9, tenant="much", pin=0)
+        await index.enqueue([a_ticket("a", 1, tenant="much"), a_ticket("b", 2), pinned])
+        await index.publish_bands({"much": 6})
+        assert await ids(index) == ["b", "pinned", "a"]
+        places = await index.locate(["pinned", "a"])
+        assert (places["pinned"].class_position, places["a"].class_position) == (2, 3)
+        assert places["pinned"].bucket_id == pinned.bucket.id != places["a"].bucket_id
 
 
 class TestPlaces:
@@ -139,31 +205,232 @@ class TestEnqueueAndDequeue:
 
 class TestBuckets:
     async def test_heads_show_each_bucket_with_its_first_member(self, index: QueueIndex) -> None:
-        await index.enqueue([a_ticket("b", 2), a_ticket("a", 1), a_ticket("c", 9, HIGH, cores=3)])
+        first, other = a_ticket("a", 1, own=LOW, submitted=0.25), a_ticket("c", 9, HIGH, cores=3)
+        await index.enqueue([a_ticket("b", 2), first, other])
         heads = {head.bucket: (head.bucket_id, head.count, head.members) for head in await index.heads()}
         assert heads == {
-            a_bucket(): (a_bucket().id, 2, (Member("a", 1),)),
-            a_bucket(HIGH, 3): (a_bucket(HIGH, 3).id, 1, (Member("c", 9),)),
+            a_bucket(): (a_bucket().id, 2, (member_of(first),)),
+            a_bucket(HIGH, 3): (a_bucket(HIGH, 3).id, 1, (member_of(other),)),
         }
 
     async def test_what_runs_alone_stands_apart(self, index: QueueIndex) -> None:
-        alone = replace(a_bucket(), alone=True)
-        await index.enqueue([a_ticket("a", 1), Ticket("b", 2, 2, alone)])
+        plain, alone = a_ticket("a", 1), a_ticket("b", 2)
+        alone = replace(alone, bucket=replace(alone.bucket, alone=True), demand=replace(alone.demand, alone=True))
+        await index.enqueue([plain, alone])
         assert {head.bucket: head.members for head in await index.heads()} == {
-            a_bucket(): (Member("a", 1),),
-            alone: (Member("b", 2),),
+            a_bucket(): (member_of(plain),),
+            alone.bucket: (member_of(alone),),
         }
 
     async def test_members_are_the_first_so_many(self, index: QueueIndex) -> None:
-        await index.enqueue([a_ticket(f"j{n}", n) for n in range(5)])
+        tickets = [a_ticket(f"j{n}", n) for n in range(5)]
+        await index.enqueue(tickets)
         own = a_bucket().id
-        found = await index.members({own: 2, "unknown": 3})
-        assert found == {own: (Member("j0", 0), Member("j1", 1))}
+        assert await index.members({own: 2, "0" * 16: 3}) == {own: tuple(map(member_of, tickets[:2]))}
         assert await index.members({own: 0}) == {}
         assert await index.members({}) == {}
 
 
+def unlike(count: int, start: int = 0, tenant: str = "default") -> list[Ticket]:
+    """Jobs of which no two are in one exact bucket."""
+    return [a_ticket(f"{tenant}{n:05}", n, cores=65 + n, tenant=tenant) for n in range(start, start + count)]
+
+
+def unlike_in_all(count: int) -> list[Ticket]:
+    """Nor in one rounded bucket: selectors are never rounded."""
+    return [replace(t, bucket=replace(t.bucket, selector=(("rack", t.job_id),))) for t in unlike(count)]
+
+
+async def by_resolution(index: QueueIndex) -> dict[Resolution, int]:
+    heads = await index.heads()
+    return {r: sum(head.bucket.resolution is r for head in heads) for r in Resolution}
+
+
+class TestResolution:
+    async def test_many_different_jobs_make_few_buckets(self, index: QueueIndex) -> None:
+        await index.enqueue(unlike(400))
+        heads = await index.heads()
+        assert len(heads) <= ROOM[Resolution.OCTAVE] + 1
+        assert sum(head.count for head in heads) == 400
+        found = await by_resolution(index)
+        assert found[Resolution.EXACT] == ROOM[Resolution.EXACT]
+        assert found[Resolution.QUARTER_OCTAVE] > 0
+
+    async def test_members_keep_their_exact_demand(self, index: QueueIndex) -> None:
+        tickets = unlike(100)
+        await index.enqueue(tickets)
+        found = await index.members({head.bucket_id: head.count for head in await index.heads()})
+        members = {member.job_id: member for line in found.values() for member in line}
+        assert members == {t.job_id: member_of(t) for t in tickets}
+
+    async def test_an_exact_bucket_that_is_there_is_used(self, index: QueueIndex) -> None:
+        tickets = unlike(60)
+        await index.enqueue(tickets)
+        [place] = await index.enqueue([replace(tickets[0], job_id="like_the_first", key=99.0)])
+        assert place.bucket_id == tickets[0].bucket.id
+
+    async def test_a_coarser_bucket_that_is_there_is_used_when_no_finer_may_be_made(self, index: QueueIndex) -> None:
+        tickets = unlike_in_all(150)
+        await index.enqueue(tickets)
+        for number, resolution in ((60, Resolution.QUARTER_OCTAVE), (90, Resolution.OCTAVE)):
+            like = tickets[number].bucket
+            vector = replace(like.vector, memory_mib=like.vector.memory_mib - 1)
+            ticket = replace(tickets[number], job_id=f"like{number}", bucket=replace(like, vector=vector))
+            [place] = await index.enqueue([ticket])
+            assert place.bucket_id == ticket.bucket.at(resolution).id
+            assert place.place == 2
+
+    async def test_room_that_is_free_again_is_used(self, index: QueueIndex) -> None:
+        tickets = unlike(200)
+        await index.enqueue(tickets)
+        await index.dequeue(t.job_id for t in tickets)
+        late = a_ticket("late", cores=999)
+        [place] = await index.enqueue([late])
+        assert place.bucket_id == late.bucket.id
+        assert len(await index.heads()) == 1
+
+    async def test_each_tenant_and_class_has_room_of_its_own(self, index: QueueIndex) -> None:
+        await index.enqueue(unlike(60))
+        others = [a_ticket("other", 1, cores=9, tenant="other"), a_ticket("high", 1, HIGH, cores=9)]
+        places = await index.enqueue(others)
+        assert [place.bucket_id for place in places] == [t.bucket.id for t in others]
+
+    async def test_the_last_resort_is_one_mixed_bucket(self, index: QueueIndex) -> None:
+        await index.enqueue(unlike_in_all(150))
+        found = await by_resolution(index)
+        assert sum(found.values()) == ROOM[Resolution.OCTAVE] + 1
+        assert found[Resolution.MIXED] == 1
+
+    async def test_more_buckets_than_may_be_go_to_mixed_ones(self, index: QueueIndex) -> None:
+        tickets = [t for n in range(MOST_BUCKETS // 40 + 2) for t in unlike(40, tenant=f"t{n:03}")]
+        await index.enqueue(tickets)
+        found = await by_resolution(index)
+        assert found[Resolution.EXACT] == MOST_BUCKETS
+        assert 0 < found[Resolution.MIXED] <= 3
+
+    async def test_a_mixed_bucket_shows_its_first_and_others_in_turn(self, index: QueueIndex) -> None:
+        tickets = unlike_in_all(196)
+        await index.enqueue(tickets)
+        [mixed] = [head for head in await index.heads() if head.bucket.resolution is Resolution.MIXED]
+        assert mixed.count == 100
+        first, *others = [t.job_id for t in tickets[96:]]
+        assert mixed.members[0].job_id == first
+
+        async def shown(n: int = 40) -> list[str]:
+            return [m.job_id for m in (await index.members({mixed.bucket_id: n}))[mixed.bucket_id]]
+
+        assert await shown() == [first, *others[:39]]
+        assert await shown() == [first, *others[39:78]]
+        assert await shown() == [first, *others[:18], *others[78:]], "around the end, in order"
+        await index.dequeue([others[18], others[19]])
+        assert await shown(3) == [first, others[20], others[21]], "on from there, though jobs have left"
+        assert await shown(1) == [first]
+        assert len(await shown(200)) == 98
+
+
+class TestLane:
+    async def test_holds_the_overdue_by_due_time_of_the_class_asked_for(self, index: QueueIndex) -> None:
+        now = 10.0 * PATIENCE[LOW]
+        await index.enqueue(
+            [
+                a_ticket("low_just_due", 5, LOW, submitted=now - PATIENCE[LOW]),
+                a_ticket("low_not_yet", 1, LOW, submitted=now - PATIENCE[LOW] + 1),
+                a_ticket("raised", 1, URGENT, own=LOW, submitted=now - PATIENCE[LOW] - SECOND),
+                a_ticket("urgent", 9, URGENT, submitted=now - PATIENCE[URGENT] - 2 * SECOND),
+                a_ticket("tie_b", 2, submitted=now - PATIENCE[NORMAL] - 3 * SECOND, tenant="x"),
+                a_ticket("tie_a", 3, HIGH, submitted=now - PATIENCE[HIGH] - 3 * SECOND),
+            ]
+        )
+        await index.publish_bands({"x": 9})
+        order = ["tie_a", "tie_b", "urgent", "raised", "low_just_due"]
+        found = await index.lane(now)
+        assert [w.member.job_id for w in found] == order
+        assert found == [(await index.find(order))[job_id] for job_id in order]
+        assert [w.member.job_id for w in await index.lane(now, 2)] == order[:2]
+        assert await index.lane(0.0) == []
+
+    async def test_a_reorder_does_not_change_when_a_job_is_due(self, index: QueueIndex) -> None:
+        ticket = a_ticket("a", 1.0)
+        await index.enqueue([ticket])
+        await index.enqueue([moved(ticket, 1e15, 0)])
+        assert [w.member.job_id for w in await index.lane(1.0 + PATIENCE[NORMAL])] == ["a"]
+
+    async def test_those_that_left_are_not_in_it(self, index: QueueIndex) -> None:
+        await index.enqueue([a_ticket("a"), a_ticket("b")])
+        await index.enqueue([a_ticket("b", own=LOW)])
+        await index.dequeue(["a"])
+        assert await index.lane(1.0 + PATIENCE[NORMAL]) == []
+
+
+class TestNeighbours:
+    async def test_of_one_band_are_those_at_the_place_without_the_job(self, index: QueueIndex) -> None:
+        await index.enqueue([a_ticket(f"j{n}", 10.0 * n, tenant=f"t{n % 2}") for n in range(1, 6)])
+        expected = {
+            1: (None, 10.0),
+            2: (10.0, 30.0),
+            3: (30.0, 40.0),
+            4: (40.0, 50.0),
+            5: (50.0, None),
+            9: (50.0, None),
+        }
+        for position, (before, after) in expected.items():
+            assert await index.neighbours(NORMAL, position, "j2") == Neighbours(before, after, 0, 5), position
+
+    async def test_of_a_job_from_elsewhere_all_stay(self, index: QueueIndex) -> None:
+        await index.enqueue([a_ticket("a", 1), a_ticket("b", 2), a_ticket("other", 5, HIGH)])
+        for job_id in ("other", "nobody"):
+            assert await index.neighbours(NORMAL, 2, job_id) == Neighbours(1.0, 2.0, 0, 2)
+            assert await index.neighbours(NORMAL, 3, job_id) == Neighbours(2.0, None, 0, 2)
+
+    async def test_the_band_is_that_of_the_job_at_the_place(self, index: QueueIndex) -> None:
+        await index.publish_bands({"much": 5, "some": 2})
+        await index.enqueue([a_ticket(f"{t}{n}", n, tenant=t) for t in ("much", "some") for n in (1, 2)])
+        job = "some1"  # the others in order: some2, much1, much2
+        assert await index.neighbours(NORMAL, 1, job) == Neighbours(None, 2.0, 2, 4)
+        assert await index.neighbours(NORMAL, 2, job) == Neighbours(None, 1.0, 5, 4)
+        assert await index.neighbours(NORMAL, 3, job) == Neighbours(1.0, 2.0, 5, 4)
+        assert await index.neighbours(NORMAL, 4, job) == Neighbours(2.0, None, 5, 4)
+
+    async def test_nobody_else_leaves_the_job_its_band(self, index: QueueIndex) -> None:
+        await index.publish_bands({"much": 5})
+        await index.enqueue([a_ticket("a", tenant="much"), a_ticket("b", tenant="much", pin=3)])
+        assert await index.neighbours(LOW, 1, "a") == Neighbours(None, None, 5, 0)
+        assert await index.neighbours(LOW, 1, "b") == Neighbours(None, None, 3, 0)
+        await index.dequeue(["b"])
+        assert await index.neighbours(NORMAL, 1, "a") == Neighbours(None, None, 5, 1)
+        assert await index.neighbours(NORMAL, 1, "nobody") == Neighbours(None, 1.0, 5, 1)
+
+    async def test_a_job_with_a_key_between_them_stands_there(self, index: QueueIndex) -> None:
+        """What a reorder does, to and from every place."""
+        tickets = {f"j{n}": a_ticket(f"j{n}", float(n), tenant=f"t{n % 3}") for n in range(7)}
+        await index.publish_bands({"t1": 4})
+        await index.enqueue(list(tickets.values()))
+        for position in range(1, 8):
+            for job_id, ticket in tickets.items():
+                found = await index.neighbours(NORMAL, position, job_id)
+                low = found.before if found.before is not None else (found.after or 0.0) - 1
+                high = found.after if found.after is not None else low + 2
+                [place] = await index.enqueue([moved(ticket, (low + high) / 2, found.band)])
+                assert place.class_position == position
+
+    async def test_span_gives_those_around_a_key(self, index: QueueIndex) -> None:
+        tickets = [a_ticket(f"j{n}", n, tenant=f"t{n % 3}", pin=4) for n in range(10)]
+        await index.enqueue([*tickets, a_ticket("other_band", 5), a_ticket("other_class", 5, HIGH, pin=4)])
+        assert await index.span(NORMAL, 4, 5.0, 4) == [member_of(t) for t in tickets[3:7]]
+        assert await index.span(NORMAL, 4, 0.5, 4) == [member_of(t) for t in tickets[:3]]
+        assert await index.span(NORMAL, 4, 99.0, 5) == [member_of(t) for t in tickets[8:]]
+        assert await index.span(NORMAL, 9, 5.0, 4) == []
+
+
 class TestContents:
+    async def test_find_tells_of_those_that_wait(self, index: QueueIndex) -> None:
+        ticket = a_ticket("a", 217_000_000_000_000 + 1 / 32, tenant="x")
+        await index.enqueue([ticket, a_ticket("b", 2)])
+        await index.publish_bands({"x": 3})
+        expected = Waiting(ticket.bucket.id, ticket.bucket, member_of(ticket), band=3)
+        assert await index.find(["nobody", "a"]) == {"a": expected}
+        assert await index.find([]) == {}
+
     async def test_missing_names_what_is_not_there(self, index: QueueIndex) -> None:
         await index.enqueue([a_ticket("a")])
         assert await index.missing(["x", "a", "y"]) == ["x", "y"]
@@ -179,7 +446,9 @@ class TestContents:
         await index.enqueue([a_ticket("a")])
         await subject.lose()
         assert await index.heads() == []
-        assert await index.listing(0, 10) == []
+        assert await index.listing(None, 10) == []
+        assert await index.find(["a"]) == {}
+        assert await index.lane(1e15) == []
         assert await index.locate(["a"]) == {}
         assert await index.missing(["a"]) == ["a"]
         assert sum((await index.lengths()).values()) == 0
@@ -301,9 +570,13 @@ class TestRedis:
         await index.rebuild(in_batches([a_ticket("a")]))
         own = a_bucket().id
         assert {key.decode() for key in await redis.keys()} == {
-            f"tf:test:{name}" for name in ("q:normal", "o:normal", f"b:{own}", "bucket", "at", "epoch")
+            f"tf:test:{name}"
+            for name in (
+                *("q:normal:*:default", "queues:normal", "o:normal", f"b:{own}"),
+                *("bucket", "home", "made", "waiting", "at", "epoch"),
+            )
         }
-        assert [await redis.ttl(key) for key in await redis.keys()] == [-1] * 6
+        assert {await redis.ttl(key) for key in await redis.keys()} == {-1}
 
     async def test_an_empty_index_holds_no_keys(self, redis: Redis) -> None:
         index = RedisQueueIndex(redis, "tf:test")
@@ -311,13 +584,68 @@ class TestRedis:
         await index.dequeue([f"j{n}" for n in range(4)])
         assert await redis.keys() == []
 
-    async def test_submission_times_stand_beside_the_keys(self, redis: Redis) -> None:
+    async def test_structures_that_disagree_are_given_up(self, redis: Redis) -> None:
+        spoils: list[Callable[[], Any]] = [
+            lambda: redis.hdel("tf:test:at", "a"),
+            lambda: redis.zrem("tf:test:q:normal:*:default", "a"),
+            lambda: redis.zrem("tf:test:o:normal", "a"),
+            lambda: redis.hincrby("tf:test:waiting", "normal", 1),
+            lambda: redis.hset("tf:test:waiting", "low", "many"),
+            lambda: redis.hdel("tf:test:home", a_bucket().id),
+            lambda: redis.hincrby("tf:test:made", "low:default", 1),
+            lambda: redis.hset("tf:test:queues:low", "low:*:nobody", "1"),
+            lambda: redis.zadd(f"tf:test:b:{a_bucket().id}", {"b": 1.0}),
+        ]
+        for n, spoil in enumerate(spoils):
+            index = RedisQueueIndex(redis, "tf:test")
+            await index.rebuild(in_batches([a_ticket("a"), a_ticket("b", cores=2)]))
+            assert len(await index.heads()) == 2
+            await spoil()
+            await index.heads()
+            assert await index.epoch() is None, n
+            assert await redis.keys() == [], n
+
+    @pytest.mark.parametrize("name", STRUCTURES)
+    async def test_a_structure_of_another_type_is_given_up_by_whoever_meets_it(self, redis: Redis, name: str) -> None:
         index = RedisQueueIndex(redis, "tf:test")
-        for key in (5.0, 6.0):
-            await index.enqueue([Ticket("a", key, 3.5, a_bucket())])
-        assert await redis.zrange("tf:test:o:normal", 0, -1, withscores=True) == [(b"a", 3.5)]
-        await index.rebuild(in_batches([Ticket("b", 9.0, 4.5, a_bucket())]))
-        assert await redis.zrange("tf:test:o:normal", 0, -1, withscores=True) == [(b"b", 4.5)]
+        for spaces in ("tf:test", "tf:test:next"):
+            await index.rebuild(in_batches([a_ticket(p.value, priority=p) for p in Priority]))
+            await redis.delete(f"{spaces}:{name}")
+            await redis.rpush(f"{spaces}:{name}", "rubbish")  # type: ignore[misc]
+            for _ in range(3):
+                for work in (index.heads(), index.enqueue([a_ticket("b", 2)]), index.rebuild(in_batches())):
+                    with suppress(Unavailable):
+                        await work
+            await index.rebuild(in_batches([a_ticket("a")]))
+            [place] = await index.enqueue([a_ticket("b", 2)])
+            assert place.position == 2
+            assert [head.count for head in await index.heads()] == [2]
+
+    async def test_a_job_that_cannot_be_read_is_left_out_and_the_index_given_up(self, redis: Redis) -> None:
+        own = a_bucket().id
+        for rubbish in ("", f"normal:{own}:[]", f"normal:{own}:{{", f'normal:{own}:[-1,1,0,0,"low",1,1,1,1,0]'):
+            index = RedisQueueIndex(redis, "tf:test")
+            await index.rebuild(in_batches([a_ticket("a"), a_ticket("b", 2)]))
+            await redis.hset("tf:test:at", "b", rubbish)  # type: ignore[misc]
+            assert [w.member.job_id for w in await index.listing(None, 5)] == ["a"]
+            assert await redis.keys() == []
+
+    async def test_a_rebuild_keeps_the_bound_whatever_comes_meanwhile(self, redis: Redis) -> None:
+        index = RedisQueueIndex(redis, "tf:test")
+        tickets = unlike(300)
+        await index.enqueue(tickets)
+
+        async def cursor() -> AsyncIterator[list[Ticket]]:
+            yield tickets[:100]
+            await index.enqueue(unlike(100, start=500))
+            await index.enqueue(tickets[:150])
+            yield tickets[100:]
+
+        assert await index.rebuild(cursor()) == 400
+        heads = await index.heads()
+        assert sum(head.count for head in heads) == 400
+        assert len(heads) <= ROOM[Resolution.OCTAVE] + 1
+        assert await index.epoch() is not None
 
     async def test_namespaces_do_not_see_each_other(self, redis: Redis) -> None:
         one, other = RedisQueueIndex(redis, "tf:one"), RedisQueueIndex(redis, "tf:other")

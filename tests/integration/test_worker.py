@@ -216,7 +216,6 @@ async def test_a_failure_tells_its_last_lines_and_is_tried_again(cluster: Cluste
     assert job.status is JobStatus.RETRYING and job.error is not None
     assert (job.error.exit_code, job.error.step) == (9, "command")
     assert job.error.log_tail[-1] == "broken" and job.error.fingerprint
-    await cluster.services.runs.durations("command")
     await until(lambda: _all_free(cluster))
 
 

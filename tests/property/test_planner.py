@@ -8,15 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.nodes import Allocation, Node, NodeState, matches
-from app.domain.priority import Priority
-from app.domain.queueing import Bucket, main_order
+from app.domain.priority import SECOND, Priority
+from app.domain.queueing import Bucket, Demand, duration_class
 from app.domain.records import BucketHead, Member
 from app.domain.resources import Vector, total
-from app.scheduler.ordering import Candidates
 from app.scheduler.planner import Plan, plan
+from app.scheduler.profile import Live
+from app.scheduler.rules import Rules
 from app.scheduler.snapshot import Snapshot, members_wanted, with_members
-from app.scheduler.verdicts import verdicts
 
+MINUTE = 60 * SECOND
 ZONES = ({}, {"zone": "a"}, {"zone": "b"})
 
 
@@ -36,6 +37,10 @@ def nodes(draw: st.DrawFn) -> list[Node]:
     return made
 
 
+TENANTS = ("default", "default", "other")
+TIMES = st.sampled_from([1, 5, 30, 120])
+
+
 @st.composite
 def waiting(draw: st.DrawFn) -> dict[Bucket, list[Member]]:
     """All waiting jobs by bucket, in order; some are suspects. No request is without CPU."""
@@ -46,18 +51,27 @@ def waiting(draw: st.DrawFn) -> dict[Bucket, list[Member]]:
         )
         alone = draw(st.sampled_from([False, False, False, True]))
         selector = tuple(sorted(draw(st.sampled_from(ZONES)).items()))
-        bucket = Bucket(draw(st.sampled_from(list(Priority))), "default", vector, selector, alone)
-        buckets.setdefault(bucket, []).append(Member(f"j{n:02}", float(draw(st.integers(0, 9)))))
+        priority, minutes, key = draw(st.sampled_from(list(Priority))), draw(TIMES), float(draw(st.integers(0, 9)))
+        took = minutes * MINUTE
+        demand = Demand(vector, priority, key, took, took, 2 * took, selector, alone=alone)
+        tenant = draw(st.sampled_from(TENANTS))
+        bucket = Bucket(priority, tenant, vector, selector, alone, duration=duration_class(took))
+        buckets.setdefault(bucket, []).append(Member(f"j{n:02}", key, demand))
     return {b: sorted(ms, key=lambda m: (m.key, m.job_id)) for b, ms in buckets.items()}
 
 
 def whole_snapshot(found: list[Node], jobs: dict[Bucket, list[Member]], limit: int) -> Snapshot:
     heads = tuple(BucketHead(b.id, b, len(ms), tuple(ms)) for b, ms in jobs.items())
-    return Snapshot(tuple(found), heads, limit)
+    live = {
+        (a.job_id, a.run_no): Live(a.job_id, a.run_no, "other", Priority.LOW, 0, (n + 1) * 7 * MINUTE, 90 * MINUTE)
+        for n, node in enumerate(found)
+        for a in node.allocations
+    }
+    return Snapshot(tuple(found), heads, Rules(slots=limit), live=live)
 
 
 def made(snapshot: Snapshot, most: int = 500) -> Plan:
-    return plan(snapshot, Candidates(snapshot.heads), most)
+    return plan(replace(snapshot, rules=replace(snapshot.rules, placements=most)))
 
 
 SITUATION = (nodes(), waiting(), st.integers(0, 6))
@@ -103,36 +117,31 @@ def test_a_suspect_shares_its_node_with_nobody(found: list[Node], jobs: dict[Buc
             assert (p.vector, p.gpu_indices) == (bucket.vector, p.job_gpus)
 
 
-def full_scan(found: list[Node], jobs: dict[Bucket, list[Member]], limit: int) -> list[str]:
-    """Every waiting job in order, each placed by a plan of its own: what heads alone must agree with."""
-    snapshot = whole_snapshot(found, {}, limit)
-    placed: list[str] = []
-    order = sorted((main_order(b, m.key, m.job_id), b, m) for b, ms in jobs.items() for m in ms)
-    for _, bucket, member in order:
-        head = BucketHead(bucket.id, bucket, 1, (member,))
-        for p in made(replace(snapshot, heads=(head,))).placements:
-            placed.append(p.job_id)
-            snapshot = replace(snapshot, nodes=tuple(_with(n, p) if n.id == p.node_id else n for n in snapshot.nodes))
-    return placed
-
-
 def _with(node: Node, placement: object) -> Node:
     p = placement
     held = Allocation(p.job_id, 1, p.vector, p.gpu_indices)  # type: ignore[attr-defined]
     return replace(node, free=node.free - held.vector, allocations=(*node.allocations, held))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(*SITUATION)
 def test_heads_alone_give_the_plan_of_a_full_scan(
     found: list[Node], jobs: dict[Bucket, list[Member]], limit: int
 ) -> None:
+    """Every waiting job as a bucket of its own is looked at, whatever became of those like it."""
     whole = whole_snapshot(found, jobs, limit)
     only_heads = replace(whole, heads=tuple(replace(h, members=h.members[:1]) for h in whole.heads))
-    wanted = members_wanted(only_heads, 500)
+    wanted = members_wanted(only_heads)
     read = with_members(only_heads, {b.id: ms[: wanted[b.id]] for b, ms in jobs.items() if b.id in wanted})
+    each = tuple(BucketHead(m.job_id, b, 1, (m,)) for b, ms in jobs.items() for m in ms)
 
-    assert [p.job_id for p in made(read).placements] == full_scan(found, jobs, limit)
+    by_heads, by_scan = made(read), made(replace(whole, heads=each))
+
+    def where(found: Plan) -> list[tuple[str, str]]:
+        return [(p.job_id, p.node_id) for p in found.placements]
+
+    assert where(by_heads) == where(by_scan)
+    assert by_heads.promises == by_scan.promises
 
 
 @settings(max_examples=200, deadline=None)
@@ -143,33 +152,57 @@ def test_the_order_of_the_input_changes_nothing(
     shuffled = list(jobs.items())
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
 
-    assert (
-        made(whole_snapshot(found, jobs, limit)).placements
-        == made(whole_snapshot(found, dict(shuffled), limit)).placements
-    )
+    plain, mixed = made(whole_snapshot(found, jobs, limit)), made(whole_snapshot(found, dict(shuffled), limit))
+
+    assert (plain.placements, plain.promises, plain.credit) == (mixed.placements, mixed.promises, mixed.credit)
+
+
+@settings(max_examples=100, deadline=None)
+@given(*SITUATION)
+def test_other_names_of_tenants_give_the_same_plan(
+    found: list[Node], jobs: dict[Bucket, list[Member]], limit: int
+) -> None:
+    renamed = {replace(b, tenant=b.tenant[::-1]): ms for b, ms in jobs.items()}
+    whole, other = whole_snapshot(found, jobs, limit), whole_snapshot(found, renamed, limit)
+    other = replace(other, live={k: replace(v, tenant=v.tenant[::-1]) for k, v in other.live.items()})
+
+    assert [p.job_id for p in made(whole).placements] == [p.job_id for p in made(other).placements]
+
+
+@settings(max_examples=100, deadline=None)
+@given(*SITUATION)
+def test_with_one_tenant_there_is_no_fairness(found: list[Node], jobs: dict[Bucket, list[Member]], limit: int) -> None:
+    alone: dict[Bucket, list[Member]] = {}
+    for bucket, members in jobs.items():
+        alone.setdefault(replace(bucket, tenant="other"), []).extend(members)
+    alone = {b: sorted(ms, key=lambda m: (m.key, m.job_id)) for b, ms in alone.items()}
+    whole = whole_snapshot(found, alone, limit)
+
+    assert made(whole) == made(replace(whole, history={"other": (1e6, 1e6, 1e6, 1e6)}))
 
 
 @settings(max_examples=300, deadline=None)
 @given(*SITUATION)
-def test_after_a_plan_no_waiting_job_fits_anywhere_and_each_bucket_has_a_reason(
+def test_after_a_plan_nothing_that_waits_could_start_without_breaking_a_promise(
     found: list[Node], jobs: dict[Bucket, list[Member]], limit: int
 ) -> None:
     snapshot = whole_snapshot(found, jobs, limit)
-    placements = made(snapshot).placements
-    placed = {p.job_id for p in placements}
+    first = made(snapshot)
+    placed = {p.job_id for p in first.placements}
     nodes_after = snapshot.nodes
-    for p in placements:
+    for p in first.placements:
         nodes_after = tuple(_with(n, p) if n.id == p.node_id else n for n in nodes_after)
     left = {b: [m for m in ms if m.job_id not in placed] for b, ms in jobs.items()}
     after = whole_snapshot(list(nodes_after), {b: ms for b, ms in left.items() if ms}, limit)
     slots_left = not limit or after.slots_used < limit
+    promised = {p.node_id for p in first.promises}
 
     for bucket in (h.bucket for h in after.heads):
         room = [n for n in after.ready if matches(n.labels, dict(bucket.selector)) and bucket.vector.fits(n.free)]
         if bucket.alone:
             room = [n for n in room if not n.allocations]
-        assert not (room and slots_left)
-    assert all(reasons for reasons in verdicts(after).values())
+        kept_for_slots = limit and after.slots_used + len(first.promises) >= limit
+        assert not ({n.id for n in room} - promised and slots_left and not kept_for_slots)
 
 
 @settings(max_examples=100, deadline=None)

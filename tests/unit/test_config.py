@@ -67,7 +67,7 @@ def test_structured_values() -> None:
     )
     assert settings.node.labels == {"zone": "a", "disk": "ssd"}
     assert settings.limits.concurrency == {"main_orchestrator": 4}
-    assert settings.tenants.quotas == {"vision": {"cpu_cores": 16}}
+    assert settings.tenants.quotas["vision"].cpu_cores == 16
     assert settings.capacity.node_types["gpu"].gpu_count == 4
     assert settings.logs.level == "DEBUG"
 

@@ -40,8 +40,15 @@ LINGER_SECONDS = 2.0
 class ProcessRunner:
     """Runs each order in a process of its own."""
 
-    def __init__(self, nursery: Nursery, watch: TreeWatch, guard: Guarding, kill_grace: float) -> None:
-        self._tools = _Tools(nursery, watch, guard, kill_grace)
+    def __init__(
+        self,
+        nursery: Nursery,
+        watch: TreeWatch,
+        guard: Guarding,
+        kill_grace: float,
+        preempt_grace: float | None = None,
+    ) -> None:
+        self._tools = _Tools(nursery, watch, guard, kill_grace, kill_grace if preempt_grace is None else preempt_grace)
         self._live: dict[RunKey, _ProcessRun] = {}
 
     async def run(self, order: RunOrder, listener: Listener) -> RunReport:
@@ -73,12 +80,17 @@ class ProcessRunner:
 
 @dataclass(frozen=True, slots=True)
 class _Tools:
-    """What every run needs; `kill_grace` in seconds."""
+    """What every run needs; graces in seconds."""
 
     nursery: Nursery
     watch: TreeWatch
     guard: Guarding
     kill_grace: float
+    preempt_grace: float
+
+    def grace(self, reason: RunEnding) -> float:
+        """How long a run may take to end that is asked to for this reason."""
+        return self.preempt_grace if reason is RunEnding.PREEMPTED else self.kill_grace
 
 
 class _ProcessRun:
@@ -173,7 +185,7 @@ class _ProcessRun:
             return
         signal_group(child.pid, signal.SIGTERM)
         await self._tools.guard.let_go(self._name)
-        await self._clocks.wait(child.ended, self._tools.kill_grace)
+        await self._clocks.wait(child.ended, self._tools.grace(self._reason[0]))
 
     async def _bury(self, child: Child, report: Lines, printed: Bytes) -> None:
         """Nothing of the run lives after this, and everything that it said was heard."""

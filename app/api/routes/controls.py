@@ -1,4 +1,4 @@
-"""What users do to jobs that exist: cancel, pause, resume, retry. All of it may be sent again."""
+"""What users do to jobs that exist: cancel, pause, resume, retry, another priority. All of it may be sent again."""
 
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from app.api.schemas.controls import (
     JobCancel,
     JobControlled,
     JobPause,
+    JobPriority,
     JobResume,
     JobRetry,
     JobsCancel,
@@ -23,6 +24,7 @@ from app.operations.cancel import cancel
 from app.operations.cancel_matching import cancel_matching
 from app.operations.once import Answer, answer_once
 from app.operations.pause import pause
+from app.operations.priority import set_priority
 from app.operations.resume import resume
 from app.operations.retry import retry
 
@@ -104,4 +106,19 @@ async def retry_job(
     changes = asked.to_changes()
     return await controlled_response(
         services, key, lambda: retry(services, job_id, ANONYMOUS, asked.reason, changes, expected, key)
+    )
+
+
+@router.put("/{job_id}/priority", responses=problems(404, 409, 412, body=True), response_model=JobControlled)
+async def change_job_priority(
+    body: JobPriority, services: Ports, job_id: JobId, key: Key, expected: ExpectedSeq
+) -> Response:
+    """Ask another class for the job. In it, it stands by its age: the order of its submission stays, a place given by
+    hand does not. What waits for the job may lend it a more urgent class, shown as `effective_priority`; what the job
+    itself waits for is considered in its class, too.
+    """
+    return await controlled_response(
+        services,
+        key,
+        lambda: set_priority(services, job_id, body.priority, ANONYMOUS, body.reason, expected),
     )

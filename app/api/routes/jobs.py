@@ -31,6 +31,7 @@ from app.api.schemas.base import Moment
 from app.api.schemas.job_requests import JobCreate, JobSort
 from app.api.schemas.jobs import Job, JobList, JobPlan, JobSubmitted
 from app.api.state import state_of
+from app.api.tenants import tenant_of
 from app.api.validation import validated
 from app.api.views import job_summary, submitted_view
 from app.domain.ids import is_object_id
@@ -81,7 +82,7 @@ SUBMIT: dict[str, Any] = {
 @router.post(
     "",
     status_code=201,
-    responses={200: {"model": JobPlan}, **problems(body=True)},
+    responses={200: {"model": JobPlan}, **problems(429, body=True)},
     response_model=JobSubmitted,
     openapi_extra=SUBMIT,
 )
@@ -89,11 +90,12 @@ async def submit_job(request: Request) -> Response:
     """Accept a job: once answered it is stored, and nothing that crashes can lose it.
 
     The job is QUEUED, or SUBMITTED while it waits for its dependencies or its start time. Unknown templates, parameters
-    and fields are refused with the nearest known name.
+    and fields are refused with the nearest known name. Whose job it is says the header named by the setting
+    TENANT_HEADER, where there is one; a tenant with as many jobs waiting as it may have is answered 429.
     """
     services = state_of(request).services
     read = await read_body(request)
-    wanted = validated(JobCreate, read.value).to_request()
+    wanted = validated(JobCreate, read.value).to_request(tenant_of(request))
     if flag_of(request, "dry_run"):
         return json_response(await preview(services, wanted))
     key = key_of(read, request.headers.get("idempotency-key"))

@@ -1,47 +1,124 @@
-"""The queue: who waits, in which order."""
+"""The queue: who waits, in which order; move a job in it, stop it, and let it go on."""
 
 from datetime import timedelta
+from typing import Annotated, Any
 
-from fastapi import Response
+import orjson
+from fastapi import Query, Response
 
-from app.api.answers import json_response
-from app.api.cluster_views import queue_status_view
-from app.api.cursors import cursor as make_cursor
-from app.api.cursors import place_of
-from app.api.deps import DEFAULT_PAGE, Cursor, Limit, Ports
+from app.api.answers import as_json, json_response, send
+from app.api.deps import ANONYMOUS, DEFAULT_PAGE, Cursor, Key, Limit, Ports
 from app.api.problems import problems
+from app.api.queue_cursors import bookmark_of, queue_cursor
+from app.api.queue_views import limit_view, queue_status_view, reordered_view
 from app.api.routing import PREFIX, api_router
-from app.api.schemas.cluster import QueueStatus
 from app.api.schemas.jobs import QueuePage
+from app.api.schemas.queue import (
+    NamedLimits,
+    QueuePauseRequest,
+    QueueReorder,
+    QueueReordered,
+    QueueResumeRequest,
+    QueueStatus,
+)
 from app.api.views import job_summary
-from app.domain.errors import Invalid
-from app.domain.states import JobStatus
+from app.domain.errors import NotFound
+from app.domain.ids import is_object_id
+from app.operations.board import recent_board
 from app.operations.inspect import inspect
+from app.operations.limits import limit_states
+from app.operations.once import Answer, answer_once
+from app.operations.queue_listing import list_waiting
+from app.operations.queue_pause import pause_queue as stop
+from app.operations.queue_pause import resume_queue as go_on
+from app.operations.reorder import reorder
+from app.services import Services
 
+limits_router = api_router(PREFIX, "queue")
 queue_router = api_router(f"{PREFIX}/queue", "queue")
 WAITS_OVER = timedelta(hours=1)
 
 
 @queue_router.get("/status", responses=problems(), response_model=QueueStatus)
 async def get_queue_status(services: Ports) -> Response:
-    """How many jobs are where, and how long each class waits. All four classes always appear."""
+    """How many jobs are where, how long each class waits, and whether the queue is paused. All four classes always
+    appear."""
+    return json_response(await _status(services))
+
+
+async def _status(services: Services) -> dict[str, Any]:
     now = services.clock.now()
-    counts = await services.jobs.state_counts()
-    return json_response(queue_status_view(counts, await services.jobs.mean_waits(now - WAITS_OVER), now))
+    counts, waits = await services.jobs.state_counts(), await services.jobs.mean_waits(now - WAITS_OVER)
+    board = await recent_board(services)
+    promises = len(board.promises) if board is not None else 0
+    return queue_status_view(counts, waits, now, await services.scheduler.pause(), promises)
 
 
 @queue_router.get("", responses=problems(), response_model=QueuePage)
 async def list_queue(services: Ports, limit: Limit = DEFAULT_PAGE, cursor: Cursor = None) -> Response:
     """Jobs in state QUEUED in the order in which they are considered, with position, reasons and estimate.
 
-    The order is alive: a job that starts between two pages moves the others up.
+    The order is alive: a job that starts between two pages moves the others up. A page goes on behind the last job of
+    the one before, wherever that is now, so that none is missed.
     """
-    place = "0" if cursor is None else place_of("queue", cursor)
-    if not (place.isascii() and place.isdigit() and len(place) < 10):
-        raise Invalid.one("cursor", "is not a cursor of this listing; leave it out")
-    members = await services.queue.listing(int(place), limit)
-    found = await services.jobs.get_many([m.job_id for m in members])
-    jobs = [found[m.job_id] for m in members if m.job_id in found]
-    views = await inspect(services, [job for job in jobs if job.status is JobStatus.QUEUED])
-    following = make_cursor("queue", str(int(place) + limit)) if len(members) == limit else None
+    page = await list_waiting(services, bookmark_of(cursor), limit)
+    views = await inspect(services, page.jobs)
+    following = None if page.following is None else queue_cursor(page.following)
     return json_response({"jobs": [job_summary(view) for view in views], "next_cursor": following})
+
+
+@queue_router.post("/reorder", responses=problems(404, 409, body=True), response_model=QueueReordered)
+async def reorder_queue(
+    body: QueueReorder,
+    services: Ports,
+    key: Key,
+    dry_run: Annotated[bool, Query(description="Answer what would be done, and do nothing.")] = False,
+) -> Response:
+    """Move a waiting job to a position of its effective class. It stays there whatever its age and tenant: those behind
+    stand one place further back, and the answer names them. To move it into another class, change its priority.
+    """
+    if not is_object_id(body.job_id):
+        raise NotFound("job", body.job_id)
+
+    async def do() -> Answer:
+        done = await reorder(services, body.job_id, body.new_position, ANONYMOUS, body.reason, dry_run=dry_run)
+        return Answer(200, as_json(reordered_view(done, dry_run=dry_run)))
+
+    answer = await answer_once(services, None if dry_run else key, do)
+    response = send(answer)
+    response.headers["ETag"] = f'"{orjson.loads(answer.body)["seq"]}"'
+    return response
+
+
+@queue_router.post("/pause", responses=problems(body=True), response_model=QueueStatus)
+async def pause_queue(services: Ports, key: Key, body: QueuePauseRequest | None = None) -> Response:
+    """Stop the queue: nothing is placed until it is resumed, what runs goes on, and jobs are accepted. Placements that
+    are on their way may still happen. Pausing twice is pausing once: the first reason stands.
+    """
+    reason = body.reason if body else None
+
+    async def do() -> Answer:
+        await stop(services, ANONYMOUS, reason)
+        return Answer(200, as_json(await _status(services)))
+
+    return send(await answer_once(services, key, do))
+
+
+@queue_router.post("/resume", responses=problems(body=True), response_model=QueueStatus)
+async def resume_queue(services: Ports, key: Key, body: QueueResumeRequest | None = None) -> Response:
+    """Let the queue go on. One that is not paused stays as it is."""
+    reason = body.reason if body else None
+
+    async def do() -> Answer:
+        await go_on(services, ANONYMOUS, reason)
+        return Answer(200, as_json(await _status(services)))
+
+    return send(await answer_once(services, key, do))
+
+
+@limits_router.get("/limits", responses=problems(), response_model=NamedLimits)
+async def list_limits(services: Ports) -> Response:
+    """The named limits of the setting CONCURRENCY_LIMITS: who holds their places, and how many wait. A job takes a
+    place when it is queued and keeps it until it has ended; without one it stays SUBMITTED.
+    """
+    return json_response({"limits": [limit_view(state) for state in await limit_states(services)]})

@@ -1,4 +1,4 @@
-"""Queue, resources, nodes, and the process itself."""
+"""Resources, nodes, and the process itself."""
 
 from typing import Annotated, Any
 
@@ -7,34 +7,6 @@ from pydantic import Field
 from app.api.schemas.base import Outgoing, Timestamp, open_enum
 from app.api.schemas.jobs import Resources
 from app.domain.nodes import NodeState
-
-
-class ClassStatus(Outgoing):
-    """One priority class."""
-
-    length: int = Field(description="Jobs of this effective class in state QUEUED.")
-    avg_wait_time: str = Field(description="As text, like `2m 30s`.")
-    avg_wait_seconds: float = Field(description="Of jobs started in the last hour, else of those waiting now.")
-
-
-class ClassStatuses(Outgoing):
-    """All four classes, always."""
-
-    urgent: ClassStatus
-    high: ClassStatus
-    normal: ClassStatus
-    low: ClassStatus
-
-
-class QueueStatus(Outgoing):
-    """How many jobs are where."""
-
-    queue_length: int = Field(description="Jobs in state QUEUED: the sum of all `queues.*.length`.")
-    running_jobs: int
-    pending_jobs: int = Field(description="Accepted but not eligible: SUBMITTED and RETRYING.")
-    scheduled_jobs: int
-    paused_jobs: int
-    queues: ClassStatuses
 
 
 class NodeResources(Outgoing):

@@ -38,6 +38,12 @@ class JobResume(Reasoned):
     """Why a job is resumed. The body may be left out."""
 
 
+class JobPriority(Reasoned):
+    """The class that is asked for, and why."""
+
+    priority: Priority
+
+
 class JobRetry(Reasoned):
     """What shall be different in the next attempt. The body may be left out: then nothing is."""
 

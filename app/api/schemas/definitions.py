@@ -67,6 +67,9 @@ class TemplateFields(Incoming):
     retry_policy: RetryPolicyRequest | None = None
     timeout: Number | None = Field(None, gt=0, description="Time limit over all steps, in seconds.")
     resume: str | None = Field(None, description="`completed_steps`: steps that completed are not run again.")
+    limits: list[str] = Field(
+        default_factory=list, description="Named concurrency limits that its jobs take a place in."
+    )
 
     def draft(self, path: str = "") -> TemplateDraft:
         """The domain's draft. `path`: where in the body these fields stand."""
@@ -88,6 +91,7 @@ class TemplateFields(Incoming):
             retry_policy=given(self.retry_policy) if self.retry_policy else {},
             timeout=self.timeout,
             resume=self.resume,
+            limits=tuple(dict.fromkeys(self.limits)),
         )
 
 
@@ -148,6 +152,7 @@ class Template(Outgoing):
     retry_policy: dict[str, Any] = Field(description="What it sets; the settings fill in the rest.")
     timeout: float | None
     resume: str | None
+    limits: list[str]
     created_at: Timestamp | None
 
 

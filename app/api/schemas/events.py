@@ -46,7 +46,7 @@ class JobQueueEvent(Outgoing):
     type: Literal["job.queue"]
     job_id: str
     priority: Priority = Field(alias="class")
-    position: int | None
+    position: int | None = Field(description="Of its class, where a reorder put it; null for other reasons.")
     actor: str
     reason: str | None
 

@@ -10,7 +10,7 @@ from app.api.schemas.jobs import Backoff
 from app.domain.job import DependencyType
 from app.domain.json import Json
 from app.domain.priority import Priority
-from app.domain.specification import JobRequest
+from app.domain.specification import DEFAULT_TENANT, JobRequest
 
 
 class ResourceRequest(Incoming):
@@ -69,11 +69,12 @@ class JobCreate(Incoming):
     start_after: Moment | None = Field(None, description="Not before this moment.")
     queue_deadline: Number | None = Field(None, description="Seconds after submission within which it must start.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels that the node must carry.")
+    prefer: dict[str, str] = Field(default_factory=dict, description="Labels of nodes that it would like best.")
     preemptible: Flag = Field(False, description="May be stopped for more urgent work.")
     executor: str | None = Field(None, description="`process`, or `inline` for light steps; the template's by default.")
     limits: list[str] = Field(default_factory=list, description="Named concurrency limits that it takes a place in.")
 
-    def to_request(self) -> JobRequest:
+    def to_request(self, tenant: str = DEFAULT_TENANT) -> JobRequest:
         """The domain's request. Raises Invalid with code `not_yet` for dependency types that do not act yet."""
         if self.dependency_type is not DependencyType.ALL_COMPLETE:
             raise refuse("dependency_type", "only all_complete is offered by this version", "not_yet")
@@ -92,9 +93,11 @@ class JobCreate(Incoming):
             start_after=self.start_after,
             queue_deadline=self.queue_deadline,
             node_selector=self.node_selector,
+            prefer=self.prefer,
             preemptible=self.preemptible,
             executor=self.executor,
-            limits=tuple(self.limits),
+            limits=tuple(dict.fromkeys(self.limits)),
+            tenant=tenant,
         )
 
 

@@ -63,28 +63,6 @@ class PlannedStep(Outgoing):
     timeout: float | None
 
 
-class JobPlan(Outgoing):
-    """What a submit would store, and when it would start. Nothing was stored."""
-
-    name: str = Field(description="Its name; a repeated one gets a number when it is stored.")
-    template: str
-    template_version: int
-    parameters: dict[str, Any]
-    resources: Resources
-    resources_from: dict[str, str] = Field(description="Per dimension: `request`, `template` or `default`.")
-    executor: str
-    execution_steps: list[PlannedStep]
-    retry_policy: RetryPolicy
-    timeout: float
-    priority: Priority
-    dependencies: list[str]
-    status: JobStatus = Field(description="The state it would begin in.")
-    queue_position: int | None
-    estimated_start_time: Timestamp | None
-    estimated_start_low: Timestamp | None
-    estimated_start_high: Timestamp | None
-
-
 class WaitReason(Outgoing):
     """Why a job waits. The first of the list decides."""
 
@@ -114,11 +92,57 @@ class Control(Outgoing):
     at: Timestamp
 
 
+class ExpectedDuration(Outgoing):
+    """How long a run should take, in seconds, as it was expected when the job was submitted."""
+
+    median: float
+    mean: float
+    cautious: float = Field(description="Nine in ten stay below it.")
+    source: Annotated[str, open_enum("history", "timeout")]
+    group: str | None = Field(description="In what the runs that it was learnt from are alike.")
+    runs: int = Field(description="How many they are.")
+
+
+class JobPlan(Outgoing):
+    """What a submit would store, and when it would start. Nothing was stored."""
+
+    name: str = Field(description="Its name; a repeated one gets a number when it is stored.")
+    template: str
+    template_version: int
+    parameters: dict[str, Any]
+    resources: Resources
+    resources_from: dict[str, str] = Field(description="Per dimension: `request`, `template` or `default`.")
+    executor: str
+    execution_steps: list[PlannedStep]
+    retry_policy: RetryPolicy
+    timeout: float
+    priority: Priority
+    dependencies: list[str]
+    tenant: str
+    expected_duration: ExpectedDuration
+    wait_reasons: list[WaitReason] = Field(description="What is known now that would keep it waiting; places apart.")
+    status: JobStatus = Field(description="The state it would begin in.")
+    queue_position: int | None
+    estimated_start_time: Timestamp | None
+    estimated_start_low: Timestamp | None
+    estimated_start_high: Timestamp | None
+
+
+class Reserved(Outgoing):
+    """The promise of a start, kept however wrong all expectations are."""
+
+    node_id: str
+    by: Timestamp = Field(description="When the node has room at the latest.")
+    limit: Timestamp = Field(description="By when it starts; `by` and the slack.")
+    since: Timestamp
+
+
 class JobSummary(Outgoing):
     """A job as it stands in a listing. Durations in seconds."""
 
     job_id: str
     name: str
+    tenant: str
     status: JobStatus
     seq: int = Field(description="Number of history entries: the version of the job, and its ETag.")
     template: str
@@ -138,9 +162,11 @@ class JobSummary(Outgoing):
     start_after: Timestamp | None
     queue_deadline: float | None
     node_selector: dict[str, str]
+    prefer: dict[str, str] = Field(description="Labels of nodes that it would like best.")
     preemptible: bool
     executor: str
     limits: list[str]
+    expected_duration: ExpectedDuration
     submitted_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
@@ -158,6 +184,7 @@ class JobSummary(Outgoing):
     wait_reason: WaitReason | None = Field(description="The first of `wait_reasons`.")
     wait_reasons: list[WaitReason]
     queue_position: int | None = Field(description="1 is next in the whole order; null when it is not in the queue.")
+    reserved: Reserved | None
     estimated_start_time: Timestamp | None
     estimated_start_low: Timestamp | None
     estimated_start_high: Timestamp | None

@@ -5,8 +5,20 @@ Every call may raise `Unavailable` when its store is away for longer than the st
 answered may be committed again, unchanged: its `op` makes that idempotent.
 """
 
+from app.domain.ports.decisions import DecisionStore
 from app.domain.ports.feed import ChangeFeed
-from app.domain.ports.queue import ROOM_BELL, SCHEDULER_BELL, Bells, Dispatcher, QueueIndex, Waker, node_bell
+from app.domain.ports.inquiry import Inquirer
+from app.domain.ports.limits import LimitStore
+from app.domain.ports.queue import (
+    ROOM_BELL,
+    SCHEDULER_BELL,
+    Announcements,
+    Bells,
+    Dispatcher,
+    QueueIndex,
+    Waker,
+    node_bell,
+)
 from app.domain.ports.runs import ArtifactStore, LogStore, MetricStore, RunStore
 from app.domain.ports.stores import (
     AnswerStore,
@@ -18,6 +30,7 @@ from app.domain.ports.stores import (
     LeaseStore,
     NameRegister,
     NodeStore,
+    SchedulerStore,
     StorePrimary,
     TemplateStore,
     node_lease,
@@ -26,23 +39,28 @@ from app.domain.ports.stores import (
 __all__ = [
     "ROOM_BELL",
     "SCHEDULER_BELL",
+    "Announcements",
     "AnswerStore",
     "ArtifactStore",
     "Bells",
     "ChangeFeed",
     "DatasetStore",
+    "DecisionStore",
     "Dispatcher",
     "EndedJob",
     "Health",
+    "Inquirer",
     "JobStore",
     "Lease",
     "LeaseStore",
+    "LimitStore",
     "LogStore",
     "MetricStore",
     "NameRegister",
     "NodeStore",
     "QueueIndex",
     "RunStore",
+    "SchedulerStore",
     "StorePrimary",
     "TemplateStore",
     "Waker",

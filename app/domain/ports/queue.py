@@ -6,13 +6,18 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from app.domain.calibration import Announcement
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
-from app.domain.records import Board, BucketHead, Member, Place
+from app.domain.records import Board, BucketHead, Member, Neighbours, OrderPoint, Place, Waiting
 
 
 class QueueIndex(Protocol):
-    """The priority queues: a rebuildable index. Nothing is decided from it alone."""
+    """The priority queues: a rebuildable index. Nothing is decided from it alone.
+
+    Jobs stand in the order (class, band, key, id): the effective class; the band that a reorder put the job in, else
+    its tenant's. Each is in one bucket, as exact as there is room for (`app.domain.resolution`).
+    """
 
     async def enqueue(self, tickets: Sequence[Ticket]) -> list[Place]:
         """Add (or move) each and tell where it stands; wakes the scheduler."""
@@ -20,19 +25,41 @@ class QueueIndex(Protocol):
     async def dequeue(self, job_ids: Iterable[str]) -> int:
         """Remove; absent ones are skipped. Answers how many were there."""
 
+    async def publish_bands(self, bands: Mapping[str, int]) -> None:
+        """The bands of tenants, in place of all earlier ones; a tenant that is not named has band 0."""
+
     async def heads(self) -> list[BucketHead]:
         """Every non-empty bucket with its first member."""
 
     async def members(self, wanted: Mapping[str, int]) -> dict[str, tuple[Member, ...]]:
-        """The first n members of each bucket."""
+        """The first n members of each bucket, in order. Of a mixed bucket its first, and n - 1 more from where the last
+        such call ended, around its end if need be; in order too."""
+
+    async def lane(self, now: float, most: int = 64) -> list[Waiting]:
+        """The overdue at `now` (on the scale of order keys) by (due time, id), at most so many. A job is due when the
+        patience of the class that was asked for runs out."""
+
+    async def find(self, job_ids: Sequence[str]) -> dict[str, Waiting]:
+        """These, as they wait; absent ones are left out."""
 
     async def locate(self, job_ids: Sequence[str]) -> dict[str, Place]:
         """Where these wait; absent ones are left out."""
 
-    async def listing(self, offset: int, limit: int) -> list[Member]:
-        """Members in the whole order, from the offset on."""
+    async def listing(self, after: OrderPoint | None, limit: int) -> list[Waiting]:
+        """Jobs in the whole order, strictly behind a point of it, from its beginning with None."""
 
-    async def lengths(self) -> dict[Priority, int]: ...
+    async def neighbours(self, priority: Priority, position: int, job_id: str) -> Neighbours:
+        """Between which keys the job would stand at `position` (from 1) of an effective class, itself taken out first.
+
+        It would get the band of the job that then stands there; behind the last, that of the last; where nobody else
+        waits, its own (0 when it does not wait). A position beyond the end means behind the last.
+        """
+
+    async def span(self, priority: Priority, band: int, key: float, n: int) -> list[Member]:
+        """The members of an effective class and band around a key: up to half of n below it, the others from it on."""
+
+    async def lengths(self) -> dict[Priority, int]:
+        """Jobs by effective class; all four, zeros included."""
 
     async def missing(self, job_ids: Sequence[str]) -> list[str]:
         """Those of the ids that the index does not hold."""
@@ -49,6 +76,25 @@ class QueueIndex(Protocol):
     async def publish(self, board: Board) -> None: ...
 
     async def board(self) -> Board | None: ...
+
+
+class Announcements(Protocol):
+    """What was first said of each waiting job's start, until it starts. May be lost."""
+
+    def say(self, job_id: str, announcement: Announcement) -> None:
+        """Soon, and nobody waits for it."""
+
+    async def take(self, job_ids: Sequence[str]) -> dict[str, Announcement]:
+        """Those that there are, which are then gone."""
+
+    async def disturb(self, job_ids: Sequence[str], why: str) -> None:
+        """Something happened to these jobs that no estimate could know; of several, the first counts."""
+
+    async def leave(self, job_ids: Sequence[str], why: str) -> None:
+        """These jobs left the queue without a start."""
+
+    async def left(self) -> list[Announcement]:
+        """Those of jobs that have left, which are then gone; some of them when there are many."""
 
 
 class Dispatcher(Protocol):

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from app.domain.durations import PastRun
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint, RunSummary
 
 
@@ -14,8 +15,9 @@ class RunStore(Protocol):
     async def insert(self, summary: RunSummary) -> None:
         """Once per (job, run_no); group commit."""
 
-    async def durations(self, template: str, limit: int = 100) -> list[float]:
-        """Run seconds of the newest completed runs of a template, newest first."""
+    async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
+        """The newest runs that tell of durations: of the template, and of the algorithm where there is one, at most
+        `limit` each, newest first."""
 
     async def completed_by_node(self) -> dict[str, int]:
         """How many runs completed on each node, ever; a node without any is left out."""

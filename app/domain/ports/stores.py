@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from app.domain.calibration import Calibration
 from app.domain.job import Job, Progress
 from app.domain.nodes import Allocation, Drain, Node, NodeState
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
 from app.domain.records import Dataset, JobPage, JobQuery, StateCount, StoredAnswer
+from app.domain.scheduler_state import QueuePause, SchedulerState
 from app.domain.states import JobStatus
 from app.domain.templates import Template, TemplateDraft
 from app.domain.transitions import Change
@@ -47,6 +49,10 @@ class JobStore(Protocol):
     async def waiting_on(self, parent_ids: Iterable[str]) -> list[Job]:
         """SUBMITTED and PAUSED jobs that name one of these as a dependency."""
 
+    async def classes_waiting_on(self, parent_ids: Iterable[str]) -> dict[str, Priority]:
+        """The most urgent effective class of the jobs of `waiting_on`, for each of these; without any it is left out.
+        However many wait, the answer is small."""
+
     async def due(self, now: datetime, limit: int) -> list[Job]:
         """Jobs for which a time has come: start_after, retry_at, or queue_deadline."""
 
@@ -72,6 +78,22 @@ class JobStore(Protocol):
 
     async def delete_ended(self, job_ids: Iterable[str], before: datetime) -> int:
         """Delete those that are terminal and ended earlier. Answers how many."""
+
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        """Give QUEUED jobs other order keys, (id, present, new) each, without a trace in their histories: nobody moves
+        past anybody. Those whose key is another by now keep it. Answers the tickets of the others."""
+
+    async def waiting_of(self, tenant: str, most: int) -> int:
+        """How many jobs of the tenant wait (SUBMITTED, QUEUED, RETRYING), counted no further than `most`."""
+
+    async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
+        """SUBMITTED jobs that name one of these limits: of each effective class the first in order, at most `most`."""
+
+    async def waiting_counts(self, limits: Iterable[str]) -> dict[str, int]:
+        """How many jobs are SUBMITTED that name it, for each of these limits."""
+
+    async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        """Jobs that must have places, by id, with the limits that they name (`app.domain.limits.holds_places`)."""
 
     async def state_counts(self) -> list[StateCount]:
         """Per non-terminal state and effective class."""
@@ -205,6 +227,27 @@ class AnswerStore(Protocol):
 
     async def put(self, answer: StoredAnswer) -> StoredAnswer | None:
         """Store it; the earlier one when the key is taken."""
+
+
+class SchedulerStore(Protocol):
+    """What the scheduler's leader hands on to itself and to the next one, and the pause of the queue."""
+
+    async def state(self) -> SchedulerState:
+        """As it was kept last; the initial one when there is none."""
+
+    async def keep(self, state: SchedulerState, term: int) -> bool:
+        """False, and nothing is kept, when a later leader has kept one."""
+
+    async def calibration(self) -> Calibration:
+        """What was learned of start estimates; the initial one when there is none."""
+
+    async def keep_calibration(self, calibration: Calibration, term: int) -> bool:
+        """As `keep`."""
+
+    async def pause(self) -> QueuePause | None: ...
+
+    async def set_pause(self, pause: QueuePause | None) -> QueuePause | None:
+        """The pause that stands afterwards: the first of two is kept. None takes it away."""
 
 
 class Health(Protocol):

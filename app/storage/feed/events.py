@@ -50,11 +50,12 @@ def entry_events(job_id: str, entry: Document, last: Document) -> Iterator[Event
     }
     yield Event("job.state", state, subject=subject)
     if entry["reason"] in QUEUE_REASONS:
+        moved_by_hand = entry["reason"] == "reordered"
         moved = {
             "type": "job.queue",
             "job_id": job_id,
             "class": last.get("effective_priority"),
-            "position": None,
+            "position": last.get("moved_to") if moved_by_hand and entry["seq"] == last.get("seq") else None,
             "actor": entry["actor"],
             "reason": entry["detail"],
         }

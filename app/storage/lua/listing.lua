@@ -1,22 +1,29 @@
--- A part of the whole order: the classes one after the other, each by key and id.
+-- Waiting jobs in the whole order, behind a point of it.
 --
 -- KEYS[1]  namespace
--- ARGV[1]  offset, from 0
--- ARGV[2]  how many at most
--- RETURNS  {job, key} each
+-- ARGV[1]  how many at most
+-- ARGV[2]  rank of a class, 0 the most urgent
+-- ARGV[3]  band
+-- ARGV[4]  key
+-- ARGV[5]  job, which with the class, the band and the key makes the point
+-- RETURNS  {bucket, parts as JSON, job, key, entry of `at`, band} each
 -- FAILS    never
-local namespace, members = KEYS[1], {}
-local skip, left = tonumber(ARGV[1]), tonumber(ARGV[2])
-for _, class in ipairs(CLASSES) do
-  local queue = namespace .. ':q:' .. class
-  local size = redis.call('ZCARD', queue)
-  if left > 0 and skip < size then
-    local found = redis.call('ZRANGE', queue, skip, skip + left - 1, 'WITHSCORES')
-    for n = 1, #found, 2 do
-      members[#members + 1] = {found[n], found[n + 1]}
-      left = left - 1
+local namespace, rows = KEYS[1], {}
+local most, rank, band = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local bands = bands_of(namespace)
+for n = math.max(rank, 0), #CLASSES - 1 do
+  if #rows < most then
+    local line, from = line_of(namespace, CLASSES[n + 1], bands), 0
+    for _, group in ipairs(n == rank and line or {}) do
+      if group.band < band then
+        from = from + group.size
+      elseif group.band == band then
+        from = from + group_before(group, ARGV[4], ARGV[5], true)
+      end
+    end
+    for _, found in ipairs(stretch(line, from, most - #rows)) do
+      rows[#rows + 1] = row_of(namespace, found[1], found[2], bands)
     end
   end
-  skip = math.max(0, skip - size)
 end
-return members
+return rows

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.domain.job import Job, Progress
+from app.domain.limits import holds_places, in_turn
 from app.domain.ports import EndedJob
-from app.domain.priority import Priority
+from app.domain.priority import Priority, most_urgent
 from app.domain.queueing import Ticket, ticket_of
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import TERMINAL, WAITING, JobStatus
 from app.domain.transitions import Change, apply
 from app.storage.documents import search_terms, search_words
 from app.storage.job_queries import DEADLINES, DEPENDENT, place_is_gone
@@ -91,6 +92,14 @@ class MemoryJobStore:
         parents = set(parent_ids)
         return [job for job in self._in(*DEPENDENT) if parents.intersection(job.dependencies)]
 
+    async def classes_waiting_on(self, parent_ids: Iterable[str]) -> dict[str, Priority]:
+        wanted = set(parent_ids)
+        lent: dict[str, Priority] = {}
+        for child in await self.waiting_on(wanted):
+            for parent in wanted.intersection(child.dependencies):
+                lent[parent] = most_urgent((child.effective_priority, lent.get(parent, Priority.LOW)))
+        return lent
+
     async def due(self, now: datetime, limit: int) -> list[Job]:
         retries = [(j.retry_at, j) for j in self._in(JobStatus.RETRYING) if j.retry_at and j.retry_at <= now]
         waiting = [j for j in self._in(*DEADLINES) if not (j.frozen or j.released)]
@@ -114,6 +123,15 @@ class MemoryJobStore:
         for start in range(0, len(tickets), batch):
             yield tickets[start : start + batch]
 
+    async def rekey(self, keys: Sequence[tuple[str, float, float]]) -> list[Ticket]:
+        moved = []
+        for job_id, present, new in keys:
+            job = self._jobs.get(job_id)
+            if job is not None and job.status is JobStatus.QUEUED and job.order_key == present:
+                self._jobs[job_id] = replace(job, order_key=new)
+                moved.append(ticket_of(self._jobs[job_id]))
+        return moved
+
     async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
         ended = [EndedJob(j.finished_at, j.id) for j in self._in(*TERMINAL) if j.finished_at and j.finished_at < moment]
         return [job for job in sorted(ended) if after is None or job > after][:limit]
@@ -131,6 +149,21 @@ class MemoryJobStore:
         for job_id in gone:
             del self._jobs[job_id]
         return len(gone)
+
+    async def waiting_of(self, tenant: str, most: int) -> int:
+        return min(most, sum(job.tenant == tenant for job in self._in(*WAITING)))
+
+    async def waiting_for(self, limits: Iterable[str], most: int) -> list[Job]:
+        wanted = set(limits)
+        found = in_turn(job for job in self._in(JobStatus.SUBMITTED) if wanted.intersection(job.limits))
+        return [job for p in Priority for job in [j for j in found if j.effective_priority is p][:most]]
+
+    async def waiting_counts(self, limits: Iterable[str]) -> dict[str, int]:
+        waiting = self._in(JobStatus.SUBMITTED)
+        return {name: sum(name in job.limits for job in waiting) for name in limits}
+
+    async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        return {job.id: job.limits for job in self._jobs.values() if holds_places(job)}
 
     async def state_counts(self) -> list[StateCount]:
         groups: dict[tuple[JobStatus, Priority], list[Job]] = defaultdict(list)

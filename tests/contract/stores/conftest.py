@@ -15,6 +15,7 @@ from app.domain.ports import (
     MetricStore,
     NameRegister,
     RunStore,
+    SchedulerStore,
     TemplateStore,
 )
 from app.storage.answers import MongoAnswerStore
@@ -28,11 +29,13 @@ from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.names import MemoryNameRegister
 from app.storage.memory.runs import MemoryRunStore
+from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.templates import MemoryTemplateStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.mongo import Database, connect
 from app.storage.names import MongoNameRegister
 from app.storage.runs import MongoRunStore
+from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.templates import MongoTemplateStore
 from tests.contract.conftest import DRIVERS
 
@@ -49,6 +52,7 @@ class SmallStores:
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore
+    scheduler: SchedulerStore
     mongo: Database | None = None
 
 
@@ -63,6 +67,7 @@ def over(database: Database) -> SmallStores:
         MongoLogStore(database),
         MongoMetricStore(database),
         GridFsArtifactStore(database),
+        MongoSchedulerStore(database),
         database,
     )
 
@@ -78,6 +83,7 @@ def in_memory() -> SmallStores:
         MemoryLogStore(),
         MemoryMetricStore(),
         MemoryArtifactStore(),
+        MemorySchedulerStore(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from app.domain.priority import Priority
 from app.domain.records import RunSummary
@@ -46,20 +47,28 @@ async def test_completed_runs_are_counted_by_node(small: SmallStores) -> None:
     assert await small.runs.completed_by_node() == {"n1": 2, "n2": 1}
 
 
-async def test_durations_are_those_of_the_newest_completed_runs_of_the_template(small: SmallStores) -> None:
-    runs = [later(n) for n in (3, 1, 4, 2)]
-    runs += [later(7, outcome="error"), later(8, template="sleep"), later(9, outcome="out_of_memory")]
+async def seconds(small: SmallStores, *wanted: Any, **more: Any) -> list[float]:
+    return [run.seconds for run in await small.runs.alike(*wanted, **more)]
+
+
+async def test_runs_alike_are_the_newest_telling_ones_of_the_template_or_the_algorithm(small: SmallStores) -> None:
+    runs = [later(n, algorithm=None) for n in (3, 1, 4, 2)]
+    runs += [later(7, outcome="error"), later(8, template="sleep", algorithm="svm"), later(9, outcome="out_of_memory")]
+    runs += [later(6, outcome="timeout", algorithm=None)]
     await asyncio.gather(*(small.runs.insert(run) for run in runs))
-    assert await small.runs.durations("noop") == [4.0, 3.0, 2.0, 1.0]
-    assert await small.runs.durations("noop", limit=2) == [4.0, 3.0]
-    assert await small.runs.durations("command") == []
+    assert await seconds(small, "noop", None) == [6.0, 4.0, 3.0, 2.0, 1.0]
+    assert await seconds(small, "noop", "svm") == [8.0, 6.0, 4.0, 3.0, 2.0, 1.0]
+    assert await seconds(small, "noop", None, limit=2) == [6.0, 4.0]
+    assert await seconds(small, "command", None) == []
+    [newest, *_] = await small.runs.alike("noop", None)
+    assert (newest.kin.template, newest.outcome) == ("noop", "timeout")
 
 
 async def test_a_run_is_summarised_once(small: SmallStores) -> None:
     await asyncio.gather(*(small.runs.insert(RUN) for _ in range(5)))
     await small.runs.insert(replace(RUN, run_seconds=99.0))
     await small.runs.insert(replace(RUN, run_no=2, run_seconds=2.5, finished_at=NOON + timedelta(seconds=1)))
-    assert await small.runs.durations("noop") == [2.5, 1.5]
+    assert await seconds(small, "noop", None) == [2.5, 1.5]
 
 
 async def test_a_summary_is_stored_whole(small: SmallStores) -> None:

@@ -20,22 +20,27 @@ from app.domain.job import Job
 from app.domain.records import LogLine
 from app.domain.transitions import Change, apply
 from app.metrics import Metrics
+from app.scheduler.inquiry import Inquiry
 from app.services import Services
 from app.storage.feed.events import entry_events, log_events
+from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.datasets import MemoryDatasetStore
+from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.feed import MemoryFeed
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
+from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.names import MemoryNameRegister
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.runs import MemoryRunStore
+from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.templates import MemoryTemplateStore
 from tests.support.clock import FixedClock
 
@@ -90,6 +95,7 @@ class Api:
             "actor": entry.actor, "attempt": entry.attempt, "run_no": entry.run_no, "detail": entry.detail,
         }  # fmt: skip
         last = {"name": job.name, "tags": list(job.tags), "effective_priority": job.effective_priority}
+        last |= {"seq": job.seq, "moved_to": job.moved_to}
         await self.feed.publish(*entry_events(job.id, document, last))
 
     async def tell_line(self, job_id: str, run_no: int, line: LogLine) -> None:
@@ -112,10 +118,14 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         names=MemoryNameRegister(),
         answers=answers,
         runs=MemoryRunStore(),
+        scheduler=MemorySchedulerStore(),
+        limits=MemoryLimitStore(),
+        decisions=MemoryDecisionStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),
         queue=MemoryQueueIndex(bells),
+        announcements=MemoryAnnouncements(),
         dispatcher=MemoryDispatcher(bells),
         bells=bells,
         feed=MemoryFeed(),
@@ -132,7 +142,7 @@ async def running_api(**environ: str) -> AsyncIterator[Api]:
     assert isinstance(feed, MemoryFeed)
     metrics = Metrics("test")
     hub = Hub(feed, metrics)
-    state = ApiState(services, hub, metrics, lambda: loop[0])
+    state = ApiState(services, hub, metrics, Inquiry(services), lambda: loop[0])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from app.domain.nodes import Allocation, Node, NodeState
-from app.domain.priority import Priority
-from app.domain.queueing import Bucket
-from app.domain.records import BucketHead, Member
+from app.domain.priority import SECOND, Priority
+from app.domain.queueing import Bucket, Demand, duration_class, labels
+from app.domain.records import BucketHead, Member, Waiting
 from app.domain.resources import Vector, total
-from app.scheduler.ordering import Candidates
 from app.scheduler.planner import Plan, plan
+from app.scheduler.profile import Live
+from app.scheduler.rules import Rules
 from app.scheduler.snapshot import Snapshot
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -44,20 +47,42 @@ def a_head(
     keys: tuple[float, ...] = (),
     count: int | None = None,
     alone: bool = False,
+    tenant: str = "default",
+    pin: int | None = None,
+    **demand: Any,
 ) -> BucketHead:
-    """A bucket with these jobs; their keys count up from 0 unless given."""
-    bucket = Bucket(priority, "default", of or vector(), tuple(sorted((selector or {}).items())), alone)
-    members = tuple(Member(job_id, keys[n] if keys else float(n)) for n, job_id in enumerate(ids))
+    """A bucket with these jobs; their keys count up from 0 unless given. `demand`: other parts of `Demand`."""
+    asked = Demand(of or vector(), priority, selector=labels(selector or {}), alone=alone, **demand)
+    duration = duration_class(asked.cautious)
+    bucket = Bucket(priority, tenant, asked.vector, asked.selector, alone, pin, duration)
+    found = [(job_id, keys[n] if keys else float(n)) for n, job_id in enumerate(ids)]
+    members = tuple(Member(job_id, key, replace(asked, submitted=key)) for job_id, key in found)
     return BucketHead(bucket.id, bucket, len(ids) if count is None else count, members)
 
 
-def a_snapshot(nodes: list[Node], heads: list[BucketHead], slot_limit: int = 0) -> Snapshot:
-    return Snapshot(tuple(nodes), tuple(heads), slot_limit)
+def seconds(amount: float) -> int:
+    """In the planner's microseconds."""
+    return round(amount * SECOND)
 
 
-def planned(nodes: list[Node], heads: list[BucketHead], slot_limit: int = 0, most: int = 500) -> Plan:
-    snapshot = a_snapshot(nodes, heads, slot_limit)
-    return plan(snapshot, Candidates(snapshot.heads), most)
+def a_run(job_id: str, mean_end: int, hard_end: int = 10**12, tenant: str = "default") -> Live:
+    """A run that began at 0 and should end then."""
+    return Live(job_id, 1, tenant, Priority.NORMAL, 0, mean_end, hard_end, mean_end)
+
+
+def in_lane(head: BucketHead) -> tuple[Waiting, ...]:
+    """The members of a bucket as the guarantee lane has them."""
+    return tuple(Waiting(head.bucket_id, head.bucket, member) for member in head.members)
+
+
+def a_snapshot(nodes: list[Node], heads: list[BucketHead], slot_limit: int = 0, **more: Any) -> Snapshot:
+    rules = more.pop("rules", Rules())
+    return Snapshot(tuple(nodes), tuple(heads), replace(rules, slots=slot_limit or rules.slots), **more)
+
+
+def planned(nodes: list[Node], heads: list[BucketHead], slot_limit: int = 0, most: int = 500, **more: Any) -> Plan:
+    snapshot = a_snapshot(nodes, heads, slot_limit, **more)
+    return plan(replace(snapshot, rules=replace(snapshot.rules, placements=most)))
 
 
 def where(made: Plan) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from app.config import load_settings
 from app.domain import transitions
+from app.domain.durations import PastRun
 from app.domain.job import Job
 from app.domain.nodes import Node, NodeState
 from app.domain.ports import node_lease
@@ -21,12 +22,16 @@ from app.operations.change import transition
 from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle
 from app.services import Services
+from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.bells import MemoryBells
+from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
+from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
+from app.storage.memory.scheduler_state import MemorySchedulerStore
 from tests.support.clock import FixedClock
 from tests.support.leases import taken
 from tests.unit.domain.builders import NOW, JobBuilder, a_job
@@ -44,9 +49,8 @@ class Runs:
     async def insert(self, summary: RunSummary) -> None:
         self.summaries.append(summary)
 
-    async def durations(self, template: str, limit: int = 100) -> list[float]:
-        done = [s.run_seconds for s in self.summaries if s.template == template and s.outcome == "completed"]
-        return done[::-1][:limit]
+    async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
+        return []
 
 
 class Cluster:
@@ -60,7 +64,9 @@ class Cluster:
         self.bells = MemoryBells()
         self.queue = MemoryQueueIndex(self.bells)
         self.dispatcher = MemoryDispatcher(self.bells)
+        self.decisions = MemoryDecisionStore()
         self.runs = Runs()
+        self.scheduler = MemorySchedulerStore()
         self.metrics = Metrics()
         self.services = Services(
             settings=load_settings({}, **{"MAX_CONCURRENT_JOBS": 0, **settings}),
@@ -73,10 +79,14 @@ class Cluster:
             names=ABSENT,
             answers=ABSENT,
             runs=self.runs,
+            scheduler=self.scheduler,
+            decisions=self.decisions,
+            limits=MemoryLimitStore(),
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,
             queue=self.queue,
+            announcements=MemoryAnnouncements(),
             dispatcher=self.dispatcher,
             bells=self.bells,
             feed=ABSENT,

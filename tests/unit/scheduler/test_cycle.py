@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from app.domain.durations import Duration
 from app.domain.errors import Unavailable
 from app.domain.estimates import start_estimate
 from app.domain.job import SUSPECT_AFTER, Job
@@ -271,10 +272,12 @@ async def test_a_dispatch_that_cannot_be_sent_leaves_the_job_scheduled() -> None
     assert await cluster.states([job]) == ["SCHEDULED"]
 
 
-async def test_the_estimate_follows_from_what_earlier_runs_took() -> None:
+async def test_the_estimate_follows_from_what_a_run_should_take() -> None:
     cluster = Cluster()
     await cluster.add_node(cores=1)
-    first, second, third = await cluster.add_many(3, resources=ONE_CORE)
+    expected = Duration(30, 30, 40, "history")
+    jobs = [replace(a_job(name=f"j{n}", resources=ONE_CORE).job, expected=expected) for n in range(3)]
+    first, second, third = [await cluster.add(job) for job in jobs]
     await cluster.cycle.run_once()
     await cluster.run_to_end(first.id, 30)
     await Cycle(cluster.services, cluster.metrics).run_once()

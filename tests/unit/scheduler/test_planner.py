@@ -130,7 +130,8 @@ def test_the_cap_stops_the_plan_and_says_so() -> None:
 
 def test_one_bad_bucket_is_named_and_the_others_are_planned() -> None:
     bad = a_head("bad")
-    bad = replace(bad, bucket=replace(bad.bucket, vector=None), bucket_id="broken")  # type: ignore[arg-type]
+    nonsense = replace(bad.members[0], demand=replace(bad.members[0].demand, vector=None))  # type: ignore[arg-type]
+    bad = replace(bad, members=(nonsense,), bucket_id="broken")
 
     made = planned([a_node()], [bad, a_head("good", keys=(9.0,))])
 

@@ -7,6 +7,7 @@ import pytest
 from app.domain.job import SUSPECT_AFTER, Job
 from app.domain.nodes import Allocation, NodeState
 from app.scheduler.repairs import Held, Suspects, allocation_for, holds_room, overdue_dispatches
+from app.scheduler.rules import Rules
 from app.scheduler.set_aside import SetAside
 from app.scheduler.snapshot import as_leased, members_wanted
 from tests.unit.domain.builders import a_job
@@ -81,14 +82,18 @@ def test_as_many_members_are_read_as_could_be_placed() -> None:
     small, large, none = a_head("s", count=99), a_head("l", of=vector(8), count=99), a_head("h", of=vector(9), count=99)
     heads = [small, large, none]
 
-    assert members_wanted(a_snapshot(nodes, heads), 500) == {small.bucket_id: 10}
-    assert members_wanted(a_snapshot(nodes, heads, slot_limit=5), 500) == {small.bucket_id: 4}
-    assert members_wanted(a_snapshot(nodes, heads), 3) == {small.bucket_id: 3}
-    assert members_wanted(a_snapshot(nodes, heads), 3, aside=2)[small.bucket_id] == 5
+    def wanted(slot_limit: int = 0, aside: int = 0, **rules: int) -> dict[str, int]:
+        return members_wanted(a_snapshot(nodes, heads, slot_limit, rules=Rules(**rules)), aside)
+
+    assert wanted(reservations=0) == {small.bucket_id: 10}
+    assert wanted(slot_limit=5, reservations=0) == {small.bucket_id: 4}
+    assert wanted(placements=3, reservations=0) == {small.bucket_id: 3}
+    assert wanted(placements=3, reservations=0, aside=2)[small.bucket_id] == 5
+    assert wanted(reservations=4) == {small.bucket_id: 14, large.bucket_id: 5, none.bucket_id: 4}
 
 
 def test_of_suspects_as_many_are_read_as_there_are_empty_nodes() -> None:
     nodes = [a_node("n1"), a_node("n2"), a_node("n3", held=(an_allocation("x"),))]
     head = a_head("a", alone=True, count=99)
 
-    assert members_wanted(a_snapshot(nodes, [head]), 500) == {head.bucket_id: 2}
+    assert members_wanted(a_snapshot(nodes, [head], rules=Rules(reservations=0))) == {head.bucket_id: 2}

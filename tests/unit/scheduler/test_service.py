@@ -94,10 +94,10 @@ async def test_failing_cycles_are_told_and_the_loop_goes_on(monkeypatch: pytest.
     service = SchedulerService(cluster.services, cluster.metrics)
     run_once, failures = service._cycles._cycle.run_once, iter([Unavailable("Redis"), RuntimeError("a bug")])
 
-    async def failing() -> Outcome:
+    async def failing(_: int) -> Outcome:
         if (error := next(failures, None)) is not None:
             raise error
-        return await run_once()
+        return await run_once(0)
 
     service._cycles._cycle.run_once = failing  # type: ignore[method-assign]
     async with service:

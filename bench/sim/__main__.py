@@ -1,0 +1,66 @@
+"""`python -m bench.sim [--quick] [--seeds N] [--targets] [--report]`: simulate, print, write `bench/results/`.
+
+Ten seeds unless told otherwise. `--targets`: only the days that a target is about.
+`--quick`: two seeds of short days, written nowhere. `--report`: no simulation, tables and plots of the stored outcomes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from bench.sim import budget, matrix, report
+from bench.sim.plots import draw
+from bench.sim.scenarios import Outcome
+from bench.sim.targets import Table, rows
+
+RESULTS = Path(__file__).parents[1] / "results"
+STORED = RESULTS / "sim.json"
+SEEDS = 10
+
+
+def main() -> int:
+    chosen = _arguments()
+    found = json.loads(STORED.read_text()) if chosen.report else {}
+    if chosen.report:
+        table, measured = Table(map(Outcome.from_plain, found["outcomes"])), budget.Budget(**found["budget"])
+    else:
+        measured = budget.measured(cycles=20) if chosen.quick else budget.measured()
+        table = Table(
+            matrix.work_off(matrix.quick() if chosen.quick else matrix.full(chosen.seeds, targets_only=chosen.targets))
+        )
+    print(report.text(rows(table, measured)))
+    if not chosen.quick:
+        _write(table, measured, found["command"] if chosen.report else _command(chosen))
+    return 0
+
+
+def _write(table: Table, measured: budget.Budget, command: str) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    stored = {"command": command, "budget": budget.plain(measured), "outcomes": [o.plain() for o in table.outcomes]}
+    STORED.write_text(json.dumps(stored, ensure_ascii=False, separators=(",", ":")) + "\n")
+    (RESULTS / "sim.md").write_text(report.markdown(rows(table, measured), table, command))
+    try:
+        draw(table, RESULTS)
+    except ModuleNotFoundError as error:
+        print(f"no plots: {error}; `python -m bench.sim --report` makes them of what is stored", file=sys.stderr)
+
+
+def _command(chosen: argparse.Namespace) -> str:
+    seeds = "" if chosen.seeds == SEEDS else f" --seeds {chosen.seeds}"
+    return "python -m bench.sim" + seeds + (" --targets" if chosen.targets else "")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.sim", description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--targets", action="store_true")
+    parser.add_argument("--report", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
