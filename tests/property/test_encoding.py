@@ -73,7 +73,7 @@ def _rules(draw: st.DrawFn) -> Rules:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(snapshots())
 def test_what_was_recorded_plans_again_to_the_same_bytes(snapshot: Snapshot) -> None:
     recorded = encode(snapshot)
@@ -86,7 +86,7 @@ def test_what_was_recorded_plans_again_to_the_same_bytes(snapshot: Snapshot) -> 
     assert encode(again) == recorded
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(snapshots(), st.randoms())
 def test_the_order_of_the_parts_does_not_change_the_bytes(snapshot: Snapshot, chance: Any) -> None:
     def shuffled(parts: Any) -> tuple[Any, ...]:

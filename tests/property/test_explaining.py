@@ -49,7 +49,7 @@ def is_true(code: str, after: Snapshot, waiting: Waiting) -> bool:
     return truths[code]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(*SITUATION, st.integers(0, 99))
 def test_every_waiting_job_has_a_reason_that_is_true(found: list[Node], jobs: Jobs, limit: int, number: int) -> None:
     waiting, snapshot = chosen(jobs, number), whole_snapshot(found, jobs, limit)
@@ -66,7 +66,7 @@ def test_every_waiting_job_has_a_reason_that_is_true(found: list[Node], jobs: Jo
         assert after.promises and not is_true("resources", after, waiting), "it waits, and nobody says why"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(*SITUATION, st.integers(0, 99), st.booleans())
 def test_a_change_that_is_named_helps_once_it_is_made(
     found: list[Node], jobs: Jobs, limit: int, number: int, typed: bool

@@ -244,7 +244,7 @@ def test_queue_index_answers_as_the_model_does(redis_url: str) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )
 
@@ -317,7 +317,7 @@ async def homes_in(index: QueueIndex, waiting: dict[str, Ticket]) -> dict[str, B
 
 
 def test_few_buckets_whatever_is_asked_for(redis_url: str) -> None:
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps, st.integers(0, 2**32))
     def check(found: list[Step], seed: int) -> None:
         asyncio.run(keeps_the_bound(redis_url, found, seed))
