@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -121,9 +122,10 @@ class ForkServer:
         return []
 
     def close(self) -> None:
-        """No further child is started. The server ends with this process."""
+        """No further child is started, and the server is ended: with it whatever it still has."""
         self._closed = True
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.submit(self._server.end)
+        self._thread.shutdown(wait=False)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._closed:
@@ -155,6 +157,14 @@ class _Server(forkserver.ForkServer):
         resource_tracker.ensure_running()
         with self._starting, marking():
             super().ensure_running()
+
+    def end(self) -> None:
+        """Kill the server, which may have been stopped, and take it off the list of this process's children."""
+        pid = self._forkserver_pid  # type: ignore[attr-defined]
+        if pid is not None:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                self._stop()  # type: ignore[attr-defined]
 
 
 class _Process(ForkServerProcess):

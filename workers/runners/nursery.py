@@ -41,7 +41,7 @@ class Nursery:
         return await self._light.fork(_begin_warm, requests, report)
 
     def close(self) -> None:
-        """No further child is started. The fork servers end with this process."""
+        """No further child is started, and the fork servers are ended."""
         self._light.close()
         self._loaded.close()
 
