@@ -17,31 +17,34 @@ from workers import trees
 from workers.home import NodeHome
 from workers.mark import own_mark
 
+EARLIER = f"earlier-{os.getpid()}"
+"""A mark that no other test process uses: they all look at the same machine."""
+
 
 def test_what_bears_the_mark_of_an_earlier_supervisor_is_seen_dead(tmp_path: Path) -> None:
     """It left its session and every parent, and no run folder tells of it."""
     file = tmp_path / "ticks"
-    env = {**os.environ, MARK: "earlier"}
+    env = {**os.environ, MARK: EARLIER}
     left = subprocess.Popen(ticks.command(file, "apart"), env=env, start_new_session=True)
     with NodeHome(tmp_path, "n1") as home:
-        (home.folder / "mark").write_text("earlier")
+        (home.folder / "mark").write_text(EARLIER)
         asyncio.run(until(file.exists))
-        assert len(trees.marked("earlier")) == 2
+        assert len(trees.marked(EARLIER)) == 2
         home.clear()
-        assert not trees.living(trees.marked("earlier"))
+        assert not trees.living(trees.marked(EARLIER))
         assert (home.folder / "mark").read_text() == own_mark()
     left.wait(5)
 
 
 def test_what_does_not_die_keeps_the_worker_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: "earlier"})
+    left = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: EARLIER})
     monkeypatch.setattr("workers.home._GONE_SECONDS", 0.1)
     monkeypatch.setattr(trees, "send", lambda *_: None)
     with NodeHome(tmp_path, "n1") as home:
-        (home.folder / "mark").write_text("earlier")
+        (home.folder / "mark").write_text(EARLIER)
         with pytest.raises(StartupTrouble, match=rf"node n1 do not end \(pid {left.pid}\)"):
             home.clear()
-        assert (home.folder / "mark").read_text() == "earlier"
+        assert (home.folder / "mark").read_text() == EARLIER
     left.kill()
     left.wait(5)
 
