@@ -37,6 +37,7 @@ class Calibrator:
         self._services = services
         self._metrics = metrics
         self._calibration: Calibration | None = None
+        self._kept: Calibration | None = None
         self._term = -1
         self._capacity: Vector | None = None
         self._changed_at = 0.0
@@ -49,7 +50,8 @@ class Calibrator:
     async def begin(self, term: int) -> None:
         """Read what was learned, when the term is a new one."""
         if self._calibration is None or term != self._term:
-            self._calibration, self._term = await self._services.scheduler.calibration(), term
+            self._kept = self._calibration = await self._services.scheduler.calibration()
+            self._term = term
 
     def windows(self) -> Factors:
         return factors(self._calibration or Calibration())
@@ -79,7 +81,7 @@ class Calibrator:
         self._late = [job_id for job_id in new if job_id not in said][:MOST_LATE]
         for announcement in (*said.values(), *gone):
             self._learn(announcement, at.timestamp())
-        if said or gone:
+        if self._calibration is not self._kept:
             self._keep()
 
     def _learn(self, said: Announcement, now: float) -> None:
@@ -107,15 +109,18 @@ class Calibrator:
         self._keeping = asyncio.create_task(self._write(), name="scheduler.calibration")
 
     async def _write(self) -> None:
+        calibration = self._calibration
+        if calibration is None:
+            return
         try:
-            if self._calibration is not None:
-                await self._services.scheduler.keep_calibration(self._calibration, self._term)
+            await self._services.scheduler.keep_calibration(calibration, self._term)
+            self._kept = calibration
         except Unavailable as error:
             log.warning("calibration.store_away", store=error.store)
 
     def forget(self) -> None:
         """This process leads no more."""
-        self._calibration, self._capacity = None, None
+        self._calibration = self._kept = self._capacity = None
         if self._keeping is not None:
             self._keeping.cancel()
 

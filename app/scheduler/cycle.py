@@ -6,7 +6,6 @@ is remembered (what is set aside, the last board) only makes the next one cheape
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from app.metrics import Metrics
 from app.quarantine import Unreadable
 from app.scheduler.arrivals import Arrivals
 from app.scheduler.calibrator import Calibrator
+from app.scheduler.carrying import carrying
 from app.scheduler.commit import Checkpoint, Committed, Findings, check, commit, mend_index, no_checkpoint
 from app.scheduler.evicting import evict
 from app.scheduler.loading import load
@@ -29,7 +29,7 @@ from app.scheduler.recorder import Recorder
 from app.scheduler.rules import rules_of
 from app.scheduler.set_aside import BAD, HELD_ELSEWHERE, SetAside
 from app.scheduler.snapshot import Snapshot, after_placing, members_wanted, take_snapshot, with_members
-from app.scheduler.standing import Standing, queue_pause
+from app.scheduler.standing import Standing
 from app.scheduler.store_clock import store_now
 from app.services import Services
 
@@ -96,34 +96,14 @@ class Cycle:
         services = self._services
         moment = await store_now(services)
         snapshot = take_snapshot(await services.nodes.all(), heads, self._rules, moment, micros(moment))
-        snapshot, pause = await self._with_standing(snapshot, term)
+        state = await self.standing.state(term)
+        await self.calibrator.begin(term)
+        self.calibrator.capacity_is(snapshot.capacity, services.clock.now().timestamp())
+        snapshot, pause = await carrying(services, snapshot, state, self.standing.live)
         aside = self._aside.current(time.monotonic())
         wanted = members_wanted(snapshot, min(len(aside), MOST_ASIDE))
         members = await services.queue.members(wanted) if wanted else {}
         return with_members(snapshot, members, aside), pause
-
-    async def _with_standing(self, snapshot: Snapshot, term: int) -> tuple[Snapshot, QueuePause | None]:
-        """With the overdue, the live runs, and what is carried over from the last cycle."""
-        queue, now = self._services.queue, snapshot.now
-        state = await self.standing.state(term)
-        await self.calibrator.begin(term)
-        self.calibrator.capacity_is(snapshot.capacity, self._services.clock.now().timestamp())
-        lane, live, pause = await asyncio.gather(
-            queue.lane(now), self.standing.live.of(snapshot.nodes, now), queue_pause(self._services)
-        )
-        promised = await queue.find([p.job_id for p in state.promises]) if state.promises else {}
-        carried = replace(
-            snapshot,
-            lane=tuple(lane),
-            live=live,
-            promises=state.promises,
-            promised=promised,
-            credit=state.credit,
-            history={tenant: usage.held for tenant, usage in state.usage.items()},
-            paused=pause is not None,
-            preempted=state.preempted,
-        )
-        return carried, pause
 
     async def _commit(self, snapshot: Snapshot, planned: Plan) -> tuple[Committed, int]:
         """Make the plan true; also answers how many of its jobs were not as the index said."""
@@ -167,7 +147,8 @@ class Cycle:
         after = after_placing(snapshot, placed) if placed else snapshot
         after = replace(after, promises=planned.promises, credit=planned.credit, live=await self._live(after))
         return await self.publisher.tell(
-            Told(after, planned, pause, self.arrivals.loss()), changed=bool(placed) or mended > 0
+            Told(after, planned, pause, self.arrivals.loss(), self.arrivals.empty(after)),
+            changed=bool(placed) or mended > 0,
         )
 
     async def _live(self, snapshot: Snapshot) -> Mapping[tuple[str, int], Live]:

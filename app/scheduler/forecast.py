@@ -5,6 +5,9 @@ on that node start the next in order while they fit. With many waiting, `chain` 
 one, one after another, so that the pass makes at most `MOST_STARTS` starts however many wait; a bound on the number of
 looks keeps its time bounded with many buckets too. What it does not reach is left to the pace.
 
+A job may come to a bucket that is empty now. So those that were not empty lately are probed: each with one job that
+came now, which is told when it would start and takes nothing from the others.
+
 Left out, on purpose: reservations and the lane; their effect is inside the measured errors. Jobs of higher classes yet
 to come enter as a loss of capacity.
 """
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.domain.estimates import Forecast
 from app.domain.nodes import Allocation, Node, matches
@@ -28,7 +31,7 @@ LEAST_DURATION = 0.001
 MOST_LOSS = 0.9
 POINTS = 32
 MOST_STARTS = 4_000
-MOST_LOOKS = 200_000
+MOST_LOOKS, MOST_PROBING_LOOKS = 200_000, 100_000
 NOT_IN_SIGHT = 86_400.0
 """Seconds told for a bucket that no node can hold as things stand: not within a day."""
 
@@ -43,6 +46,7 @@ class Queue:
     band: int
     step: float
     nodes: frozenset[int]
+    probe: bool = False
     starts: list[float] = field(default_factory=list)
 
     @property
@@ -61,16 +65,22 @@ class Queue:
         return RANK[bucket.priority], self.band, bucket.duration, key, self.number
 
 
-def forecast(snapshot: Snapshot, pace: float, loss: Mapping[Priority, float] | None = None) -> Forecast:
+def forecast(
+    snapshot: Snapshot,
+    pace: float,
+    loss: Mapping[Priority, float] | None = None,
+    empty: Sequence[BucketHead] = (),
+) -> Forecast:
     """The forecast for a snapshot after its placements. `pace` is kept when nothing better can be said; `loss`: share
-    of the capacity that jobs yet to come of higher classes will take from a class."""
-    world = World(snapshot, loss or {})
+    of the capacity that jobs yet to come of higher classes will take from a class; `empty`: buckets that had these
+    heads lately, and are empty now."""
+    world = World(snapshot, loss or {}, empty)
     world.run()
     buckets = {q.head.bucket_id: points(q.starts) for q in world.queues if q.starts}
     for queue in world.queues:
         if not queue.nodes:
             buckets[queue.head.bucket_id] = ((1, NOT_IN_SIGHT),)
-    starts = sorted(start for q in world.queues for start in q.starts)
+    starts = sorted(start for q in world.queues if not q.probe for start in q.starts)
     span = starts[-1] - starts[0] if starts else 0.0
     return Forecast(moment(snapshot.now), buckets, span / (len(starts) - 1) if span > 0 else pace)
 
@@ -86,16 +96,16 @@ def points(starts: Sequence[float]) -> tuple[tuple[int, float], ...]:
 class World:
     """The state of the pass. Times are seconds after its beginning."""
 
-    def __init__(self, snapshot: Snapshot, loss: Mapping[Priority, float]) -> None:
+    def __init__(self, snapshot: Snapshot, loss: Mapping[Priority, float], empty: Sequence[BucketHead]) -> None:
         ready = snapshot.ready
         self._loss = loss
         self.free = [n.free for n in ready]
         self.capacity = [n.capacity for n in ready]
         limit = snapshot.rules.slots
-        self.slots = limit - snapshot.slots_used if limit else snapshot.waiting
-        self.looks = MOST_LOOKS
-        self.chain = -(-snapshot.waiting // MOST_STARTS)
-        self.queues = _queues(snapshot)
+        self.slots = limit - snapshot.slots_used if limit else snapshot.waiting + 1
+        self.looks, self.probing_looks = MOST_LOOKS, MOST_PROBING_LOOKS
+        self.chain = max(1, -(-snapshot.waiting // MOST_STARTS))
+        self.queues = _queues(snapshot, empty)
         self._turns = [(q.turn(), q) for q in self.queues if q.nodes and q.left]
         heapq.heapify(self._turns)
         index = {n.id: i for i, n in enumerate(ready)}
@@ -139,8 +149,13 @@ class World:
         return self.slots <= 0
 
     def _room(self, queue: Queue, nodes: Sequence[int]) -> int | None:
+        if queue.probe and self.probing_looks <= 0:
+            return None
         for index in nodes:
-            self.looks -= 1
+            if queue.probe:
+                self.probing_looks -= 1
+            else:
+                self.looks -= 1
             if index in queue.nodes and self._holds(queue.demand, index).fits(self.free[index]):
                 return index
         return None
@@ -153,6 +168,8 @@ class World:
         together = min(self.chain, queue.left)
         slowed = 1.0 - min(MOST_LOSS, self._loss.get(queue.head.bucket.priority, 0.0))
         queue.starts.extend((now + n * queue.duration) / slowed for n in range(together))
+        if queue.probe:
+            return
         vector = self._holds(queue.demand, index)
         self.free[index] = self.free[index] - vector
         self.slots -= 1
@@ -169,18 +186,25 @@ def _remaining(snapshot: Snapshot, allocation: Allocation) -> float:
     return max(LEAST_DURATION, (snapshot.now - live.started) / 2 / SECOND)
 
 
-def _queues(snapshot: Snapshot) -> list[Queue]:
+def _queues(snapshot: Snapshot, empty: Sequence[BucketHead]) -> list[Queue]:
     able: dict[Request, frozenset[int]] = {}
     shares = shares_of(snapshot)
+    heads = [h for h in snapshot.heads if h.members]
+    probes = [_come_now(h, snapshot.now) for h in empty]
     queues = []
-    for number, head in enumerate(h for h in snapshot.heads if h.members):
+    for number, head in enumerate((*heads, *probes)):
         bucket, demand = head.bucket, head.members[0].demand
         if demand.request not in able:
             able[demand.request] = _able(demand, snapshot.ready)
         step = max(0.0, snapshot.now - head.members[0].key) / max(1, head.count)
         band = shares.band(bucket.tenant) if bucket.pin is None else bucket.pin
-        queues.append(Queue(head, demand, number, band, step, able[demand.request]))
+        queues.append(Queue(head, demand, number, band, step, able[demand.request], number >= len(heads)))
     return queues
+
+
+def _come_now(head: BucketHead, now: int) -> BucketHead:
+    """One job like the bucket's last head."""
+    return replace(head, count=1, members=(replace(head.members[0], key=float(now)),))
 
 
 def _able(demand: Demand, ready: Sequence[Node]) -> frozenset[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from app.capacity import NodeType
 from app.domain.explain import Reason, wait_reasons
@@ -23,11 +22,11 @@ from app.domain.states import WAITING, JobStatus
 from app.domain.what_if import Counterfactual, NodeKind, Supposed, WhatIf
 from app.operations.control import load
 from app.operations.inspect import inspect
+from app.scheduler.carrying import carrying
 from app.scheduler.counterfactuals import counterfactuals
 from app.scheduler.live_runs import LiveRuns
 from app.scheduler.rules import rules_of
 from app.scheduler.snapshot import Snapshot, members_wanted, take_snapshot, with_members
-from app.scheduler.standing import queue_pause
 from app.scheduler.store_clock import store_now
 from app.scheduler.supposing import Kinds
 from app.scheduler.what_if import what_if
@@ -84,21 +83,7 @@ class Inquiry:
         nodes, heads = await asyncio.gather(services.nodes.all(), queue.heads())
         snapshot = take_snapshot(nodes, heads, self._rules, moment, micros(moment))
         state = await services.scheduler.state()
-        lane, live, pause = await asyncio.gather(
-            queue.lane(snapshot.now), self._live.of(snapshot.nodes, snapshot.now), queue_pause(services)
-        )
-        promised = await queue.find([p.job_id for p in state.promises]) if state.promises else {}
-        snapshot = replace(
-            snapshot,
-            lane=tuple(lane),
-            live=live,
-            promises=state.promises,
-            promised=promised,
-            credit=state.credit,
-            history={tenant: usage.held for tenant, usage in state.usage.items()},
-            paused=pause is not None,
-            preempted=state.preempted,
-        )
+        snapshot, pause = await carrying(services, snapshot, state, self._live)
         wanted = members_wanted(snapshot)
         return with_members(snapshot, await queue.members(wanted) if wanted else {}), pause
 

@@ -88,6 +88,8 @@ class Pool:
     rooms: tuple[Room, ...]
     _changes: list[int] = field(default_factory=list)
     _promised: dict[str, Room] = field(default_factory=dict)
+    _by_index: list[Room] | None = None
+    _in_force: tuple[Promise, ...] | None = None
     _matching: dict[Selector, tuple[int, ...]] = field(default_factory=dict)
     _fitting: Fitting | None = None
     _rankings: dict[Wish, Ranking] = field(default_factory=dict)
@@ -114,12 +116,11 @@ class Pool:
         `admits` it. A promised one goes behind others that suit equally well but for what is left of them."""
         top = self._top(demand)
         found = [] if top is None else [(*top[0][:4], 0, top[0][4], top[1])]
-        for room in self._promised.values():
-            if room.fits(demand) and matches(room.node.labels, dict(demand.selector)):
-                own = room.promise is not None and room.promise.job_id == job_id
-                if own or admits(room):
-                    points = self._score(demand, room)
-                    found.append((*points[:4], int(not own), points[4], room.index))
+        for room in self.promised_fits(demand):
+            own = room.promise is not None and room.promise.job_id == job_id
+            if own or admits(room):
+                points = self._score(demand, room)
+                found.append((*points[:4], int(not own), points[4], room.index))
         return self.rooms[min(found)[-1]] if found else None
 
     def able(self, demand: Demand) -> list[Room]:
@@ -129,9 +130,11 @@ class Pool:
 
     def promised_fits(self, demand: Demand) -> list[Room]:
         """Promised rooms that have room for it now, by node id."""
+        rooms = [room for room in self._promised_rooms() if room.fits(demand)]
+        if not demand.selector:
+            return rooms
         wanted = dict(demand.selector)
-        rooms = sorted(self._promised.values(), key=lambda r: r.index)
-        return [r for r in rooms if r.fits(demand) and matches(r.node.labels, wanted)]
+        return [room for room in rooms if matches(room.node.labels, wanted)]
 
     def promise(self, room: Room, promise: Promise | None) -> None:
         """Promise a room to a job, or to nobody any more."""
@@ -140,6 +143,7 @@ class Pool:
         room.promise = promise
         if promise is not None:
             self._promised[promise.job_id] = room
+        self._by_index, self._in_force = None, None
         self._changed(room)
 
     def room_promised_to(self, job_id: str) -> Room | None:
@@ -147,8 +151,15 @@ class Pool:
 
     def promises(self) -> tuple[Promise, ...]:
         """Those in force, oldest first."""
-        found = [r.promise for r in self._promised.values() if r.promise is not None]
-        return tuple(sorted(found, key=lambda p: (p.since, p.job_id)))
+        if self._in_force is None:
+            found = [r.promise for r in self._promised.values() if r.promise is not None]
+            self._in_force = tuple(sorted(found, key=lambda p: (p.since, p.job_id)))
+        return self._in_force
+
+    def _promised_rooms(self) -> list[Room]:
+        if self._by_index is None:
+            self._by_index = sorted(self._promised.values(), key=lambda r: r.index)
+        return self._by_index
 
     def take(self, room: Room, demand: Demand, soft_end: int, hard_end: int) -> Taken:
         """Take what a job with that demand holds there, until then."""

@@ -18,7 +18,7 @@ from app.domain.ageing import cost_of, credit_after
 from app.domain.errors import Unavailable
 from app.domain.nodes import NodeState
 from app.domain.priority import Priority, moment
-from app.domain.records import Board
+from app.domain.records import Board, BucketHead
 from app.domain.scheduler_state import QueuePause
 from app.metrics import Metrics
 from app.scheduler.calibrator import Calibrator
@@ -44,12 +44,13 @@ BASE_UNITS = {"cpu_cores": 0.001, "memory_bytes": 1 << 20, "gpus": 1, "storage_b
 @dataclass(frozen=True, slots=True)
 class Told:
     """What there is to tell after a cycle: how things stand, what was decided, the queue's pause, and `loss`: by class
-    the share of the cluster that higher classes will take."""
+    the share of the cluster that higher classes will take; `empty`: buckets in which jobs waited lately."""
 
     snapshot: Snapshot
     plan: Plan
     pause: QueuePause | None = None
     loss: Mapping[Priority, float] = field(default_factory=dict)
+    empty: tuple[BucketHead, ...] = ()
 
 
 class Publisher:
@@ -155,7 +156,7 @@ def board_of(told: Told, pace: float) -> Board:
     shares = shares_of(snapshot)
     return Board(
         at=moment(snapshot.now),
-        forecast=forecast(snapshot, pace, told.loss),
+        forecast=forecast(snapshot, pace, told.loss, told.empty),
         verdicts=verdicts(snapshot, told.plan, told.pause),
         bands={tenant: shares.band(tenant) for tenant in sorted(shares.active)},
         lane=lane_first(snapshot),

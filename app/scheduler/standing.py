@@ -16,7 +16,7 @@ from app.domain.errors import Unavailable
 from app.domain.fairness import NOTHING, Usage, decayed
 from app.domain.promises import Promise
 from app.domain.resources import Vector, total
-from app.domain.scheduler_state import QueuePause, SchedulerState
+from app.domain.scheduler_state import SchedulerState
 from app.metrics import Metrics
 from app.scheduler.live_runs import LiveRuns
 from app.scheduler.planner import Plan
@@ -26,14 +26,8 @@ from app.services import Services
 
 log = structlog.get_logger()
 KEEP_EVERY = 1.0
-PAUSE_MAX_AGE = 0.25
 FORGOTTEN = 1e-6
 """Share of what it was below which a tenant's past is forgotten."""
-
-
-async def queue_pause(services: Services) -> QueuePause | None:
-    """Whether people have stopped the queue, as of at most a quarter of a second ago."""
-    return await services.recent.get("queue_pause", services.scheduler.pause, PAUSE_MAX_AGE)
 
 
 class Standing:
@@ -44,6 +38,7 @@ class Standing:
         self._services = services
         self._metrics = metrics
         self._state: SchedulerState | None = None
+        self._kept: SchedulerState | None = None
         self._term = 0
         self._kept_at = 0.0
         self._keeping: asyncio.Task[None] | None = None
@@ -51,7 +46,8 @@ class Standing:
     async def state(self, term: int) -> SchedulerState:
         """As this leader has it; from the store when the term is a new one."""
         if self._state is None or term != self._term:
-            self._state, self._term = await self._services.scheduler.state(), term
+            self._kept = self._state = await self._services.scheduler.state()
+            self._term = term
         return self._state
 
     def after(self, snapshot: Snapshot, plan: Plan, placed: Sequence[str]) -> None:
@@ -62,9 +58,8 @@ class Standing:
         promises = (*plan.promises, *_still_waiting(snapshot, plan, placed))
         recent = tuple(at for at in snapshot.preempted if snapshot.now - at < AN_HOUR)
         asked = recent + (snapshot.now,) * len(plan.evictions)
-        state = SchedulerState(plan.credit, promises, _usage(snapshot, self._state), asked)
-        if state != self._state:
-            self._state = state
+        self._state = SchedulerState(plan.credit, promises, _usage(snapshot, self._state), asked)
+        if self._state != self._kept:
             self._keep()
 
     def _keep(self) -> None:
@@ -74,17 +69,20 @@ class Standing:
         self._keeping = asyncio.create_task(self._write(), name="scheduler.state")
 
     async def _write(self) -> None:
-        if self._state is None:
+        """What could not be written is so at a later cycle."""
+        state = self._state
+        if state is None:
             return
         try:
-            if not await self._services.scheduler.keep(self._state, self._term):
+            if not await self._services.scheduler.keep(state, self._term):
                 log.warning("scheduler_state.later_leader", term=self._term)
+            self._kept = state
         except Unavailable as error:
             log.warning("scheduler_state.store_away", store=error.store)
 
     def forget(self) -> None:
         """This process leads no more."""
-        self._state = None
+        self._state = self._kept = None
         if self._keeping is not None:
             self._keeping.cancel()
 

@@ -2,7 +2,7 @@
 
 As in the service: a forecast is made when the state has changed, not more often than every so many seconds; a job is
 told on submission what the last forecast says of its place; the window of that is learned from those that have started
-since. The last forecast knows nothing of a bucket that was empty then. `fresh`: each job is told what a forecast says
+since. `fresh`: each job is told what a forecast says
 that was made with it.
 """
 
@@ -66,7 +66,7 @@ class Announcing(Ours):
         """A cycle, after a forecast of what the last one left when that is due."""
         before = self.snapshot(ledger, now)
         if (self._new or now >= self._next) and self.index.members:
-            self._board = forecast(before, self._board.pace, self._arrivals.loss())
+            self._board = forecast(before, self._board.pace, self._arrivals.loss(), self._arrivals.empty(before))
             self._next = now + REFRESH
         for job in self._new:
             self._announce(job)

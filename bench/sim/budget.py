@@ -18,7 +18,7 @@ from bench.sim.ledger import Ledger
 from bench.sim.metrics import quantile
 from bench.sim.ours import Ours
 
-HEADS, NODES, TENANTS, CYCLES, EVENTS = 2_000, 1_000, 20, 60, 5
+HEADS, NODES, TENANTS, CYCLES, EVENTS = 2_000, 1_000, 20, 150, 5
 SHAPES = ((32, 128, 0), (96, 384, 0), (64, 256, 4), (96, 768, 8))
 """Cores, GB and GPUs of nodes; equal numbers of each."""
 

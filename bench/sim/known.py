@@ -80,8 +80,8 @@ def three(seed: int) -> Trace:
 
 
 def shortest_first(trace: Trace) -> Trace:
-    """The same jobs, submitted a microsecond apart in the order of their times."""
-    ordered = sorted(trace.jobs, key=lambda j: (j.takes, j.id))
+    """The same jobs, submitted a microsecond apart in the order of their times, smaller ones first among equals."""
+    ordered = sorted(trace.jobs, key=lambda j: (j.takes, j.vector, j.id))
     return replace(trace, jobs=tuple(replace(j, id=f"j{n}", submitted=n) for n, j in enumerate(ordered)))
 
 

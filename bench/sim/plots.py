@@ -67,8 +67,8 @@ def _urgent(table: Table, axes: Any) -> None:
     policies = _policies(table, "sweep")
     waits = [_median([o.metrics["urgent"] for o in table.of("sweep", [0.8], p)]) for p in policies]
     bars = axes.bar(policies, [w + 0.01 for w in waits], color=[COLOURS[p] for p in policies])
-    axes.bar_label(bars, [f"{w:.2g}" for w in waits])
-    axes.set(ylabel="mean wait of urgent jobs beside an aged sweep, minutes", yscale="log")
+    axes.bar_label(bars, [f"{w:.0f}" if w >= 10.0 else f"{w:.1f}" for w in waits])
+    axes.set(ylabel="mean wait of urgent jobs, minutes", xlabel="beside an aged sweep", yscale="log")
 
 
 def _policies(table: Table, scenario: str) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from bench.sim.budget import Budget
+from bench.sim.known import best_mean_wait, mean_wait, shortest_first, three
 from bench.sim.matrix import MAIN_LOADS
 from bench.sim.scenarios import ANNOUNCING, FRESH, OURS, WAITS, Outcome
 from bench.sim.stats import Interval, interval, ratios
@@ -57,6 +58,7 @@ def rows(table: Table, budget: Budget | None = None) -> list[Row]:
     """The table, in the order of the design."""
     return [
         *_against_others(table),
+        _three_jobs(),
         *_sweep(table),
         *_guarantees(table),
         *_wrong_expectations(table),
@@ -67,7 +69,13 @@ def rows(table: Table, budget: Budget | None = None) -> list[Row]:
     ]
 
 
+THREES = 200
 ORDERS = ("all", *WAITS[:3])
+SWEEP_SIZE = "it depends on the size of the sweep: with a third of it, 3 seeds gave 0.083"
+NO_TABLE = (
+    "most jobs come to a bucket that was empty when the last forecast was made, and are told their position times the "
+    "pace, which is far too long for those that pass others"
+)
 NOT_SIMULATED = "not simulated in this run"
 
 
@@ -83,12 +91,21 @@ def _against_others(table: Table) -> list[Row]:
     ]
 
 
+def _three_jobs() -> Row:
+    traces = [three(seed) for seed in range(THREES)]
+    best = sum(best_mean_wait(trace) for trace in traces)
+    ours, ordered = (sum(map(mean_wait, some)) / best for some in (traces, map(shortest_first, traces)))
+    why = f"inside a class the order is that of submission; submitted shortest first, {ordered:.2f}"
+    what = "3 jobs at once: summed wait against the best of all list orders"
+    return Row(what, "≤ 1.5", f"{ours:.2f}", ours <= 1.5, why)
+
+
 def _sweep(table: Table) -> list[Row]:
     strict = table.ratio("urgent", "strict", scenario="sweep", loads=[0.8])
     growing = table.ratio("urgent", "growing", scenario="sweep", loads=[0.8])
     return [
         _at_most("urgent mean wait under an aged sweep against strict", 1.25, strict),
-        _at_most("urgent mean wait under an aged sweep against growing priority", 0.02, growing),
+        _at_most("urgent mean wait under an aged sweep against growing priority", 0.02, growing, SWEEP_SIZE),
     ]
 
 
@@ -123,11 +140,12 @@ def _announced(table: Table, policy: str, how: str) -> list[Row]:
         return [Row(*covered, None, None, NOT_SIMULATED), Row(*loss, None, None, NOT_SIMULATED)]
     inside = {name: interval([o.inside[name] for o in found if o.inside and name in o.inside]) for name in ORDERS}
     whole = inside.pop("all")
+    why = NO_TABLE if policy == ANNOUNCING else ""
     parts = "by predicted wait: " + ", ".join(f"{name} {one.value:.2f}" for name, one in inside.items())
     ratio = interval([o.pinball for o in found if o.pinball is not None])
     return [
         Row(*covered, str(whole), 0.75 <= whole.value <= 0.85, parts),
-        Row(*loss, str(ratio), ratio.value <= 0.6),
+        Row(*loss, str(ratio), ratio.value <= 0.6, why),
     ]
 
 
@@ -144,15 +162,15 @@ def _cycle(budget: Budget | None) -> Row:
     what = "cycle p99 at 2,000 heads × 1,000 nodes, all different"
     if budget is None:
         return Row(what, "≤ 100 ms", None, None, "not measured in this run")
-    reached = f"{budget.p99:.0f} ms (median {budget.median:.0f}) with {budget.heads:,} heads in a full cluster"
-    more = f"a cycle that fills an empty one with {budget.filled} jobs takes {budget.filling:.0f} ms"
+    reached = f"{budget.p99:.0f} ms of CPU (median {budget.median:.0f}) with {budget.heads:,} heads in a full cluster"
+    more = f"a cycle that starts {budget.filled} jobs, all different, took up to {budget.filling:.0f} ms"
     return Row(what, "≤ 100 ms", reached, budget.p99 <= 100.0, more)
 
 
-def _at_most(target: str, bound: float, reached: Interval | None) -> Row:
+def _at_most(target: str, bound: float, reached: Interval | None, why: str = "") -> Row:
     if reached is None:
         return Row(target, f"≤ {bound:g}", None, None, NOT_SIMULATED)
-    return Row(target, f"≤ {bound:g}", str(reached), reached.value <= bound)
+    return Row(target, f"≤ {bound:g}", str(reached), reached.value <= bound, why)
 
 
 def _at_least(target: str, bound: float, reached: Interval | None) -> Row:

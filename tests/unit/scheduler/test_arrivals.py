@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.domain.priority import Priority
-from app.scheduler.arrivals import MEMORY, Arrivals
-from tests.unit.scheduler.builders import a_head, a_node, a_snapshot, seconds
+from app.scheduler.arrivals import MEMORY, MOST_REMEMBERED, Arrivals
+from tests.unit.scheduler.builders import a_head, a_node, a_snapshot, seconds, vector
 
 
 def cycles(*counts: int, placed: int = 0, every: float = 10.0) -> Arrivals:
@@ -36,3 +36,24 @@ def test_what_came_long_ago_is_forgotten() -> None:
     fresh = cycles(0, 100)
 
     assert 0 < burst.loss()[Priority.LOW] < fresh.loss()[Priority.LOW] / 3
+
+
+def test_a_bucket_in_which_jobs_waited_lately_is_remembered_while_it_is_empty() -> None:
+    arrivals, head = Arrivals(), a_head("a", "b", count=2)
+    full, drained = a_snapshot([a_node()], [head]), a_snapshot([a_node()], [])
+
+    arrivals.seen(full, [head.bucket_id] * 2)
+
+    assert arrivals.empty(full) == ()
+    [remembered] = arrivals.empty(drained)
+    assert (remembered.bucket_id, [m.job_id for m in remembered.members]) == (head.bucket_id, ["a"])
+
+
+def test_only_so_many_buckets_are_remembered_the_latest() -> None:
+    arrivals = Arrivals()
+    heads = [a_head(f"j{n}", of=vector(1, 1 + n)) for n in range(MOST_REMEMBERED + 10)]
+    for n, head in enumerate(heads):
+        arrivals.seen(a_snapshot([a_node()], [head], now=seconds(n)), [])
+
+    kept = arrivals.empty(a_snapshot([a_node()], []))
+    assert [h.bucket_id for h in kept] == [h.bucket_id for h in heads[10:]]

@@ -128,3 +128,25 @@ def test_short_jobs_are_foretold_before_long_ones_of_the_same_class() -> None:
     made = foretold([a_node(held=held)], [long, short], {"r0": 1.0})
 
     assert (made.buckets[short.bucket_id], made.buckets[long.bucket_id]) == (((1, 1.0),), ((1, 7.0),))
+
+
+def test_a_job_that_comes_to_an_empty_bucket_is_told_what_one_that_came_now_would_be() -> None:
+    """It fits beside what runs, or when that has ended and what waits before it has started; it takes nothing."""
+    held = (an_allocation("r0", vector(7)),)
+    waiting = a_head("w", of=vector(8), keys=(-1.0,), mean=seconds(50))
+    small, large = a_head("s"), a_head("l", of=vector(8), mean=seconds(5), tenant="late")
+    nodes = [a_node(held=held)]
+
+    alone = foretold(nodes, [waiting], {"r0": 10.0})
+    probed = foretold(nodes, [waiting], {"r0": 10.0}, empty=(small, large))
+
+    assert probed.buckets[small.bucket_id] == ((1, 0.0),)
+    assert probed.buckets[large.bucket_id] == ((1, 60.0),)
+    assert probed.buckets[waiting.bucket_id] == alone.buckets[waiting.bucket_id] == ((1, 10.0),)
+    assert probed.pace == alone.pace
+
+
+def test_with_an_empty_queue_too() -> None:
+    made = foretold([a_node()], [], {}, empty=(a_head("s"),))
+
+    assert list(made.buckets.values()) == [((1, 0.0),)]
