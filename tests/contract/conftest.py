@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from app.clock import SystemClock
+from app.domain.job import Job
 from app.domain.ports import AnswerStore, JobStore, LeaseStore, NodeStore
+from app.domain.records import StoredAnswer
 from app.storage.answers import MongoAnswerStore
 from app.storage.indexes import INDEXES, ensure_indexes
 from app.storage.jobs import MongoJobStore
@@ -20,7 +22,9 @@ from app.storage.memory.leases import MemoryLeaseStore
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.mongo import Database, Driver, connect
 from app.storage.nodes import MongoNodeStore
+from tests.unit.domain.builders import JobBuilder
 
+JUST_NOW = SystemClock().now().replace(microsecond=0)
 DRIVERS: tuple[Driver, ...] = get_args(Driver)
 
 
@@ -61,3 +65,19 @@ def memory_stores() -> Stores:
     clock, answers = SystemClock(), MemoryAnswerStore()
     leases = MemoryLeaseStore(clock)
     return Stores(MemoryJobStore(clock), MemoryNodeStore(leases), leases, answers, None)
+
+
+async def inserted(stores: Stores, *builders: JobBuilder) -> list[Job]:
+    """These jobs, stored."""
+    for builder in builders:
+        await stores.jobs.insert(builder.job)
+    return [b.job for b in builders]
+
+
+def ids(jobs: Any) -> list[str]:
+    return [job.id for job in jobs]
+
+
+def answer(key: str, text: bytes = b'{"job_id": "job_1"}') -> StoredAnswer:
+    """What is stored under a key, just now."""
+    return StoredAnswer(key, "digest", 201, text, JUST_NOW)

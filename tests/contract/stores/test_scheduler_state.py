@@ -13,7 +13,8 @@ from app.domain.promises import Promise
 from app.domain.queueing import Demand
 from app.domain.resources import Vector
 from app.domain.scheduler_state import QueuePause, SchedulerState
-from app.storage.scheduler_state import PAUSE, STATE
+from app.storage.mongo import connect
+from app.storage.scheduler_state import STATE, MongoSchedulerStore
 from tests.contract.stores.conftest import SmallStores
 from tests.support.clock import NOON
 
@@ -61,11 +62,13 @@ async def test_of_two_pauses_the_first_stands_until_it_is_taken_away(small: Smal
 
 
 @pytest.mark.parametrize("rubbish", [{"credit": "much"}, {"promises": [{}]}, {"usage": [["a"]]}])
-async def test_a_state_that_cannot_be_read_begins_anew(small: SmallStores, rubbish: dict[str, object]) -> None:
-    if small.mongo is None:
-        pytest.skip("there is no document to spoil")
-    await small.scheduler.keep(STANDING, 1)
-    await small.mongo["scheduler"].update_one({"_id": STATE}, {"$set": rubbish})
+async def test_a_state_that_cannot_be_read_begins_anew(
+    mongo_uri: str, database: str, rubbish: dict[str, object]
+) -> None:
+    handle = connect(mongo_uri, database)
+    store = MongoSchedulerStore(handle)
+    await store.keep(STANDING, 1)
+    await handle["scheduler"].update_one({"_id": STATE}, {"$set": rubbish})
 
-    assert await small.scheduler.state() == SchedulerState()
-    assert await small.mongo["scheduler"].find_one({"_id": PAUSE}) is None
+    assert await store.state() == SchedulerState()
+    await handle.close()
