@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -21,7 +22,9 @@ SMALL = {"cpu_cores": 1, "memory_gb": 1, "storage_gb": 0}
 WHOLE = {"cpu_cores": 4, "memory_gb": 1, "storage_gb": 0}
 NOBODY = "nobody"
 """A tenant that may run nothing."""
+OPEN = ["SUBMITTED", "QUEUED", "SCHEDULED", "RUNNING", "PAUSED", "RETRYING"]
 Http = httpx.AsyncClient
+log = logging.getLogger(__name__)
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +99,16 @@ async def starts(http: Http, job_id: str) -> None:
 
 
 async def cleared(http: Http) -> None:
-    """Nothing waits or runs any more."""
-    await http.post("/jobs/cancel", json={"status": ["QUEUED", "SUBMITTED", "RUNNING", "PAUSED", "SCHEDULED"]})
+    """Nothing waits or runs any more: all that is open is cancelled, again as long as something is."""
 
     async def empty() -> bool:
-        status = (await http.get("/queue/status")).json()
-        return not any(status[name] for name in ("queue_length", "running_jobs", "pending_jobs", "scheduled_jobs"))
+        answer = await http.post("/jobs/cancel", json={"status": OPEN, "reason": "cleared"})
+        assert answer.status_code == 200, answer.text
+        left = (await http.get("/jobs", params={"status": OPEN})).json()["jobs"]
+        log.info("cleared: %s", [(job["job_id"], job["status"], job["wait_reason"]) for job in left])
+        return not left
 
-    await until(empty, 20, every=0.1)
+    await until(empty, 20, every=0.2, message="nothing to wait or run")
 
 
 async def test_without_a_node_it_is_no_workers_and_a_node_helps(
