@@ -11,26 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.nodes import Allocation
-from app.domain.priority import micros
 from app.domain.records import BucketHead
 from app.domain.scheduler_state import QueuePause
 from app.metrics import Metrics
 from app.quarantine import Unreadable
 from app.scheduler.arrivals import Arrivals
 from app.scheduler.calibrator import Calibrator
-from app.scheduler.carrying import carrying
 from app.scheduler.commit import Checkpoint, Committed, Findings, check, commit, mend_index, no_checkpoint
 from app.scheduler.evicting import evict
 from app.scheduler.loading import load
+from app.scheduler.looking import look
 from app.scheduler.planner import Plan, plan
 from app.scheduler.profile import Live
 from app.scheduler.publisher import Publisher, Told
 from app.scheduler.recorder import Recorder
 from app.scheduler.rules import rules_of
 from app.scheduler.set_aside import BAD, HELD_ELSEWHERE, SetAside
-from app.scheduler.snapshot import Snapshot, after_placing, members_wanted, take_snapshot, with_members
+from app.scheduler.snapshot import Snapshot, after_placing, members_wanted, with_members
 from app.scheduler.standing import Standing
-from app.scheduler.store_clock import store_now
 from app.services import Services
 
 MOST_ASIDE = 1_000
@@ -94,12 +92,10 @@ class Cycle:
     async def _snapshot(self, heads: Sequence[BucketHead], term: int) -> tuple[Snapshot, QueuePause | None]:
         """All that the planner looks at: of each bucket as many members as could be placed; and the queue's pause."""
         services = self._services
-        moment = await store_now(services)
-        snapshot = take_snapshot(await services.nodes.all(), heads, self._rules, moment, micros(moment))
         state = await self.standing.state(term)
         await self.calibrator.begin(term)
+        snapshot, pause = await look(services, heads, self._rules, state, self.standing.live)
         self.calibrator.capacity_is(snapshot.capacity, services.clock.now().timestamp())
-        snapshot, pause = await carrying(services, snapshot, state, self.standing.live)
         aside = self._aside.current(time.monotonic())
         wanted = members_wanted(snapshot, min(len(aside), MOST_ASIDE))
         members = await services.queue.members(wanted) if wanted else {}

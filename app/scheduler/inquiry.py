@@ -14,7 +14,6 @@ from app.capacity import NodeType
 from app.domain.explain import Reason, wait_reasons
 from app.domain.explanation import Explanation, reasons_of_the_past
 from app.domain.job import Job
-from app.domain.priority import micros
 from app.domain.records import Waiting
 from app.domain.resources import Vector
 from app.domain.scheduler_state import QueuePause
@@ -22,12 +21,11 @@ from app.domain.states import WAITING, JobStatus
 from app.domain.what_if import Counterfactual, NodeKind, Supposed, WhatIf
 from app.operations.control import load
 from app.operations.inspect import inspect
-from app.scheduler.carrying import carrying
 from app.scheduler.counterfactuals import counterfactuals
 from app.scheduler.live_runs import LiveRuns
+from app.scheduler.looking import look
 from app.scheduler.rules import rules_of
-from app.scheduler.snapshot import Snapshot, members_wanted, take_snapshot, with_members
-from app.scheduler.store_clock import store_now
+from app.scheduler.snapshot import Snapshot, members_wanted, with_members
 from app.scheduler.supposing import Kinds
 from app.scheduler.what_if import what_if
 from app.scheduler.why import why
@@ -79,11 +77,8 @@ class Inquiry:
     async def _snapshot(self) -> tuple[Snapshot, QueuePause | None]:
         """As a cycle would see it now; and the queue's pause."""
         services, queue = self._services, self._services.queue
-        moment = await store_now(services)
-        nodes, heads = await asyncio.gather(services.nodes.all(), queue.heads())
-        snapshot = take_snapshot(nodes, heads, self._rules, moment, micros(moment))
-        state = await services.scheduler.state()
-        snapshot, pause = await carrying(services, snapshot, state, self._live)
+        heads, state = await asyncio.gather(queue.heads(), services.scheduler.state())
+        snapshot, pause = await look(services, heads, self._rules, state, self._live)
         wanted = members_wanted(snapshot)
         return with_members(snapshot, await queue.members(wanted) if wanted else {}), pause
 
