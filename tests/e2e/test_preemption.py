@@ -18,14 +18,14 @@ from tests.support.wait import until
 
 WHOLE = {"cpu_cores": 2, "memory_gb": 1, "storage_gb": 0}
 YIELDING = (
-    "import os, signal, sys, time\n"
+    "import os, signal, sys\n"
     "state = os.path.join(os.environ['TF_CHECKPOINTS'], 'state')\n"
     "if os.path.exists(state): print('goes on', open(state).read()); sys.exit(0)\n"
     "def leave(*_):\n"
     "    open(state, 'w').write('after run ' + os.environ['TF_RUN_NO'])\n"
     "    sys.exit(75)\n"
     "signal.signal(signal.SIGTERM, leave)\n"
-    "while True: time.sleep(0.1)\n"
+    "while True: signal.pause()\n"
 )
 """A run that writes a checkpoint when it is asked to leave, and is done when it finds one."""
 
