@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 import structlog
 from starlette.responses import StreamingResponse
@@ -129,6 +130,29 @@ class JobFollower:
         return delivery.own if not self._types or delivery.event.type in self._types else b""
 
 
+class Follower(Protocol):
+    """What keeps the stream of one thing exact. `ended`: nothing more will come."""
+
+    ended: bool
+
+    async def take(self, batch: list[Delivery]) -> bytes:
+        """The frames for what came in, none for what is of no use."""
+
+
+async def followed(
+    subscription: Subscription, follower: Follower, timeout_seconds: float | None
+) -> AsyncIterator[bytes]:
+    """What the follower makes of what comes in, with heartbeats in silence, until it has ended."""
+    if follower.ended:
+        return
+    async for batch in live(subscription, timeout_seconds):
+        frames = await follower.take(batch)
+        if frames or not batch:
+            yield frames or HEARTBEAT
+        if follower.ended:
+            return
+
+
 async def job_events(
     state: ApiState, job_id: str, last_seq: int | None, types: frozenset[str], timeout_seconds: float | None
 ) -> AsyncIterator[bytes]:
@@ -136,14 +160,8 @@ async def job_events(
     follower = JobFollower(state, job_id, types)
     with state.hub.subscription(EventFilter(job_id=job_id)) as subscription:
         yield await follower.open(last_seq) or HEARTBEAT
-        if follower.ended:
-            return
-        async for batch in live(subscription, timeout_seconds):
-            frames = await follower.take(batch)
-            if frames or not batch:
-                yield frames or HEARTBEAT
-            if follower.ended:
-                return
+        async for frames in followed(subscription, follower, timeout_seconds):
+            yield frames
 
 
 class LogFollower:
@@ -212,11 +230,5 @@ async def job_log_lines(
     wanted = EventFilter(types=frozenset({"log.line", "job.state"}), job_id=job_id)
     with state.hub.subscription(wanted) as subscription:
         yield await follower.open() or HEARTBEAT
-        if follower.ended:
-            return
-        async for batch in live(subscription, timeout_seconds):
-            frames = await follower.take(batch)
-            if frames or not batch:
-                yield frames or HEARTBEAT
-            if follower.ended:
-                return
+        async for frames in followed(subscription, follower, timeout_seconds):
+            yield frames
