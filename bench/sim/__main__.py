@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from bench.sim import budget, matrix, report
 from bench.sim.plots import draw
@@ -24,9 +25,9 @@ SEEDS = 10
 
 def main() -> int:
     chosen = _arguments()
-    found = json.loads(STORED.read_text()) if chosen.report else {}
+    found = _stored() if chosen.report or chosen.budget else {}
     if chosen.budget:
-        found = json.loads(STORED.read_text()) | {"budget": budget.plain(budget.measured())}
+        found |= {"budget": budget.plain(budget.measured())}
     if found:
         table, measured = Table(map(Outcome.from_plain, found["outcomes"])), budget.Budget(**found["budget"])
     else:
@@ -38,6 +39,13 @@ def main() -> int:
     if not chosen.quick:
         _write(table, measured, found["command"] if found else _command(chosen))
     return 0
+
+
+def _stored() -> dict[str, Any]:
+    if not STORED.exists():
+        sys.exit(f"nothing is stored in bench/results/{STORED.name} yet; run `python -m bench.sim` first")
+    found: dict[str, Any] = json.loads(STORED.read_text())
+    return found
 
 
 def _write(table: Table, measured: budget.Budget, command: str) -> None:
