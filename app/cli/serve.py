@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from types import FrameType
 
 import uvicorn
@@ -16,6 +17,8 @@ from app.startup import StartupTrouble, mongodb_missing, port_taken
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """A request makes hundreds of objects and hardly a cycle; Python's own threshold of 700 collects at nearly each one."""
+SWITCH_SECONDS = 0.001
+"""For how long a thread that computes, such as the forecast, may keep the event loop waiting; Python's own is 5 ms."""
 SHUTDOWN_SECONDS = 3
 """How long open requests may go on after SIGTERM; event streams are ended at once."""
 
@@ -85,6 +88,7 @@ def _run(settings: Settings) -> None:
     )
     server = Server(config, process)
     gc.set_threshold(*GC_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         server.run()
     except SystemExit:
