@@ -43,6 +43,7 @@ from app.storage.quarantine import QuarantineStore
 from app.storage.queue_index import RedisQueueIndex
 from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
+from app.storage.secrets import MongoSecretStore
 from app.storage.templates import MongoTemplateStore
 
 log = structlog.get_logger()
@@ -100,6 +101,7 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         templates=MongoTemplateStore(database, quarantine=quarantine),
         datasets=MongoDatasetStore(database, quarantine=quarantine),
         names=MongoNameRegister(database),
+        secrets=MongoSecretStore(database),
         answers=MongoAnswerStore(database),
         runs=MongoRunStore(database),
         scheduler=MongoSchedulerStore(database),

@@ -29,6 +29,7 @@ from app.domain.ports import (
     QueueIndex,
     RunStore,
     SchedulerStore,
+    SecretStore,
     TemplateStore,
 )
 from app.domain.transitions import SYSTEM, Stamp
@@ -48,6 +49,7 @@ class Services:
     templates: TemplateStore
     datasets: DatasetStore
     names: NameRegister
+    secrets: SecretStore
     answers: AnswerStore
     runs: RunStore
     scheduler: SchedulerStore

@@ -22,7 +22,7 @@ from workers.home import NodeHome
 from workers.live import LiveRun, LiveRuns
 from workers.outcome import Ending
 from workers.patience import until_answered
-from workers.preparation import CannotPrepare, Inputs, gather_inputs, order_for
+from workers.preparation import CannotPrepare, gather_inputs, order_for, revealed
 from workers.processors import Processors
 from workers.run import RunEnding, Runner, RunReport
 from workers.runners.fork_server import NurseryClosed
@@ -95,18 +95,16 @@ class Executor:
             self._processors.give_back(cpus)
 
     async def _run(self, run: LiveRun, cpus: tuple[int, ...]) -> RunReport:
-        job, folder = run.job, self._home.run_folder(run.key)
+        folder = self._home.run_folder(run.key)
+        job = await until_answered("secrets", lambda: revealed(self._services, run.job))
+        run.keep_secret(job.parameters[name] for name in job.secrets)
         if job.executor != INLINE:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         inputs = await until_answered("gather_inputs", lambda: gather_inputs(self._services, job, folder))
         if run.stop_reason is not None:
             return RunReport(run.stop_reason, "stopped before it began")
-        return await self._order(run, cpus, inputs)
-
-    async def _order(self, run: LiveRun, cpus: tuple[int, ...], inputs: Inputs) -> RunReport:
         root = self._services.settings.data.root.resolve()
-        order = order_for(run.job, self._home.run_folder(run.key), root, cpus, inputs)
-        return await run.runner.run(order, run)
+        return await run.runner.run(order_for(job, folder, root, cpus, inputs), run)
 
     async def _kept(self, run: LiveRun, report: RunReport) -> Ending:
         """The ending with all that the run left; without, and as an error, when that cannot be stored."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from app.clock import Clock
 from app.domain.job import Job
 from app.domain.json import Json
-from app.domain.secrets import redactor
+from app.domain.secrets import Redact, redacted, redactor
 from workers.checkpoints import Sight
 from workers.logbook import Logbook
 from workers.record import RunRecord
 from workers.run import RunEnding, RunKey, Runner
+
+_STRUCTURE = frozenset({"type", "step", "path"})
 
 
 class Kept:
@@ -49,7 +51,7 @@ class LiveRun:
         self.job = job
         self.key = RunKey(job.id, job.run_no)
         self.record = RunRecord(job.run_no, [step.step for step in job.steps])
-        self.redact = redactor(job.parameters, job.secrets)
+        self._cut: Redact | None = None
         self.logbook = Logbook(redact=self.redact)
         self.kept = Kept()
         self.task: asyncio.Task[None] | None = None
@@ -62,13 +64,25 @@ class LiveRun:
         self.runner = runner
         self._clock = clock
 
+    def keep_secret(self, values: Iterable[Json]) -> None:
+        """From now on these values are cut out of whatever the run says."""
+        self._cut = redactor(values)
+
+    def redact(self, text: str) -> str:
+        """The text without the run's secrets."""
+        return text if self._cut is None else self._cut(text)
+
     def heard(self, line: Mapping[str, Json]) -> None:
         """A report line; see `Listener`."""
         at = self._clock.now()
         if line.get("type") == "log":
             self.logbook.said(line["text"], line.get("step"), at)
         else:
-            self.record.note({k: self.redact(v) if k == "text" and v else v for k, v in line.items()}, at)
+            self.record.note(line if self._cut is None else self._redacted(line, self._cut), at)
+
+    def _redacted(self, line: Mapping[str, Json], cut: Redact) -> Mapping[str, Json]:
+        """A report line as it may be kept. Paths stay: they lead to files, and are kept by nobody."""
+        return {key: value if key in _STRUCTURE else redacted(value, cut) for key, value in line.items()}
 
     def printed(self, data: bytes) -> None:
         """Output of the run; see `Listener`."""

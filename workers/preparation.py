@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +23,7 @@ from app.domain.nearest import nearest_name
 from app.domain.records import ArtifactInfo
 from app.domain.step_catalog import BUILT_IN_STEPS
 from app.domain.templates import Step
+from app.operations.sealing import unseal
 from app.services import Services
 from workers.run import RunKey, RunOrder
 
@@ -74,6 +75,16 @@ def _step(step: Step) -> dict[str, Json]:
     command = list(step.command) if step.command else None
     kind = "command" if command else "builtin" if step.step in BUILT_IN_STEPS else "function"
     return {"step": step.step, "kind": kind, "command": command, "env": dict(step.env), "timeout": step.timeout}
+
+
+async def revealed(services: Services, job: Job) -> Job:
+    """The job with its secrets in clear, for its run alone. Raises CannotPrepare when they are not there any more."""
+    if not job.secrets:
+        return job
+    secrets = await unseal(services, job)
+    if missing := [name for name in job.secrets if job.parameters.get(name) is not None and name not in secrets]:
+        raise CannotPrepare(f"parameters.{missing[0]}: the secret is not stored any more; retry the job with a new one")
+    return replace(job, parameters={**job.parameters, **secrets})
 
 
 async def gather_inputs(services: Services, job: Job, folder: Path) -> Inputs:

@@ -15,8 +15,8 @@ from app.api.middleware import RequestContext
 from app.api.routes import (
     analytics,
     controls,
+    datasets,
     decisions,
-    definitions,
     events,
     inquiries,
     job_data,
@@ -24,6 +24,7 @@ from app.api.routes import (
     nodes,
     queue,
     system,
+    templates,
 )
 from app.config import Settings
 
@@ -32,8 +33,8 @@ ROUTERS = (
     jobs.router,
     controls.router,
     job_data.router,
-    definitions.templates_router,
-    definitions.datasets_router,
+    templates.router,
+    datasets.router,
     queue.queue_router,
     queue.limits_router,
     inquiries.explain_router,

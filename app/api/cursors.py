@@ -21,7 +21,18 @@ def place_of(listing: str, text: str) -> str:
         raw = ""
     kind, _, place = raw.partition(" ")
     if kind != listing or not place:
-        raise Invalid.one(
-            "cursor", "is not a cursor of this listing; send `next_cursor` as it was answered, or leave it out"
-        )
+        raise _foreign()
     return place
+
+
+def whole_place_of(listing: str, text: str) -> int:
+    """The same for a listing whose places are whole numbers."""
+    place = place_of(listing, text)
+    if not (place.isascii() and place.isdigit() and len(place) < 10):
+        raise _foreign()
+    return int(place)
+
+
+def _foreign() -> Invalid:
+    message = "is not a cursor of this listing; send `next_cursor` as it was answered, or leave it out"
+    return Invalid.one("cursor", message)

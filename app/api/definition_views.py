@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from app.domain.datasets import BuiltInDataset
+from app.domain.job import Job
 from app.domain.json import Json
+from app.domain.layers import Layer
+from app.domain.origins import Origin
 from app.domain.records import Dataset
 from app.domain.resources import Vector
+from app.domain.template_diff import Difference
 from app.domain.templates import Parameter, Step, Template
 from app.domain.timestamps import optional_rfc3339 as moment
 
@@ -15,7 +20,7 @@ View = dict[str, Any]
 
 
 def template_view(template: Template) -> View:
-    """A template at one version. A secret's default is never shown."""
+    """A template at one version. A secret has no default; one of an earlier release is not shown."""
     secrets = {p.name for p in template.parameters if p.type == "secret"}
     return {
         "id": template.id,
@@ -36,7 +41,62 @@ def template_view(template: Template) -> View:
         "resume": template.resume,
         "limits": template.limits,
         "created_at": moment(template.created_at),
+        "archived_at": moment(template.archived_at),
     }
+
+
+def version_view(template: Template) -> View:
+    """A version in a list of them."""
+    return {
+        "version": template.version,
+        "name": template.title,
+        "description": template.description,
+        "base_template": template.base_template,
+        "base_version": template.base_version,
+        "created_at": moment(template.created_at),
+        "archived_at": moment(template.archived_at),
+    }
+
+
+def origin_view(origin: Origin) -> View:
+    """A value and what gave it."""
+    return {
+        "path": origin.path,
+        "value": origin.value,
+        "source": origin.source,
+        "layer": origin.layer,
+        "step": origin.step,
+        "seq": origin.seq,
+        "setting": origin.setting,
+        "hidden": [{"layer": below.layer, "value": below.value} for below in origin.hidden],
+    }
+
+
+def explanation_view(template: Template, layers: Sequence[Layer], origins: Sequence[Origin]) -> View:
+    """A template as its layers."""
+    return {
+        "id": template.id,
+        "version": template.version,
+        "layers": list(map(str, layers)),
+        "values": [origin_view(origin) for origin in origins],
+    }
+
+
+def job_origins_view(job: Job, layers: Sequence[Layer], origins: Sequence[Origin]) -> View:
+    """A job as what gave its values."""
+    return {
+        "job_id": job.id,
+        "template": job.template,
+        "template_version": job.template_version,
+        "layers": list(map(str, layers)),
+        "values": [origin_view(origin) for origin in origins],
+    }
+
+
+def diff_view(before: Template, after: Template, found: Sequence[Difference]) -> View:
+    """What two versions differ in."""
+    changes = [{"path": d.path, "kind": d.kind, "before": d.before, "after": d.after} for d in found]
+    return {"id": after.id, "from": before.version, "to": after.version, "changes": changes}
 
 
 def _parameter(parameter: Parameter, template_default: Json) -> View:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from app.api.definition_views import origin_view
 from app.api.views import duration_view, plan_view, reason_view
 from app.domain.specification import JobRequest
 from app.domain.timestamps import optional_rfc3339 as moment
+from app.operations.origins import origins_of
 from app.operations.submit import preview
 from app.services import Services
 
@@ -30,4 +32,5 @@ async def dry_run(services: Services, request: JobRequest) -> dict[str, Any]:
         "status": foretold.job.status,
         "queue_position": foretold.position,
         **{name: moment(at) for name, at in times.items()},
+        "origins": [origin_view(origin) for origin in (await origins_of(services, foretold.job))[2]],
     }

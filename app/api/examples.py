@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api import analytics_examples, control_examples, inquiry_examples, queue_examples
+from app.api import analytics_examples, control_examples, inquiry_examples, queue_examples, template_examples
 from app.api.object_examples import (
     AT,
     DURATION,
@@ -21,53 +21,6 @@ from app.api.object_examples import (
     WHOLE_NODE,
 )
 
-_TEMPLATE = {
-    "id": "custom_training_template",
-    "name": "custom_training_template",
-    "description": "Custom training workflow",
-    "category": "machine_learning",
-    "version": 1,
-    "built_in": False,
-    "base_template": "ml_training_template",
-    "base_version": 1,
-    "parameters": [
-        {
-            "name": "algorithm", "type": "string", "required": False, "default": "random_forest",
-            "options": ["random_forest", "svm"], "minimum": None, "maximum": None, "pattern": None,
-            "description": "What is trained.", "aliases": [],
-        }
-    ],
-    "default_parameters": {"algorithm": "random_forest", "validation_strategy": "cross_validation"},
-    "resource_requirements": RESOURCES,
-    "execution_steps": [{"step": "model_training", "timeout": 1800, "command": None, "env": {}}],
-    "executor": "process",
-    "retry_policy": {},
-    "timeout": None,
-    "resume": None,
-    "limits": [],
-    "created_at": AT,
-}  # fmt: skip
-_DERIVED = {
-    "name": "custom_training_template",
-    "description": "Custom training workflow",
-    "base_template": "ml_training_template",
-    "custom_parameters": {
-        "preprocessing_steps": ["normalize", "feature_selection"],
-        "validation_strategy": "cross_validation",
-    },
-}
-_WHOLE = {
-    "job_template": {
-        "name": "my_training",
-        "description": "Training on my data",
-        "default_parameters": {"algorithm": "random_forest"},
-        "resource_requirements": {"cpu_cores": 2, "memory_gb": 4, "gpu_count": 0, "storage_gb": 10},
-        "execution_steps": [
-            {"step": "data_preparation", "timeout": 300},
-            {"step": "model_training", "timeout": 1800},
-        ],
-    }
-}
 _DATASET = {
     "name": "churn",
     "kind": "registered",
@@ -102,6 +55,7 @@ _PLAN = {
     "estimated_start_time": "2026-01-01T12:05:00.000Z",
     "estimated_start_low": "2026-01-01T12:01:40.000Z",
     "estimated_start_high": "2026-01-01T12:15:02.000Z",
+    "origins": template_examples.JOB_VALUES,
 }  # fmt: skip
 _LOG_LINE = {"n": 1, "at": AT, "step": "model_training", "stream": "stdout", "text": "64 of 100 trees"}
 
@@ -109,11 +63,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
     **control_examples.REQUESTS,
     **queue_examples.REQUESTS,
     **inquiry_examples.REQUESTS,
+    **template_examples.REQUESTS,
     "submit_job": {
         "random forest on iris": SUBMIT,
         "a command": {"template": "command", "parameters": {"command": ["python", "train.py", "--lr", "0.1"]}},
     },
-    "create_template": {"inheriting": _DERIVED, "whole": _WHOLE},
     "create_dataset": {
         "a file": {
             "name": "churn", "path": "churn/2026-01.csv", "description": "Customers who left", "target_column": "left",
@@ -125,6 +79,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     **queue_examples.ANSWERS,
     **analytics_examples.ANSWERS,
     **inquiry_examples.ANSWERS,
+    **template_examples.ANSWERS,
     "submit_job": {
         "201": {
             "job_id": "job_67890abcdef", "status": "QUEUED", "message": "Job submitted successfully",
@@ -152,9 +107,6 @@ ANSWERS: dict[str, dict[str, Any]] = {
             ]
         }
     },
-    "list_templates": {"200": {"templates": [_TEMPLATE]}},
-    "create_template": {"201": _TEMPLATE},
-    "get_template": {"200": _TEMPLATE},
     "list_datasets": {"200": {"datasets": [_DATASET]}},
     "create_dataset": {"201": _DATASET},
     "get_dataset": {"200": _DATASET},

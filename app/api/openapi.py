@@ -60,7 +60,8 @@ HEADERS = {
     "X-Request-ID": "Stands on every log line of this request.",
 }
 CONTROLS = ("delete_job", "cancel_job", "pause_job", "resume_job", "retry_job", "change_job_priority")
-TAGGED = ("get_job", *CONTROLS, "reorder_queue", "get_template", "get_job_artifact")
+TEMPLATES = ("get_template", "revise_template", "archive_template")
+TAGGED = ("get_job", *CONTROLS, "reorder_queue", *TEMPLATES, "get_job_artifact")
 
 
 def install(app: FastAPI) -> None:

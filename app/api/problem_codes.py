@@ -38,6 +38,18 @@ CODES = MappingProxyType(
             "There is no such template",
             "`template` and `base_template` name a template by its id; GET /api/v1/templates lists them.",
         ),
+        "template_archived": ProblemCode(
+            422,
+            "The template is archived",
+            "New jobs and new templates may not name it; what was made from it goes on. PUT /api/v1/templates/{id} "
+            "makes a new version and brings it back.",
+        ),
+        "template_cycle": ProblemCode(
+            422,
+            "The template would inherit from itself",
+            "`base_template` names a template that inherits, at whatever distance, from the one that is being made. "
+            "The message tells the way round.",
+        ),
         "unknown_job": ProblemCode(
             422,
             "A dependency does not exist",
@@ -97,7 +109,8 @@ CODES = MappingProxyType(
         "template_exists": ProblemCode(
             409,
             "The template exists",
-            "Versions of templates are immutable, and their ids are unique. Choose another name.",
+            "The ids of templates are unique. PUT /api/v1/templates/{id} makes a new version of the one that there is, "
+            "archived or not; or choose another name.",
         ),
         "dataset_exists": ProblemCode(
             409,

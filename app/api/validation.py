@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 from fastapi.exceptions import RequestValidationError
@@ -38,6 +40,15 @@ def validated(model: type[Model], body: Any) -> Model:
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise Invalid(_field_error(each, list(_real_steps(each["loc"], body)), model) for each in found) from None
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Within it, paths of Invalid are told as they stand in the body: below `place`, such as `job_template.`."""
+    try:
+        yield
+    except Invalid as invalid:
+        raise Invalid([replace(e, path=f"{place}{e.path}") for e in invalid.errors], invalid.code) from None
 
 
 def _field_error(found: Mapping[str, Any], steps: Sequence[str | int], model: Any) -> FieldError:

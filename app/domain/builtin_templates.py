@@ -6,8 +6,9 @@ from __future__ import annotations
 from functools import cache
 from types import MappingProxyType
 
+from app.domain.layers import Layer, derive
 from app.domain.step_catalog import STEP_PARAMETERS
-from app.domain.templates import Parameter, Step, Template, TemplateDraft, derive
+from app.domain.templates import Parameter, Step, Template, TemplateDraft
 
 _SMALL = {"cpu_cores": 1, "memory_gb": 1, "gpu_count": 0, "storage_gb": 1}
 _TRAINING = {"cpu_cores": 2, "memory_gb": 4, "gpu_count": 0, "storage_gb": 10}
@@ -115,3 +116,9 @@ _DRAFTS: tuple[TemplateDraft, ...] = (
 def builtin_templates() -> MappingProxyType[str, Template]:
     """All built-in templates by id."""
     return MappingProxyType({d.id: derive(d, None, STEP_PARAMETERS, built_in=True) for d in _DRAFTS})
+
+
+@cache
+def builtin_layers() -> MappingProxyType[str, Layer]:
+    """What each built-in template says itself, by id."""
+    return MappingProxyType({d.id: Layer(d.id, 1, d) for d in _DRAFTS})

@@ -13,6 +13,7 @@ from datetime import datetime
 
 OBJECT_ID = re.compile(r"[a-z0-9_]{1,64}")
 NAME_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME_RULE = "must be 1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit"
 STEP_ID = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 

@@ -33,6 +33,15 @@ class DependencyType(StrEnum):
     ANY_FAILED = "any_failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Paths of the values (`parameters.hyperparameters.C`, `resources.memory_gb`) that a user gave: the request (`seq`
+    1), or the manual retry that is this entry of the history."""
+
+    seq: int
+    paths: tuple[str, ...]
+
+
 EXECUTORS = ("process", "inline")
 INLINE_STEPS = frozenset({"noop", "sleep"})
 """Built-in steps that the inline executor takes."""
@@ -124,10 +133,11 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The whole job. Durations in seconds, times UTC with milliseconds. `secrets`: parameters never to be shown;
-    `attempt_base`: attempts used before the last manual retry, which count against the retry policy no more; `pin`: the
-    band that a reorder put it in, `moved_to` the position of its class that was asked for; `prefer`: labels of nodes
-    that it would like; `preempted`: how often it had to make way."""
+    """The whole job. Durations in seconds, times UTC with milliseconds. `secrets`: parameters that read `***`: their
+    values are stored apart, under the id `sealed`; `asked`: what of it users gave; `attempt_base`: attempts used before
+    the last manual retry, which count against the retry policy no more; `pin`: the band that a reorder put it in,
+    `moved_to` the position of its class that was asked for; `prefer`: labels of nodes that it would like; `preempted`:
+    how often it had to make way."""
 
     id: str
     name: str
@@ -157,6 +167,8 @@ class Job:
     preemptible: bool = False
     resume: str | None = None
     secrets: tuple[str, ...] = ()
+    sealed: str | None = None
+    asked: tuple[Asked, ...] = ()
     start_after: datetime | None = None
     queue_deadline: float | None = None
     queued_at: datetime | None = None

@@ -10,6 +10,8 @@ from app.domain.errors import FieldError
 Json = Any
 """None, bool, int, float, str, or lists and string-keyed mappings of them. `Any`, since mypy has no recursive JSON."""
 
+Place = tuple[str, ...]
+"""The keys that lead to a value."""
 MAX_DEPTH = 32
 
 
@@ -22,6 +24,20 @@ def deep_merge(base: Mapping[str, Json], over: Mapping[str, Json]) -> dict[str, 
     return merged
 
 
+def json_leaves(value: Json, place: Place = ()) -> Iterator[tuple[Place, Json]]:
+    """The values inside an object with their places: what is no object, or an empty one. A list is one value."""
+    if not isinstance(value, Mapping) or (not value and len(place) > 1):
+        yield place, value
+        return
+    for key, inner in value.items():
+        yield from json_leaves(inner, (*place, key))
+
+
+def is_storable_key(key: str) -> bool:
+    """Whether an object that is stored may have this key."""
+    return key != "" and not key.startswith("$") and "." not in key and "\0" not in key
+
+
 def unsafe_places(value: Json, path: str) -> Iterator[FieldError]:
     """What no stored object may hold: keys with `$`, `.` or NUL, NaN, integers beyond 64 bits, more than 32 levels."""
     todo: list[tuple[Json, str, int]] = [(value, path, 1)]
@@ -31,7 +47,7 @@ def unsafe_places(value: Json, path: str) -> Iterator[FieldError]:
             yield FieldError(at, f"nested deeper than {MAX_DEPTH} levels; flatten it")
         elif isinstance(here, dict):
             for key, inner in here.items():
-                if key == "" or key.startswith("$") or "." in key or "\0" in key:
+                if not is_storable_key(key):
                     yield FieldError(
                         f"{at}.{key}", "a key must not be empty, start with `$`, or hold `.` or NUL; rename it"
                     )

@@ -1,20 +1,21 @@
 """Semantic names: what a job is, in at most 63 characters of `[a-z0-9-]`, the same for equal input.
 
-`iris-random-forest-species-n100-d5`: data set, algorithm, target, then the hyperparameters that were asked for. What
-does
-not fit is replaced by a short hash of everything, so that siblings stay apart.
+`iris-random-forest-species-n100-d5`: data set, algorithm, target, then the hyperparameters that were asked for, known
+ones first. The order in which a request writes them does not count. What does not fit is replaced by a short hash of
+everything. Jobs that come together get names that tell them apart (`app.domain.siblings`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from slugify import slugify
 
-from app.domain.json import Json, deep_merge
+from app.domain.json import Json, Place, deep_merge, json_leaves
 
 MAX_LENGTH = 63
 _SHORT = {
@@ -32,15 +33,30 @@ _SHORT = {
     "test_split": "ts",
     "seconds": "s",
 }
-_SUBJECT = ("dataset_name", "algorithm", "target_column")
-_QUIET = frozenset({*_SUBJECT, "env", "model", "description"})
+_RANK = {name: n for n, name in enumerate(_SHORT)}
+SUBJECT = ("dataset_name", "algorithm", "target_column")
+_QUIET = frozenset({*SUBJECT, "env", "model", "description"})
+_PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 def semantic_name(template_id: str, parameters: Mapping[str, Json], asked: Mapping[str, Json]) -> str:
     """The name of a job without one. `parameters`: resolved; `asked`: what the request itself gave."""
-    subject = [_slug(parameters[key]) for key in _SUBJECT if isinstance(parameters.get(key), str)]
-    own = subject if len(subject) > 1 else [_slug(template_id), *subject]
-    return _fit([*own, *_telling(asked)], {"template": template_id, "parameters": deep_merge(parameters, asked)})
+    told = ordered((place, value) for place, value in json_leaves(asked) if place[0] not in _QUIET)
+    own = subject(template_id, parameters)
+    whole = {"template": template_id, "parameters": deep_merge(parameters, asked)}
+    return fit([*own, *(part(place, value) for place, value in told)], whole)
+
+
+def subject(template_id: str, parameters: Mapping[str, Json], *, template: bool = False) -> list[str]:
+    """Data set, algorithm and target, as far as there are any; the template where that says too little, or on
+    demand."""
+    found = [_slug(parameters[key]) for key in SUBJECT if isinstance(parameters.get(key), str)]
+    return found if len(found) > 1 and not template else [_slug(template_id), *found]
+
+
+def ordered(values: Iterable[tuple[Place, Json]]) -> list[tuple[Place, Json]]:
+    """Known hyperparameters in their usual order, then all others by name."""
+    return sorted(values, key=lambda each: (_RANK.get(each[0][-1], len(_RANK)), each[0]))
 
 
 def suffixed(name: str, repeat: int) -> str:
@@ -51,20 +67,15 @@ def suffixed(name: str, repeat: int) -> str:
     return name[: MAX_LENGTH - len(tail)].rstrip("-") + tail
 
 
-def _telling(asked: Mapping[str, Json]) -> Iterator[str]:
-    """Short parts like `n100` for the hyperparameters that the request gave, in its order."""
-    for name, value in asked.items():
-        if name in _QUIET or value is None:
-            continue
-        if isinstance(value, dict):
-            yield from _telling(value)
-            continue
-        short = _SHORT.get(name)
-        if short is None:
-            short = "".join(word[0] for word in name.split("_") if word).lower() if "_" in name else name.lower()
-        part = _slug(f"{short}{_value(value)}")
-        if part:
-            yield part
+def part(place: Place, value: Json) -> str:
+    """A short part like `n100` for one value; empty for none."""
+    if value is None or value == {}:
+        return ""
+    name = place[-1]
+    short = _SHORT.get(name)
+    if short is None:
+        short = "".join(word[0] for word in name.split("_") if word).lower() if "_" in name else name.lower()
+    return _slug(f"{short}{_value(value)}")
 
 
 def _value(value: Json) -> str:
@@ -76,7 +87,7 @@ def _value(value: Json) -> str:
         return f"-{value}"
     if isinstance(value, list) and all(isinstance(v, (int, float, str)) for v in value):
         return "-" + "-".join(_number(v) if not isinstance(v, str) else v for v in value)
-    return "-" + _digest(value)
+    return "-" + digest(value)
 
 
 def _number(value: float) -> str:
@@ -85,7 +96,8 @@ def _number(value: float) -> str:
 
 
 def _slug(text: Json) -> str:
-    return _slugified(str(text)[:500])
+    short = str(text)[:500]
+    return short[:48].rstrip("-") if _PLAIN.fullmatch(short) else _slugified(short)
 
 
 @lru_cache(maxsize=4_096)
@@ -94,14 +106,16 @@ def _slugified(text: str) -> str:
     return slugify(text, max_length=48, word_boundary=False)
 
 
-def _digest(value: Json) -> str:
+def digest(value: Json, size: int = 3) -> str:
+    """`size` bytes in hexadecimal, equal for equal JSON whatever the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.blake2b(canonical.encode(), digest_size=3).hexdigest()
+    return hashlib.blake2b(canonical.encode(), digest_size=size).hexdigest()
 
 
-def _fit(parts: list[str], whole: Json) -> str:
-    name = "-".join(p for p in parts if p) or "job"
+def fit(parts: Iterable[str], whole: Json, *, tail: str = "") -> str:
+    """The parts as a name that ends in `tail`; a hash of `whole` stands for what is too long."""
+    name = "-".join(p for p in (*parts, tail) if p) or "job"
     if len(name) <= MAX_LENGTH:
         return name
-    tail = "-" + _digest(whole)
-    return name[: MAX_LENGTH - len(tail)].rstrip("-") + tail
+    end = f"-{tail or digest(whole)}"
+    return name[: MAX_LENGTH - len(end)].rstrip("-") + end

@@ -18,6 +18,7 @@ def pattern_fault(pattern: str) -> str | None:
     if len(pattern) > LONGEST:
         return f"longer than {LONGEST:,} characters"
     try:
+        _engine(pattern)  # by itself first: `a)|(b` would be one only inside the brackets that are put around it
         _compiled(pattern)
     except SchemaError as error:
         return " ".join(str(error).rpartition("rror: ")[2].split())[:300]
@@ -35,4 +36,8 @@ def matches(pattern: str, text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> SchemaValidator:
-    return SchemaValidator(core_schema.str_schema(pattern=rf"\A(?:{pattern})\z", regex_engine="rust-regex"))
+    return _engine(rf"\A(?:{pattern})\z")
+
+
+def _engine(pattern: str) -> SchemaValidator:
+    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))

@@ -19,8 +19,8 @@ from app.domain.states import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Filters of a listing; None and empty mean: any. Newest first unless `oldest_first`. `after`: a job id,
-    exclusive."""
+    """Filters of a listing; None and empty mean: any. Newest first unless `oldest_first`. `text`: words that begin one
+    in name, tags or texts of parameters; `facts`: (path, value) of parameters. `after`: a job id, exclusive."""
 
     status: frozenset[JobStatus] = frozenset()
     template: str | None = None
@@ -30,6 +30,7 @@ class JobQuery:
     batch_id: str | None = None
     workflow_id: str | None = None
     text: str | None = None
+    facts: tuple[tuple[str, str], ...] = ()
     submitted_after: datetime | None = None
     submitted_before: datetime | None = None
     oldest_first: bool = False

@@ -9,6 +9,15 @@ from app.domain.json import Json
 from app.domain.nearest import unknown_name
 from app.domain.retry import RETRYABLE
 
+LONGEST = 365 * 86_400
+"""No duration in a request may be longer than a year, in seconds."""
+
+
+def seconds_errors(seconds: float | None, path: str) -> Iterator[FieldError]:
+    """A duration that is none, or absurd."""
+    if seconds is not None and not 0 < seconds <= LONGEST:
+        yield FieldError(path, f"must be more than 0 and at most {LONGEST:,} seconds, got {seconds:g}")
+
 
 def label_errors(path: str, labels: Mapping[str, str]) -> Iterator[FieldError]:
     """Names of labels that cannot be stored. Those that no node has are no error: one may come."""

@@ -9,20 +9,20 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from app.domain.asked import asked_paths
 from app.domain.durations import Duration, Kinship
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_object_id
-from app.domain.job import EXECUTORS, INLINE_STEPS, DependencyType, Job
+from app.domain.job import Asked, DependencyType, Job
 from app.domain.json import Json, unsafe_places
 from app.domain.naming import semantic_name
-from app.domain.nearest import unknown_name
 from app.domain.priority import Priority, order_key
-from app.domain.request_checks import label_errors, limit_errors, retry_errors
+from app.domain.request_checks import label_errors, limit_errors, retry_errors, seconds_errors
 from app.domain.resources import Vector, largest_misfit, request_errors
 from app.domain.retry import RetryPolicy
+from app.domain.secrets import masked_errors, without_secrets
 from app.domain.states import JobStatus
-from app.domain.step_catalog import STEP_PARAMETERS
-from app.domain.step_checks import read_by_steps, step_errors
+from app.domain.step_checks import executor_errors, read_by_steps, step_errors
 from app.domain.templates import Step, Template, canonical_parameters, resolve_parameters
 from app.domain.transitions import Stamp, first_entry
 
@@ -30,8 +30,6 @@ MAX_NAME = 200
 DEFAULT_TENANT = "default"
 MAX_TAGS = 50
 MAX_DEPENDENCIES = 1_000
-LONGEST = 365 * 86_400
-"""No duration in a request may be longer than a year, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +71,13 @@ class SubmitPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """A request with its template resolved; lacks only id, name suffix and the state that its dependencies give."""
+    """A request with its template resolved; lacks only id, name suffix and the state that its dependencies give.
+    `asked`: the request's parameters under their own names; these and `parameters` hold secrets in clear."""
 
     request: JobRequest
     template: Template
     parameters: Mapping[str, Json]
+    asked: Mapping[str, Json]
     resources: Vector
     executor: str
     steps: tuple[Step, ...]
@@ -87,6 +87,17 @@ class Specification:
     named_by_user: bool
 
     @property
+    def shown_parameters(self) -> Mapping[str, Json]:
+        """The parameters as they are stored with the job, and shown."""
+        return without_secrets(self.parameters, self.template.schema.secrets)
+
+    @property
+    def secret_values(self) -> dict[str, str]:
+        """What is stored apart."""
+        names = self.template.schema.secrets
+        return {name: self.parameters[name] for name in names if self.parameters.get(name) is not None}
+
+    @property
     def limits(self) -> tuple[str, ...]:
         """The named limits that it takes a place in: the request's, else the template's."""
         return self.request.limits or self.template.limits
@@ -94,7 +105,7 @@ class Specification:
     @property
     def kin(self) -> Kinship:
         """By what a run of it is like others."""
-        algorithm, dataset = (self.parameters.get(name) for name in ("algorithm", "dataset_name"))
+        algorithm, dataset = (self.shown_parameters.get(name) for name in ("algorithm", "dataset_name"))
         return Kinship(
             self.request.tenant,
             self.template.id,
@@ -107,8 +118,11 @@ def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Sp
     """Resolve and check a request. Raises Invalid with every error and its path."""
     errors = list(_request_errors(request))
     parameters: dict[str, Json] = {}
+    asked: dict[str, Json] = {}
     try:
         parameters = resolve_parameters(template, request.parameters)
+        asked = canonical_parameters(template, request.parameters)
+        errors.extend(masked_errors(asked, template.schema.secrets))
         errors.extend(step_errors(template, parameters))
         errors.extend(_node_errors(template, parameters, policy))
     except Invalid as invalid:
@@ -116,7 +130,7 @@ def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Sp
     resources, resource_errors = _resources(request, template, policy)
     errors.extend(resource_errors)
     executor = request.executor or template.executor
-    errors.extend(_executor_errors(executor, template))
+    errors.extend(executor_errors(executor, template))
     errors.extend(limit_errors(request.limits, policy.limits))
     if errors:
         raise Invalid(errors)
@@ -124,19 +138,19 @@ def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Sp
         request=request,
         template=template,
         parameters=parameters,
+        asked=asked,
         resources=resources,
         executor=executor,
         steps=_steps(template, parameters, policy),
         retry_policy=_retry_policy(request, template, policy),
         timeout=_timeout(request, template, policy),
-        base_name=request.name or _name(request, template, parameters),
+        base_name=request.name or _name(template, parameters, asked),
         named_by_user=request.name is not None,
     )
 
 
-def _name(request: JobRequest, template: Template, parameters: Mapping[str, Json]) -> str:
+def _name(template: Template, parameters: Mapping[str, Json], asked: Mapping[str, Json]) -> str:
     hidden = template.schema.secrets
-    asked = canonical_parameters(template, request.parameters)
     return semantic_name(template.id, _without(parameters, hidden), _without(asked, hidden))
 
 
@@ -157,7 +171,10 @@ def _request_errors(request: JobRequest) -> Iterator[FieldError]:
         yield FieldError("name", f"must be 1 to {MAX_NAME} characters without control characters")
     yield from unsafe_places(request.parameters, "parameters")
     yield from unsafe_places(request.metadata, "metadata")
-    yield from _duration_errors(request)
+    yield from seconds_errors(request.timeout, "timeout")
+    yield from seconds_errors(request.queue_deadline, "queue_deadline")
+    if request.start_after is not None and request.start_after.tzinfo is None:
+        yield FieldError("start_after", "must carry a time zone, such as 2026-01-01T12:00:00Z")
     if request.dependency_type is not DependencyType.ALL_COMPLETE:
         yield FieldError("dependency_type", "not_yet: only all_complete is offered by this version")
     if len(request.dependencies) > MAX_DEPENDENCIES:
@@ -176,15 +193,6 @@ def _is_name(text: str) -> bool:
     return 0 < len(text) <= MAX_NAME and text.isprintable() and not text.isspace()
 
 
-def _duration_errors(request: JobRequest) -> Iterator[FieldError]:
-    for name in ("timeout", "queue_deadline"):
-        seconds = getattr(request, name)
-        if seconds is not None and not 0 < seconds <= LONGEST:
-            yield FieldError(name, f"must be more than 0 and at most {LONGEST:,} seconds, got {seconds:g}")
-    if request.start_after is not None and request.start_after.tzinfo is None:
-        yield FieldError("start_after", "must carry a time zone, such as 2026-01-01T12:00:00Z")
-
-
 def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) -> tuple[Vector, list[FieldError]]:
     """The exact vector: the request over the template; more than the largest node has is refused."""
     asked = {**template.resource_requirements, **(request.resources or {})}
@@ -197,17 +205,6 @@ def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) ->
         message = f"{asked[dimension]:g} is more than the largest node has ({limit:g}); ask for at most that"
         errors.append(FieldError(f"resources.{dimension}", message))
     return vector, errors
-
-
-def _executor_errors(executor: str, template: Template) -> Iterator[FieldError]:
-    if executor not in EXECUTORS:
-        message, near = unknown_name("executor", executor, EXECUTORS)
-        yield FieldError("executor", message, near)
-    if executor == "inline":
-        heavy = [s.step for s in template.execution_steps if s.step in STEP_PARAMETERS and s.step not in INLINE_STEPS]
-        commands = [s.step for s in template.execution_steps if s.command is not None]
-        for step in heavy + commands:
-            yield FieldError("executor", f"inline takes only light steps, not {step}; use process")
 
 
 def _steps(template: Template, parameters: Mapping[str, Json], policy: SubmitPolicy) -> tuple[Step, ...]:
@@ -236,6 +233,13 @@ def _timeout(request: JobRequest, template: Template, policy: SubmitPolicy) -> f
     return request.timeout or template.timeout or policy.job_timeout.total_seconds()
 
 
+def _asked(specification: Specification) -> tuple[str, ...]:
+    """What the request gives of all that a template may give, too."""
+    parts = ("name", "timeout", "executor", "resources", "retry_policy", "limits")
+    said = {part: getattr(specification.request, part) for part in parts}
+    return asked_paths({**said, "parameters": specification.asked})
+
+
 _AS_ASKED = (
     *("tenant", "priority", "dependencies", "dependency_type", "tags", "metadata", "node_selector", "prefer"),
     *("preemptible", "start_after", "queue_deadline"),
@@ -253,7 +257,10 @@ def build_job(
     tie: int = 0,
     expected: Duration | None = None,
 ) -> Job:
-    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take."""
+    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take.
+
+    Its secrets are not in it: whoever inserts it stores `specification.secret_values` first, under its `sealed`.
+    """
     request = specification.request
     status = JobStatus.QUEUED if eligible else JobStatus.SUBMITTED
     asked = {part: getattr(request, part) for part in _AS_ASKED}
@@ -266,7 +273,7 @@ def build_job(
         template_version=specification.template.version,
         executor=specification.executor,
         steps=specification.steps,
-        parameters=specification.parameters,
+        parameters=specification.shown_parameters,
         resources=specification.resources,
         effective_priority=request.priority,
         order_key=order_key(stamp.at, tie),
@@ -278,6 +285,8 @@ def build_job(
         limits=specification.limits,
         resume=specification.template.resume,
         secrets=specification.template.schema.secrets,
+        sealed=job_id if specification.secret_values else None,
+        asked=(Asked(1, _asked(specification)),),
         queued_at=stamp.at if eligible else None,
         **asked,
     )

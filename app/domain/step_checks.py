@@ -13,6 +13,7 @@ from app.domain.datasets import check_reference, check_target
 from app.domain.environment import forbidden_env
 from app.domain.errors import BadDataset, FieldError
 from app.domain.hyperparameters import hyperparameter_errors
+from app.domain.job import EXECUTORS, INLINE_STEPS
 from app.domain.json import Json
 from app.domain.nearest import unknown_name
 from app.domain.placeholders import ROOTS_OF_A_RUN, placeholders, unresolved
@@ -120,3 +121,15 @@ def _own_command_errors(parameters: Mapping[str, Json], roots: Mapping[str, Json
             yield FieldError(f"parameters.env.{name}", 'must be text; write numbers and the like as "1"')
     for problem in unresolved(env, roots, ROOTS_OF_A_RUN):
         yield FieldError("parameters.env", str(problem), problem.nearest)
+
+
+def executor_errors(executor: str, template: Template) -> Iterator[FieldError]:
+    """An executor that is none, or that does not take the steps of the template."""
+    if executor not in EXECUTORS:
+        message, near = unknown_name("executor", executor, EXECUTORS)
+        yield FieldError("executor", message, near)
+    if executor == "inline":
+        heavy = [s.step for s in template.execution_steps if s.step in STEP_PARAMETERS and s.step not in INLINE_STEPS]
+        commands = [s.step for s in template.execution_steps if s.command is not None]
+        for step in heavy + commands:
+            yield FieldError("executor", f"inline takes only light steps, not {step}; use process")

@@ -1,7 +1,8 @@
-"""Templates: what a job is made from. Inheritance, typed parameters, and refusals that name the nearest known name.
+"""Templates: what a job is made from. Typed parameters, and refusals that name the nearest known name.
 
-A *draft* is one layer as a user wrote it. `derive` lays it over its base and gives a whole template; versions are
-immutable, a job pins one and stores the resolved result. Objects merge deep, lists replace.
+A *draft* is one layer as a user wrote it; `app.domain.layers` lays it over its base and gives a whole template.
+Versions are immutable, a job pins one and stores the resolved result. Objects merge deep, lists replace. A parameter of
+type `secret` has no default: each job gives its own, which is stored apart from it (`app.domain.secrets`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from typing import Any
 from app.domain.errors import FieldError, Invalid
 from app.domain.json import Json, deep_merge
 from app.domain.nearest import nearest_name, unknown_name
-from app.domain.patterns import matches, pattern_fault
-from app.domain.resources import DEFAULT_REQUEST
+from app.domain.patterns import matches
 
 PARAMETER_TYPES = ("string", "integer", "number", "boolean", "object", "array", "secret")
 
@@ -49,13 +49,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class TemplateDraft:
-    """One layer of a template as it was written; None means: not said here."""
+    """One layer of a template as it was written; None means: not said here. No `base_version` is the newest."""
 
     id: str
     title: str | None = None
     description: str | None = None
     category: str | None = None
     base_template: str | None = None
+    base_version: int | None = None
     parameters: tuple[Parameter, ...] = ()
     default_parameters: Mapping[str, Json] = field(default_factory=dict)
     custom_parameters: Mapping[str, Json] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class TemplateDraft:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A whole template at one version: all layers merged."""
+    """A whole template at one version: all layers merged. It is archived when its newest version is."""
 
     id: str
     version: int
@@ -90,6 +91,7 @@ class Template:
     built_in: bool
     created_at: datetime | None
     limits: tuple[str, ...] = ()
+    archived_at: datetime | None = None
     schema: Schema = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -128,102 +130,6 @@ def infer_type(value: Json) -> str:
     return "object"
 
 
-def derive(
-    draft: TemplateDraft,
-    base: Template | None,
-    step_parameters: Mapping[str, tuple[Parameter, ...]],
-    *,
-    version: int = 1,
-    now: datetime | None = None,
-    built_in: bool = False,
-) -> Template:
-    """The draft laid over its base. Raises Invalid with the path of everything that is wrong with the result."""
-    steps = draft.execution_steps or (base.execution_steps if base else ())
-    defaults = deep_merge(base.default_parameters if base else {}, draft.default_parameters)
-    defaults = deep_merge(defaults, draft.custom_parameters)
-    parameters = _merge_parameters(draft, base, steps, defaults, step_parameters)
-    defaults = _canonical(defaults, parameters, "default_parameters")
-    template = Template(
-        id=draft.id,
-        version=version,
-        title=draft.title or draft.id,
-        description=_first(draft.description, base and base.description, ""),
-        category=_first(draft.category, base and base.category, "custom"),
-        base_template=base.id if base else None,
-        base_version=base.version if base else None,
-        parameters=parameters,
-        default_parameters=defaults,
-        resource_requirements=deep_merge(
-            base.resource_requirements if base else DEFAULT_REQUEST, draft.resource_requirements
-        ),
-        execution_steps=steps,
-        executor=_first(draft.executor, base and base.executor, "process"),
-        retry_policy={**(base.retry_policy if base else {}), **draft.retry_policy},
-        timeout=draft.timeout if draft.timeout is not None else (base.timeout if base else None),
-        resume=_first(draft.resume, base and base.resume, None),
-        built_in=built_in,
-        created_at=now,
-        limits=draft.limits or (base.limits if base else ()),
-    )
-    errors = list(_template_errors(template))
-    if errors:
-        raise Invalid(errors)
-    return template
-
-
-def _first(*values: Json) -> Json:
-    """The first value that was said; the last one is the fallback."""
-    return next((v for v in values[:-1] if v is not None), values[-1])
-
-
-def _merge_parameters(
-    draft: TemplateDraft,
-    base: Template | None,
-    steps: tuple[Step, ...],
-    defaults: Mapping[str, Json],
-    step_parameters: Mapping[str, tuple[Parameter, ...]],
-) -> tuple[Parameter, ...]:
-    """Known parameters: own over the base's over those of the built-in steps; defaults add what nobody declared."""
-    known: dict[str, Parameter] = {}
-    for step in steps:
-        for parameter in step_parameters.get(step.step, ()):
-            known.setdefault(parameter.name, parameter)
-    for parameter in (*(base.parameters if base else ()), *draft.parameters):
-        known[parameter.name] = parameter
-    taken = {name for p in known.values() for name in (p.name, *p.aliases)}
-    for name, value in defaults.items():
-        if name not in taken:
-            known[name] = Parameter(name, infer_type(value), default=value)
-    return tuple(known.values())
-
-
-def _template_errors(template: Template) -> Iterator[FieldError]:
-    if not template.execution_steps:
-        yield FieldError("execution_steps", "a template needs at least one step")
-    seen: set[str] = set()
-    for n, step in enumerate(template.execution_steps):
-        if step.step in seen:
-            yield FieldError(f"execution_steps[{n}].step", f"{step.step} stands twice; step names are unique")
-        seen.add(step.step)
-    for n, parameter in enumerate(template.parameters):
-        yield from _parameter_errors(parameter, f"parameters[{n}]")
-    by_name = {p.name: p for p in template.parameters}
-    for name, value in template.default_parameters.items():
-        yield from value_errors(by_name[name], value, f"default_parameters.{name}")
-
-
-def _parameter_errors(parameter: Parameter, path: str) -> Iterator[FieldError]:
-    if parameter.type not in PARAMETER_TYPES:
-        message, near = unknown_name("type", parameter.type, PARAMETER_TYPES)
-        yield FieldError(f"{path}.type", message, near)
-        return
-    if parameter.pattern is not None and (wrong := pattern_fault(parameter.pattern)):
-        yield FieldError(f"{path}.pattern", f"not a regular expression that can be matched in linear time: {wrong}")
-        return
-    if parameter.default is not None:
-        yield from value_errors(parameter, parameter.default, f"{path}.default")
-
-
 _FITS: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "secret": (str,),
@@ -247,7 +153,7 @@ def value_errors(parameter: Parameter, value: Json, path: str) -> Iterator[Field
     if parameter.options is not None and value not in parameter.options:
         near = nearest_name(str(value), [str(o) for o in parameter.options])
         hint = f"; did you mean {near}?" if near else ""
-        yield FieldError(path, f"must be one of {', '.join(map(str, parameter.options))}{hint}", near)
+        yield FieldError(path, f"must be one of {_listed(parameter.options)}{hint}", near)
     elif parameter.minimum is not None and checked < parameter.minimum:
         yield FieldError(path, f"must be at least {parameter.minimum:g}, got {checked:g}")
     elif parameter.maximum is not None and checked > parameter.maximum:
@@ -256,7 +162,7 @@ def value_errors(parameter: Parameter, value: Json, path: str) -> Iterator[Field
         yield FieldError(path, f"must match {parameter.pattern}")
 
 
-def _canonical(given: Mapping[str, Json], parameters: Iterable[Parameter], path: str) -> dict[str, Json]:
+def under_own_names(given: Mapping[str, Json], parameters: Iterable[Parameter], path: str) -> dict[str, Json]:
     """Aliases replaced by the parameter's own name. Both given and different is refused."""
     out = dict(given)
     for parameter in parameters:
@@ -272,7 +178,7 @@ def _canonical(given: Mapping[str, Json], parameters: Iterable[Parameter], path:
 
 def canonical_parameters(template: Template, given: Mapping[str, Json]) -> dict[str, Json]:
     """What was given, under the parameters' own names. Raises Invalid when two names of one parameter differ."""
-    return _canonical(given, template.schema.aliased, "parameters")
+    return under_own_names(given, template.schema.aliased, "parameters")
 
 
 def resolve_parameters(template: Template, given: Mapping[str, Json]) -> dict[str, Json]:
@@ -296,5 +202,10 @@ def resolve_parameters(template: Template, given: Mapping[str, Json]) -> dict[st
 
 
 def _missing(parameter: Parameter) -> str:
-    options = f", one of {', '.join(map(str, parameter.options))}" if parameter.options else ""
+    options = f", one of {_listed(parameter.options)}" if parameter.options else ""
     return f"is required ({parameter.type}{options})"
+
+
+def _listed(options: tuple[Json, ...], most: int = 20) -> str:
+    shown = [str(option)[:80] for option in options[:most]]
+    return ", ".join(shown) + (", …" if len(options) > most else "")

@@ -13,6 +13,7 @@ from app.domain.resources import Vector
 from app.domain.specification import JobRequest, Specification, SubmitPolicy, specify
 from app.domain.step_checks import read_by_steps
 from app.domain.templates import Template
+from app.operations.templates import usable_template
 from app.services import Services
 
 CLUSTER_MAX_AGE = 1.0
@@ -42,15 +43,14 @@ async def plan(services: Services, request: JobRequest, version: int | None = No
 
 
 async def template_of(services: Services, template_id: str, version: int | None = None) -> Template:
-    """That version, else the newest. Raises Invalid for an unknown one, naming the nearest."""
+    """The newest version, for a new job; that version, archived or not, for a job that has pinned it. Raises Invalid
+    for an unknown one, naming the nearest, and for a new job of an archived one."""
+    if version is None:
+        return await usable_template(services, template_id, "template")
     template = await services.templates.get(template_id, version)
-    if template is None and version is not None:
+    if template is None:
         message = f"version {version} of template {template_id} is not there any more; submit a new job"
         raise Invalid.one("template", message, code="unknown_template")
-    if template is None:
-        known = [t.id for t in await services.templates.all()]
-        message, near = unknown_name("template", template_id, known)
-        raise Invalid.one("template", message, code="unknown_template", nearest=near)
     return template
 
 

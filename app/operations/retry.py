@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from app.domain.asked import asked_paths
 from app.domain.control_transitions import retry_manually
 from app.domain.dependencies import Verdict
 from app.domain.errors import InvalidTransition, StaleJob
-from app.domain.job import Job
+from app.domain.job import Asked, Job
 from app.domain.json import Json, deep_merge
 from app.domain.priority import Priority
 from app.domain.resources import DIMENSIONS, Vector
-from app.domain.secrets import HIDDEN
+from app.domain.secrets import HIDDEN, Sealed, sealed_by
 from app.domain.specification import JobRequest, Specification
 from app.domain.states import JobStatus, allowed_from
 from app.domain.templates import canonical_parameters
@@ -28,6 +29,7 @@ from app.operations.once import IdempotencyKey
 from app.operations.plan import plan, template_of
 from app.operations.readiness import is_eligible, verdicts_on
 from app.operations.resume import refuse_if_hopeless
+from app.operations.sealing import unseal
 from app.services import Services
 
 
@@ -104,26 +106,44 @@ async def _changed(services: Services, job: Job, changes: RetryChanges) -> dict[
         changed |= {"priority": changes.priority, "effective_priority": changes.priority}
         changed |= {"pin": job.pin if changes.priority is job.effective_priority else None}
     if changes.parameters or changes.resources:
-        planned = await _planned(services, job, changes)
+        template = await template_of(services, job.template, job.template_version)
+        asked = canonical_parameters(template, _without_masks(changes.parameters, job.secrets))
+        secrets = await unseal(services, job)
+        planned = await _planned(services, job, {**job.parameters, **secrets}, asked, changes.resources)
         if changes.parameters:
-            changed |= {"parameters": planned.parameters, "steps": planned.steps, "secrets": job.secrets}
+            changed |= {"parameters": planned.shown_parameters, "steps": planned.steps, "secrets": job.secrets}
+            changed |= await _sealed_anew(services, job, secrets, planned)
         if changes.resources:
             changed["resources"] = _laid_over(job.resources, planned.resources, changes.resources)
+        paths = asked_paths({"parameters": asked, "resources": changes.resources})
+        changed["asked"] = (*job.asked, Asked(job.seq + 1, paths))
     return changed
 
 
-async def _planned(services: Services, job: Job, changes: RetryChanges) -> Specification:
-    """What a submit of the changed job would store."""
-    template = await template_of(services, job.template, job.template_version)
-    asked = canonical_parameters(template, _without_masks(changes.parameters, job.secrets))
+async def _planned(
+    services: Services, job: Job, own: Mapping[str, Json], asked: Mapping[str, Json], resources: Mapping[str, float]
+) -> Specification:
+    """What a submit of the changed job would store. `own`: its parameters with the secrets in clear."""
     request = JobRequest(
         template=job.template,
-        parameters=deep_merge(job.parameters, asked),
+        parameters=deep_merge(own, asked),
         name=job.name,
-        resources={**job.resources.units(), **changes.resources},
+        resources={**job.resources.units(), **resources},
         executor=job.executor,
     )
     return await plan(services, request, job.template_version)
+
+
+async def _sealed_anew(
+    services: Services, job: Job, secrets: Mapping[str, str], planned: Specification
+) -> dict[str, Any]:
+    """Changed secrets are stored under an id of their own: until the change is made, the job names the old ones."""
+    if planned.secret_values == secrets and (job.sealed is not None or not secrets):
+        return {}
+    stamp = services.stamp()
+    sealed = Sealed(sealed_by(job.id, stamp.op), job.id, planned.secret_values, stamp.at)
+    await services.secrets.put(sealed)
+    return {"sealed": sealed.id}
 
 
 def _laid_over(own: Vector, planned: Vector, asked: Mapping[str, float]) -> Vector:

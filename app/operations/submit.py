@@ -31,6 +31,7 @@ from app.operations.obstacles import obstacles
 from app.operations.once import Answer, IdempotencyKey, replay
 from app.operations.plan import plan
 from app.operations.quotas import refuse_over_quota
+from app.operations.sealing import drop_sealed, seal
 from app.services import Services
 
 _ties = count()
@@ -83,6 +84,7 @@ async def submit(
     specification = await plan(services, request)
     await refuse_over_quota(services, request.tenant)
     job = await _new_job(services, specification, actor)
+    await seal(services, job, specification)
     if key is None:
         await services.jobs.insert(job)
         return Answer(201, render(await _enter(services, job)))
@@ -90,6 +92,7 @@ async def submit(
     stored = StoredAnswer(key.key, key.body_digest, 201, body, job.submitted_at)
     taken = await services.jobs.insert_with_answer(job, stored)
     if taken is not None:
+        await drop_sealed(services, job)
         return replay(taken, key)
     await _enter(services, job)
     return Answer(201, body)

@@ -2,9 +2,10 @@
 
 A job goes with everything of its own, the job's document last: a crash between leaves a document that is found again.
 A job stays as long as one that has not ended names it as a dependency. What a crash left that nobody owns is found by
-walking through the stored files, some each time. Logs, run summaries and idempotency keys go by the store's own clock.
+walking through the stored files and the sealed secrets, some each time. Logs, run summaries and idempotency keys go by
+the store's own clock.
 
-Every question is answered by an index, and with nothing to delete there are four of them.
+Every question is answered by an index, and with nothing to delete there are five of them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ BATCHES = 25
 FILES = 500
 """Stored files, and owners of files, that are looked at in a round."""
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+"""Secrets are sealed before their job is stored, or changed to name them; after so long it never will."""
 
 
 class Retention:
@@ -34,6 +37,7 @@ class Retention:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._owner = ""
+        self._sealed = ""
 
     async def run_once(self) -> None:
         """Delete what is due. Raises Unavailable; the next round finds what this one left."""
@@ -41,9 +45,11 @@ class Retention:
         jobs = await self._ended_jobs(now - self._services.settings.retention.jobs)
         unfinished = await self._services.artifacts.delete_unfinished(now - DAY, FILES)
         ownerless = await self._ownerless()
+        unnamed = await self._unnamed_secrets(now - HOUR)
         nodes = await self._services.nodes.forget_lost(now - DAY)
-        if jobs or unfinished or ownerless or nodes:
-            log.info("retention.deleted", jobs=jobs, unfinished=unfinished, ownerless=ownerless, nodes=len(nodes))
+        done = {"jobs": jobs, "unfinished": unfinished, "ownerless": ownerless, "secrets": unnamed, "nodes": len(nodes)}
+        if any(done.values()):
+            log.info("retention.deleted", **done)
 
     async def _ended_jobs(self, before: datetime) -> int:
         """Batch after batch, past those that stay because others depend on them."""
@@ -70,6 +76,7 @@ class Retention:
         await services.logs.delete_of(job_ids)
         await services.metrics.delete_of(job_ids)
         await services.artifacts.delete_of(job_ids)
+        await services.secrets.delete_of(job_ids)
 
     async def _ownerless(self) -> int:
         """Files of jobs that are gone: a run that nobody waited for any more stored them late."""
@@ -79,3 +86,14 @@ class Retention:
         if gone:
             await self._delete_things_of(gone)
         return len(gone)
+
+    async def _unnamed_secrets(self, before: datetime) -> int:
+        """Secrets that no job names: of a submit that came to nothing, or replaced by those of a retry."""
+        sealed = await self._services.secrets.older(before, self._sealed, FILES)
+        self._sealed = sealed[-1][0] if len(sealed) == FILES else ""
+        jobs = await self._services.jobs.get_many({job_id for _, job_id in sealed}) if sealed else {}
+        named = {job.sealed for job in jobs.values()}
+        unnamed = [sealed_id for sealed_id, _ in sealed if sealed_id not in named]
+        if unnamed:
+            await self._services.secrets.delete(unnamed)
+        return len(unnamed)

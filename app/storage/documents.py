@@ -3,27 +3,26 @@
 Names are the attributes of `Job`; `_id` is the id. Beside them a document carries what only the store needs:
 - `last`: the newest history entry with what a subscriber wants to know of the job (`SUBJECT`), so that the feed looks
   nothing up;
-- `search`: the lower-case texts by whose beginnings a job is found;
+- `search` and `facts`: what a job is found by (`app.storage.search`);
 - `deadline`: when it stops waiting.
 Times are BSON dates (UTC, milliseconds), vectors objects of integers, enumerations strings.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
 from app.domain.durations import Duration
-from app.domain.job import Attempt, Control, DependencyType, Entry, Job, JobError, Progress, StepState
+from app.domain.job import Asked, Attempt, Control, DependencyType, Entry, Job, JobError, Progress, StepState
 from app.domain.priority import Priority
 from app.domain.resources import Vector
 from app.domain.retry import RetryPolicy
 from app.domain.states import JobStatus
 from app.domain.templates import Step
 from app.domain.transitions import Change
+from app.storage.search import search_fields
 
 Document = dict[str, Any]
 
@@ -34,17 +33,16 @@ PLAIN = (
     "submitted_at", "metadata", "node_selector", "preemptible", "resume", "start_after", "queue_deadline", "queued_at",
     "scheduled_at", "started_at", "finished_at", "retry_at", "node_id", "attempt", "run_no", "infra_losses",
     "attempt_base", "result", "checkpoint", "batch_id", "workflow_id", "step_id", "prefer", "pin", "moved_to",
-    "preempted",
+    "preempted", "sealed",
 )  # fmt: skip
 """Attributes stored as they are."""
 LATER: Mapping[str, Any] = {
     "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "secrets": (),
+    "sealed": None, "asked": (),
 }  # fmt: skip
 """What a document says that was stored before there was such an attribute."""
-MAX_TERMS, MAX_TERM = 50, 64
 _PLAIN = frozenset(PLAIN)
 _plain_values = attrgetter(*PLAIN)
-_WORD = re.compile(r"[^\W_]+")
 
 
 def vector_document(vector: Vector) -> Document:
@@ -200,6 +198,7 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "limits": list,
     "gpu_indices": list,
     "secrets": list,
+    "asked": lambda asked: [{"seq": a.seq, "paths": list(a.paths)} for a in asked],
 }
 """How each attribute that is not stored as it is becomes part of a document."""
 
@@ -220,7 +219,7 @@ def job_document(job: Job) -> Document:
         document[name] = encode(getattr(job, name))
     document["history"] = [entry_document(e) for e in job.history]
     document["last"] = document["history"][-1] | {name: document[name] for name in SUBJECT}
-    document["search"] = search_terms(job)
+    document.update(search_fields(job.name, job.tags, job.parameters, job.secrets))
     document["deadline"] = job.deadline
     return document
 
@@ -243,6 +242,7 @@ def job_from(d: Mapping[str, Any]) -> Job:
         limits=tuple(d["limits"]),
         gpu_indices=tuple(d["gpu_indices"]),
         secrets=tuple(d["secrets"]),
+        asked=tuple(Asked(a["seq"], tuple(a["paths"])) for a in d["asked"]),
         paused_from=None if d["paused_from"] is None else JobStatus(d["paused_from"]),
         control=None if d["control"] is None else Control(**d["control"]),
         error=None if d["error"] is None else JobError(**(d["error"] | {"log_tail": tuple(d["error"]["log_tail"])})),
@@ -265,30 +265,6 @@ def change_update(change: Change, subject: Mapping[str, Any]) -> Document:
         fields["deadline"] = None
     if "parameters" in fields and subject:
         given = change.fields
-        fields["search"] = _terms(subject["name"], subject["tags"], given["parameters"], given["secrets"])
+        fields |= search_fields(subject["name"], subject["tags"], given["parameters"], given["secrets"])
     fields |= {"status": change.entry.to.value, "seq": change.entry.seq, "last": last}
     return {"$set": fields, "$push": {"history": entry}}
-
-
-def search_terms(job: Job) -> list[str]:
-    """Lower-case texts: the name from each of its words on, tags, short texts among the parameters, no secrets."""
-    return _terms(job.name, job.tags, job.parameters, job.secrets)
-
-
-def _terms(name: str, tags: Iterable[str], parameters: Mapping[str, Any], secrets: Collection[str]) -> list[str]:
-    name = name.lower()
-    names = [name[start:] for start in _word_starts(name)]
-    texts = [v.lower() for k, v in parameters.items() if isinstance(v, str) and k not in secrets]
-    terms = (*names, *(t.lower() for t in tags), *texts)
-    return list(dict.fromkeys(t[:MAX_TERM] for t in terms if t))[:MAX_TERMS]
-
-
-@lru_cache(maxsize=1_024)
-def _word_starts(name: str) -> tuple[int, ...]:
-    return tuple(word.start() for word in _WORD.finditer(name))
-
-
-def search_words(text: str) -> list[str]:
-    """What a search text asks for: each word must begin one of a job's terms. Bounded to 200 characters, ten words."""
-    words = text[:200].replace("\0", " ").lower().split()
-    return [w[:MAX_TERM] for w in words[:10]]

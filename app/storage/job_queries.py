@@ -11,7 +11,7 @@ from app.domain.errors import Invalid
 from app.domain.ports import EndedJob
 from app.domain.records import JobQuery
 from app.domain.states import TERMINAL, WAITING, JobStatus
-from app.storage.documents import search_words
+from app.storage.search import fact, search_words
 
 Filter = dict[str, Any]
 
@@ -47,6 +47,8 @@ def matching(query: JobQuery) -> Filter:
         found["status"] = {"$in": values(query.status)}
     if query.text is not None and (words := search_words(query.text)):
         found["search"] = {"$all": [re.compile(f"^{re.escape(word)}") for word in words]}
+    if query.facts:
+        found["facts"] = {"$all": [fact(path, value) for path, value in query.facts]}
     if query.submitted_after or query.submitted_before:
         bounds = {"$gte": query.submitted_after, "$lt": query.submitted_before}
         found["submitted_at"] = {name: moment for name, moment in bounds.items() if moment is not None}

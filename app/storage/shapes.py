@@ -40,6 +40,8 @@ LATER: Mapping[str, tuple[type, ...]] = {
     "moved_to": (int, NOTHING),
     "preempted": _COUNT,
     "expected": (dict, NOTHING),
+    "sealed": _MAYBE_TEXT,
+    "asked": (list,),
 }
 """Fields that documents of earlier versions lack."""
 DURATION: Mapping[str, tuple[type, ...]] = {

@@ -12,6 +12,7 @@ from fastapi import Query, Request, Response
 from app.api.answers import as_json, json_response, send
 from app.api.cursors import cursor as make_cursor
 from app.api.cursors import place_of
+from app.api.definition_views import job_origins_view
 from app.api.deps import (
     ANONYMOUS,
     DEFAULT_PAGE,
@@ -24,12 +25,14 @@ from app.api.deps import (
     key_of,
 )
 from app.api.dry_run import dry_run as preview
+from app.api.facts import facts_of
 from app.api.job_answers import job_response
 from app.api.problems import problems
 from app.api.routing import PREFIX, api_router, read_body
 from app.api.schemas.base import Moment
 from app.api.schemas.job_requests import JobCreate, JobSort
 from app.api.schemas.jobs import Job, JobList, JobPlan, JobSubmitted
+from app.api.schemas.origins import JobOrigins
 from app.api.state import state_of
 from app.api.tenants import tenant_of
 from app.api.validation import validated
@@ -40,9 +43,15 @@ from app.domain.records import JobQuery
 from app.domain.states import JobStatus
 from app.operations.control import load
 from app.operations.inspect import inspect
+from app.operations.origins import origins_of
 from app.operations.submit import Submitted, submit
 
 router = api_router(f"{PREFIX}/jobs", "jobs")
+
+
+SEARCH_TEXT = "Words, each of which must begin a word of the name, a tag, or a text among the parameters."
+FACT_TEXT = "`name:value` of a parameter, such as `hyperparameters.C:10` or `C:10`; repeat it for several."
+MOST_FACTS = 5
 
 
 class Include(StrEnum):
@@ -112,7 +121,8 @@ async def list_jobs(
     priority: Priority | None = None,
     batch_id: Annotated[str | None, Query(max_length=64)] = None,
     workflow_id: Annotated[str | None, Query(max_length=64)] = None,
-    q: Annotated[str | None, Query(max_length=200, description="Words to find in name and tags.")] = None,
+    q: Annotated[str | None, Query(max_length=200, description=SEARCH_TEXT)] = None,
+    parameter: Annotated[list[str] | None, Query(max_length=MOST_FACTS, description=FACT_TEXT)] = None,
     submitted_after: Moment | None = None,
     submitted_before: Moment | None = None,
     sort: JobSort = JobSort.NEWEST_FIRST,
@@ -131,6 +141,7 @@ async def list_jobs(
         batch_id=batch_id,
         workflow_id=workflow_id,
         text=q,
+        facts=facts_of(parameter or ()),
         submitted_after=submitted_after,
         submitted_before=submitted_before,
         oldest_first=sort is JobSort.OLDEST_FIRST,
@@ -152,3 +163,11 @@ async def get_job(services: Ports, job_id: JobId) -> Response:
     and estimates change under the same ETag.
     """
     return await job_response(services, await load(services, job_id))
+
+
+@router.get("/{job_id}/origins", responses=problems(404), response_model=JobOrigins)
+async def get_job_origins(services: Ports, job_id: JobId) -> Response:
+    """Where each value of the job comes from: its request, a manual retry, a layer of its template at the pinned
+    version, a built-in step, a setting, or the service itself, which gives more memory after `out_of_memory`.
+    """
+    return json_response(job_origins_view(*await origins_of(services, await load(services, job_id))))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from app.api.schemas.base import Flag, Incoming, Number, Outgoing, Timestamp, given, refuse
+from app.api.schemas.base import Flag, Incoming, Number, Outgoing, Timestamp, given, open_enum, refuse
 from app.api.schemas.job_requests import ResourceRequest, RetryPolicyRequest
 from app.api.schemas.jobs import Resources
 from app.domain.json import Json
@@ -56,6 +56,7 @@ class TemplateFields(Incoming):
     description: str | None = Field(None, max_length=5_000)
     category: str | None = Field(None, max_length=100)
     base_template: str | None = Field(None, max_length=63)
+    base_version: int | None = Field(None, description="Version of the base; the newest by default.", ge=1, le=2**31)
     parameters: list[ParameterCreate] = Field(default_factory=list)
     default_parameters: dict[str, Json] = Field(default_factory=dict)
     custom_parameters: dict[str, Json] = Field(
@@ -71,17 +72,16 @@ class TemplateFields(Incoming):
         default_factory=list, description="Named concurrency limits that its jobs take a place in."
     )
 
-    def draft(self, path: str = "") -> TemplateDraft:
-        """The domain's draft. `path`: where in the body these fields stand."""
-        if self.name is None:
-            raise refuse(f"{path}name", "is required")
+    def draft(self, template_id: str) -> TemplateDraft:
+        """The domain's draft of the template with this id."""
         steps = self.execution_steps
         return TemplateDraft(
-            id=self.name,
+            id=template_id,
             title=self.title,
             description=self.description,
             category=self.category,
             base_template=self.base_template,
+            base_version=self.base_version,
             parameters=tuple(p.to_parameter() for p in self.parameters),
             default_parameters=self.default_parameters,
             custom_parameters=self.custom_parameters,
@@ -100,13 +100,24 @@ class TemplateCreate(TemplateFields):
 
     job_template: TemplateFields | None = Field(None, description="The template, when the other fields are left out.")
 
-    def to_draft(self) -> TemplateDraft:
-        """The domain's draft. Raises Invalid when both forms are mixed."""
-        if self.job_template is None:
-            return self.draft()
-        if beside := sorted(self.model_fields_set - {"job_template"}):
+    @property
+    def place(self) -> str:
+        """Where in the body the template stands."""
+        return "" if self.job_template is None else "job_template."
+
+    def to_draft(self, template_id: str | None = None) -> TemplateDraft:
+        """The domain's draft. `template_id`: that of the template it is for, which the body need not repeat. Raises
+        Invalid when both forms are mixed, or the name is missing or another."""
+        inner = self.job_template or self
+        beside = sorted(self.model_fields_set - {"job_template"}) if self.job_template else []
+        if beside:
             raise refuse(beside[0], "stands beside job_template; put every field inside it, or leave job_template out")
-        return self.job_template.draft("job_template.")
+        if inner.name is None and template_id is None:
+            raise refuse(f"{self.place}name", "is required")
+        if template_id is not None and inner.name not in {None, template_id}:
+            message = f"must be {template_id}, as in the path, or be left out; POST a template of another name"
+            raise refuse(f"{self.place}name", message)
+        return inner.draft(template_id or inner.name or "")
 
 
 class TemplateParameter(Outgoing):
@@ -154,12 +165,52 @@ class Template(Outgoing):
     resume: str | None
     limits: list[str]
     created_at: Timestamp | None
+    archived_at: Timestamp | None = Field(description="Since when no new job or template may name it.")
 
 
 class TemplateList(Outgoing):
     """The newest version of every template, by id."""
 
     templates: list[Template]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+
+
+class TemplateVersion(Outgoing):
+    """One version, in short."""
+
+    version: int
+    name: str = Field(description="Display name.")
+    description: str
+    base_template: str | None
+    base_version: int | None
+    created_at: Timestamp | None
+    archived_at: Timestamp | None
+
+
+class TemplateVersionList(Outgoing):
+    """Versions of a template, the newest first."""
+
+    id: str
+    versions: list[TemplateVersion]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null on the last one.")
+
+
+class TemplateChange(Outgoing):
+    """A place in which two versions differ. What only one has is told whole, once."""
+
+    path: str
+    kind: Annotated[str, open_enum("added", "removed", "changed")]
+    before: Any
+    after: Any
+
+
+class TemplateDiff(Outgoing):
+    """What the version `to` has otherwise than the version `from`; both whole, with all their layers."""
+
+    id: str
+    source: int = Field(alias="from")
+    to: int
+    changes: list[TemplateChange]
 
 
 class DatasetCreate(Incoming):

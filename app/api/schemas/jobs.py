@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from app.api.schemas.base import Outgoing, Timestamp, open_enum
+from app.api.schemas.origins import ValueOrigin
 from app.domain.job import CONTROLS, DependencyType
 from app.domain.priority import Priority
 from app.domain.states import EDGES, FAILURES, STATE_KEEPING, JobStatus
@@ -126,6 +127,7 @@ class JobPlan(Outgoing):
     estimated_start_time: Timestamp | None
     estimated_start_low: Timestamp | None
     estimated_start_high: Timestamp | None
+    origins: list[ValueOrigin] = Field(description="What gave each value: the request, a layer of the template, …")
 
 
 class Reserved(Outgoing):

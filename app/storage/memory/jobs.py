@@ -16,8 +16,8 @@ from app.domain.queueing import Ticket, ticket_of
 from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
 from app.domain.states import TERMINAL, WAITING, JobStatus
 from app.domain.transitions import Change, apply
-from app.storage.documents import search_terms, search_words
 from app.storage.job_queries import DEADLINES, DEPENDENT, place_is_gone
+from app.storage.search import fact, search_words, terms_of
 
 A_DAY = timedelta(days=1)
 
@@ -208,12 +208,13 @@ def _matches(job: Job, query: JobQuery) -> bool:
         (query.batch_id, job.batch_id),
         (query.workflow_id, job.workflow_id),
     )
-    terms = search_terms(job) if query.text else []
+    found = terms_of(job) if query.text or query.facts else {"search": [], "facts": []}
     return (
         all(want is None or want == have for want, have in asked)
         and (not query.status or job.status in query.status)
         and (query.tag is None or query.tag in job.tags)
-        and all(any(t.startswith(w) for t in terms) for w in search_words(query.text or ""))
+        and all(any(t.startswith(w) for t in found["search"]) for w in search_words(query.text or ""))
+        and all(fact(path, value) in found["facts"] for path, value in query.facts)
         and (query.submitted_after is None or job.submitted_at >= query.submitted_after)
         and (query.submitted_before is None or job.submitted_at < query.submitted_before)
     )

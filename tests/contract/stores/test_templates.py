@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from app.domain.builtin_templates import builtin_templates
+from app.domain.layers import derive
 from app.domain.step_catalog import STEP_PARAMETERS
-from app.domain.templates import Parameter, Step, Template, TemplateDraft, derive
+from app.domain.templates import Parameter, Step, Template, TemplateDraft
 from tests.contract.stores.conftest import SmallStores
 from tests.support.clock import NOON
 

@@ -41,6 +41,7 @@ from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
+from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
 from tests.support.clock import FixedClock
 
@@ -116,6 +117,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         templates=MemoryTemplateStore(),
         datasets=MemoryDatasetStore(),
         names=MemoryNameRegister(),
+        secrets=MemorySecretStore(),
         answers=answers,
         runs=MemoryRunStore(),
         scheduler=MemorySchedulerStore(),

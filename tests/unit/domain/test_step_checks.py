@@ -9,11 +9,12 @@ import pytest
 
 from app.domain.builtin_templates import builtin_templates
 from app.domain.errors import Invalid
+from app.domain.layers import derive
 from app.domain.resources import DEFAULT_REQUEST, Vector
 from app.domain.specification import JobRequest, Specification, SubmitPolicy, specify
 from app.domain.step_catalog import STEP_PARAMETERS
 from app.domain.step_checks import template_errors
-from app.domain.templates import Parameter, Step, Template, TemplateDraft, derive
+from app.domain.templates import Parameter, Step, Template, TemplateDraft
 
 IRIS = {"dataset_name": "iris"}
 SECRET = (Parameter("token", "secret"), Parameter("rate", "number"))

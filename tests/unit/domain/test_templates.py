@@ -6,8 +6,9 @@ import pytest
 
 from app.domain.builtin_templates import builtin_templates
 from app.domain.errors import Invalid
+from app.domain.layers import derive
 from app.domain.step_catalog import STEP_PARAMETERS
-from app.domain.templates import Parameter, Step, TemplateDraft, derive, resolve_parameters, value_errors
+from app.domain.templates import Parameter, Step, TemplateDraft, resolve_parameters, value_errors
 
 BASE = builtin_templates()["ml_training_template"]
 

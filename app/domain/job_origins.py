@@ -1,0 +1,73 @@
+"""Where each value of a job comes from: the request, a manual retry, a layer of its template, a setting, the service.
+
+A job remembers which paths a user gave; everything else is its template's at the pinned version, or what fills the
+gaps. What is none of these, the service has changed: memory that grew after `out_of_memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+
+from app.domain.job import Job
+from app.domain.json import Json, json_leaves
+from app.domain.origins import Hidden, Origin, Source, step_facts
+from app.domain.resources import Vector
+from app.domain.retry import RetryPolicy
+
+_IN_TEMPLATE = {"parameters": "default_parameters", "resources": "resource_requirements"}
+_SETTINGS = {"retry_policy.max_attempts": "RETRY_ATTEMPTS", "timeout": "JOB_TIMEOUT"}
+
+
+def job_origins(job: Job, template: Sequence[Origin]) -> list[Origin]:
+    """The origin of every value that the job was resolved to. `template`: the origins of its template's version."""
+    below = {origin.path: origin for origin in template}
+    given = {path: asked.seq for asked in job.asked for path in asked.paths}
+    return [_origin(path, value, given.get(path), below.get(_in_template(path))) for path, value in _values(job)]
+
+
+def _values(job: Job) -> Iterator[tuple[str, Json]]:
+    yield "name", job.name
+    yield from ((".".join(("parameters", *place)), value) for place, value in json_leaves(job.parameters))
+    yield from ((f"resources.{name}", amount) for name, amount in job.resources.units().items())
+    for each in fields(RetryPolicy):
+        value = getattr(job.retry_policy, each.name)
+        yield f"retry_policy.{each.name}", list(value) if isinstance(value, tuple) else value
+    yield "timeout", job.timeout
+    yield "executor", job.executor
+    yield "limits", list(job.limits)
+    yield "execution_steps", [step_facts(step) for step in job.steps]
+
+
+def _in_template(path: str) -> str:
+    section, dot, rest = path.partition(".")
+    return f"{_IN_TEMPLATE.get(section, section)}{dot}{rest}"
+
+
+def _origin(path: str, value: Json, seq: int | None, below: Origin | None) -> Origin:
+    said = below if below is not None and (below.source is not Source.DEFAULT or below.value is not None) else None
+    if seq is None and said is not None and _is_as_said(path, value, said.value):
+        return Origin(path, value, said.source, said.layer, said.step, hidden=said.hidden)
+    hidden = () if said is None or said.layer is None else (Hidden(said.layer, said.value), *said.hidden)
+    if seq is not None:
+        return Origin(path, value, Source.REQUEST if seq == 1 else Source.RETRY, seq=seq, hidden=hidden)
+    if said is None and path in _SETTINGS:
+        return Origin(path, value, Source.SETTING, setting=_SETTINGS[path])
+    return Origin(path, value, _of_unasked(path, said), hidden=hidden)
+
+
+def _is_as_said(path: str, value: Json, said: Json) -> bool:
+    """Whether the job has what its template says; amounts are rounded, and time limits of steps filled in."""
+    section, _, name = path.partition(".")
+    if section == "resources":
+        return Vector.from_units({name: said}) == Vector.from_units({name: value})
+    return section == "execution_steps" or bool(value == said)
+
+
+def _of_unasked(path: str, said: Origin | None) -> Source:
+    """A value that no user is known to have given, and no template says like this."""
+    if path.startswith("parameters."):
+        return Source.REQUEST
+    if path == "name" or said is not None:
+        return Source.SERVICE
+    return Source.DEFAULT
