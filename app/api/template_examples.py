@@ -71,7 +71,7 @@ _VERSION = {
 
 
 def _origin(path: str, value: Any, source: str, layer: str | None = None, **more: Any) -> dict[str, Any]:
-    unsaid = {"layer": layer, "step": None, "seq": None, "setting": None, "hidden": []}
+    unsaid: dict[str, Any] = {"layer": layer, "step": None, "seq": None, "setting": None, "hidden": []}
     return {"path": path, "value": value, "source": source, **unsaid, **more}
 
 

@@ -14,7 +14,9 @@ from app.domain.json import Json, json_leaves
 from app.domain.origins import Hidden, Origin, Source, step_facts
 from app.domain.resources import Vector
 from app.domain.retry import RetryPolicy
+from app.domain.states import JobStatus
 
+MEMORY = "resources.memory_gb"
 _IN_TEMPLATE = {"parameters": "default_parameters", "resources": "resource_requirements"}
 _SETTINGS = {"retry_policy.max_attempts": "RETRY_ATTEMPTS", "timeout": "JOB_TIMEOUT"}
 
@@ -23,7 +25,15 @@ def job_origins(job: Job, template: Sequence[Origin]) -> list[Origin]:
     """The origin of every value that the job was resolved to. `template`: the origins of its template's version."""
     below = {origin.path: origin for origin in template}
     given = {path: asked.seq for asked in job.asked for path in asked.paths}
+    if _has_grown(job, given.get(MEMORY, 0)):
+        given.pop(MEMORY, None)
     return [_origin(path, value, given.get(path), below.get(_in_template(path))) for path, value in _values(job)]
+
+
+def _has_grown(job: Job, since: int) -> bool:
+    """Whether a run that ended for its memory was followed by one with more, after this entry of the history."""
+    ended = (e for e in job.history if e.reason == "out_of_memory" and e.seq > since)
+    return job.retry_policy.memory_growth > 1 and any(e.to is not JobStatus.FAILED for e in ended)
 
 
 def _values(job: Job) -> Iterator[tuple[str, Json]]:
@@ -60,7 +70,7 @@ def _is_as_said(path: str, value: Json, said: Json) -> bool:
     """Whether the job has what its template says; amounts are rounded, and time limits of steps filled in."""
     section, _, name = path.partition(".")
     if section == "resources":
-        return Vector.from_units({name: said}) == Vector.from_units({name: value})
+        return bool(Vector.from_units({name: said}).units()[name] == value)
     return section == "execution_steps" or bool(value == said)
 
 

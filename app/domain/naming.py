@@ -41,7 +41,7 @@ _PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 def semantic_name(template_id: str, parameters: Mapping[str, Json], asked: Mapping[str, Json]) -> str:
     """The name of a job without one. `parameters`: resolved; `asked`: what the request itself gave."""
-    told = ordered((place, value) for place, value in json_leaves(asked) if place[0] not in _QUIET)
+    told = ordered((place, value) for place, value in json_leaves(asked) if not _QUIET.intersection(place))
     own = subject(template_id, parameters)
     whole = {"template": template_id, "parameters": deep_merge(parameters, asked)}
     return fit([*own, *(part(place, value) for place, value in told)], whole)

@@ -22,6 +22,7 @@ from app.domain.templates import PARAMETER_TYPES, Parameter, Step, TemplateDraft
 
 MOST_PARAMETERS = 500
 MOST_STEPS = 100
+MOST_OPTIONS = 1_000
 MOST_DEFAULT_BYTES = 1 << 20
 RESUME = ("completed_steps",)
 _NUMBERS, _TEXTS = ("integer", "number"), ("string", "secret")
@@ -85,7 +86,7 @@ def _name_errors(
     for n, alias in enumerate(parameter.aliases):
         if not is_storable_key(alias):
             yield FieldError(f"{place}.aliases[{n}]", _BAD_KEY)
-        elif alias in known or owner[alias] != parameter.name or alias in parameter.aliases[:n]:
+        elif alias in known or owner.get(alias, parameter.name) != parameter.name or alias in parameter.aliases[:n]:
             yield FieldError(f"{place}.aliases[{n}]", f"{alias} is taken; choose another")
 
 
@@ -119,6 +120,9 @@ def _option_errors(parameter: Parameter, place: str) -> Iterator[FieldError]:
         return
     if not parameter.options:
         yield FieldError(f"{place}.options", "must hold at least one value; leave it out when any will do")
+    if len(parameter.options) > MOST_OPTIONS:
+        yield FieldError(f"{place}.options", f"at most {MOST_OPTIONS:,}, got {len(parameter.options):,}")
+        return
     free = replace(parameter, options=None)
     if parameter.type not in _NUMBERS:
         free = replace(free, minimum=None, maximum=None)

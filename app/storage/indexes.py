@@ -63,6 +63,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("by_template", ("template", UP), *NEWEST),
         _index("by_tag", ("tags", UP), *NEWEST),
         _index("by_search", ("search", UP)),
+        _index("by_fact", ("facts", UP), *NEWEST),
         _present("by_algorithm", "parameters.algorithm", *NEWEST),
         _present("by_batch", "batch_id", *NEWEST),
         _present("by_workflow", "workflow_id", *NEWEST),
@@ -100,9 +101,11 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("of_job", ("metadata.job_id", UP), ("metadata.kind", UP)),
     ),
     "nodes": (_index("lost", ("last.at", UP), partialFilterExpression={"state": "LOST"}),),
+    "templates": (_index("by_version", ("id", UP), ("version", DOWN)),),
+    "secrets": (_index("of_job", ("job_id", UP)),),
     "artifacts.chunks": (_index("files_id_1_n_1", ("files_id", UP), ("n", UP), unique=True),),
 }
-"""By collection. What is found by `_id` alone (nodes, leases, templates, datasets, names) needs none."""
+"""By collection. What is found by `_id` alone (nodes, leases, datasets, names) needs none."""
 
 
 def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexModel]]:

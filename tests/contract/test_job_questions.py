@@ -73,11 +73,23 @@ class TestListing:
             pytest.param(JobQuery(text=".*\0(["), "", id="hostile text"),
             pytest.param(JobQuery(text="  "), "abc", id="blank text"),
             pytest.param(JobQuery(text="x" * 5_000), "", id="long text"),
+            pytest.param(JobQuery(facts=(("algorithm", "SVM"),)), "a", id="a parameter"),
+            pytest.param(JobQuery(facts=(("hyperparameters.C", "10"),)), "a", id="a nested number, however written"),
+            pytest.param(JobQuery(facts=(("C", "1e1"),)), "a", id="by its own name"),
+            pytest.param(JobQuery(facts=(("C", "1"),)), "", id="no beginning of a value"),
+            pytest.param(JobQuery(facts=(("C", "10"), ("algorithm", "knn"))), "", id="all parameters"),
+            pytest.param(JobQuery(facts=(("preprocessing_steps", "impute"),)), "a", id="one of a list"),
+            pytest.param(JobQuery(facts=(("$where", ".*"),)), "", id="hostile parameter"),
+            pytest.param(JobQuery(facts=(("token", "Geheim-1"),)), "", id="no secret"),
+            pytest.param(JobQuery(text="geheim"), "", id="no text of a secret"),
+            pytest.param(JobQuery(text="impute"), "a", id="text in a list"),
             pytest.param(JobQuery(tag="night.ly", priority=Priority.HIGH), "b", id="all at once"),
         ],
     )
     async def test_filters(self, stores: Stores, query: JobQuery, wanted: str) -> None:
-        a = a_job("ml_training", name="a", parameters={"algorithm": "svm"}, tags=("night.ly",)).running()
+        svm = {"algorithm": "svm", "hyperparameters": {"C": 10.0}, "preprocessing_steps": ["impute"]}
+        a = a_job("ml_training", name="a", parameters=svm, tags=("night.ly",)).running()
+        a.but(parameters={**a.job.parameters, "token": "Geheim-1"}, secrets=("token",))
         b = a_job(name="Train ResNet-50", now=NOW + SECOND, tags=("Night.ly", "night.ly")).but(priority=Priority.HIGH)
         c = a_job(name="c", now=NOW + 2 * SECOND).but(batch_id="batch_1", workflow_id="workflow_1")
         named = {b.job.id: letter for b, letter in ((a, "a"), (b, "b"), (c, "c"))}

@@ -16,6 +16,7 @@ from app.domain.ports import (
     NameRegister,
     RunStore,
     SchedulerStore,
+    SecretStore,
     TemplateStore,
 )
 from app.storage.answers import MongoAnswerStore
@@ -30,12 +31,14 @@ from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.names import MemoryNameRegister
 from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
+from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.mongo import Database, connect
 from app.storage.names import MongoNameRegister
 from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
+from app.storage.secrets import MongoSecretStore
 from app.storage.templates import MongoTemplateStore
 from tests.contract.conftest import DRIVERS
 
@@ -53,6 +56,7 @@ class SmallStores:
     metrics: MetricStore
     artifacts: ArtifactStore
     scheduler: SchedulerStore
+    secrets: SecretStore
     mongo: Database | None = None
 
 
@@ -68,6 +72,7 @@ def over(database: Database) -> SmallStores:
         MongoMetricStore(database),
         GridFsArtifactStore(database),
         MongoSchedulerStore(database),
+        MongoSecretStore(database),
         database,
     )
 
@@ -84,6 +89,7 @@ def in_memory() -> SmallStores:
         MemoryMetricStore(),
         MemoryArtifactStore(),
         MemorySchedulerStore(),
+        MemorySecretStore(),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from app.domain.builtin_templates import builtin_templates
-from app.domain.layers import derive
+from app.domain.builtin_templates import builtin_layers, builtin_templates
+from app.domain.layers import Layer, derive
 from app.domain.step_catalog import STEP_PARAMETERS
 from app.domain.templates import Parameter, Step, Template, TemplateDraft
 from tests.contract.stores.conftest import SmallStores
@@ -49,7 +50,7 @@ async def test_the_newest_version_is_the_default_beyond_nine(small: SmallStores)
     assert await small.templates.get("house_prices") == house_prices(10)
     assert await small.templates.get("house_prices", 2) == house_prices(2)
     assert await small.templates.get("house_prices", 3) is None
-    assert [t.version for t in await small.templates.all() if t.id == "house_prices"] == [10]
+    assert [t.version for t in await small.templates.page(500) if t.id == "house_prices"] == [10]
 
 
 async def test_ids_that_begin_alike_are_kept_apart(small: SmallStores) -> None:
@@ -79,7 +80,63 @@ async def test_built_in_templates_are_there_and_cannot_be_replaced(small: SmallS
     assert await small.templates.get(template_id) == built_in
 
 
-async def test_all_are_listed_by_id(small: SmallStores) -> None:
+async def test_a_layer_comes_back_as_it_was_written(small: SmallStores) -> None:
     await small.templates.insert(DRAFT, house_prices())
-    ids = [t.id for t in await small.templates.all()]
-    assert ids == sorted([*builtin_templates(), "house_prices"])
+    assert await small.templates.layer("house_prices", 1) == Layer("house_prices", 1, DRAFT)
+    assert await small.templates.layer("house_prices", 2) is None
+    built_in = builtin_layers()["ml_training_template"]
+    assert await small.templates.layer("ml_training_template", 1) == built_in
+    assert await small.templates.layer("ml_training_template", 2) is None
+    empty = TemplateDraft("empty", base_template="ml_training_template", base_version=1)
+    base = builtin_templates()["ml_training_template"]
+    await small.templates.insert(empty, derive(empty, base, STEP_PARAMETERS, now=NOON))
+    assert await small.templates.layer("empty", 1) == Layer("empty", 1, empty)
+
+
+async def test_versions_come_newest_first_and_in_pages(small: SmallStores) -> None:
+    for version in (1, 2, 3, 10):
+        await small.templates.insert(DRAFT, house_prices(version))
+    assert [t.version for t in await small.templates.versions("house_prices", 10)] == [10, 3, 2, 1]
+    assert [t.version for t in await small.templates.versions("house_prices", 2)] == [10, 3]
+    assert await small.templates.versions("house_prices", 2, before=3) == [house_prices(2), house_prices(1)]
+    assert [t.version for t in await small.templates.versions("noop", 2)] == [1]
+    assert await small.templates.versions("noop", 2, before=1) == []
+    assert await small.templates.versions("nothing", 2) == []
+
+
+async def test_what_is_archived_says_so_and_a_new_version_does_not(small: SmallStores) -> None:
+    await small.templates.insert(DRAFT, house_prices())
+    await small.templates.archive("house_prices", 1, NOON)
+    await small.templates.archive("house_prices", 1, NOON + timedelta(days=1))
+    await small.templates.archive("house_prices", 7, NOON)
+    assert await small.templates.get("house_prices") == replace(house_prices(), archived_at=NOON)
+    assert "house_prices" not in [t.id for t in await small.templates.page(500)]
+    assert "house_prices" in [t.id for t in await small.templates.page(500, archived=True)]
+    assert "house_prices" not in await small.templates.ids(500)
+    assert await small.templates.insert(DRAFT, house_prices()), "sent again it meets itself, archived or not"
+    assert await small.templates.insert(DRAFT, house_prices(2))
+    assert "house_prices" in [t.id for t in await small.templates.page(500)]
+    assert await small.templates.get("house_prices") == house_prices(2)
+    assert await small.templates.get("house_prices", 1) == replace(house_prices(), archived_at=NOON)
+
+
+async def test_all_are_listed_by_id_and_in_pages(small: SmallStores) -> None:
+    for name in ("house_prices", "a1", "zz"):
+        await small.templates.insert(replace(DRAFT, id=name), replace(house_prices(), id=name))
+    wanted = sorted([*builtin_templates(), "house_prices", "a1", "zz"])
+    assert [t.id for t in await small.templates.page(500)] == wanted
+    assert sorted(await small.templates.ids(500)) == wanted
+    assert len(await small.templates.ids(1)) == len(builtin_templates()) + 1
+    seen: list[str] = []
+    while page := await small.templates.page(4, seen[-1] if seen else ""):
+        seen += [t.id for t in page]
+    assert seen == wanted
+
+
+async def test_one_that_cannot_be_read_hides_no_other(small: SmallStores) -> None:
+    if small.mongo is None:
+        return
+    for name in ("a1", "a2", "a3"):
+        await small.templates.insert(replace(DRAFT, id=name), replace(house_prices(), id=name))
+    await small.mongo["templates"].update_one({"_id": "a2:1"}, {"$set": {"parameters": "nonsense"}})
+    assert [t.id for t in await small.templates.page(2)] == ["a1", "a3"]

@@ -77,6 +77,7 @@ class Cluster:
             templates=ABSENT,
             datasets=ABSENT,
             names=ABSENT,
+            secrets=ABSENT,
             answers=ABSENT,
             runs=self.runs,
             scheduler=self.scheduler,

@@ -1,4 +1,4 @@
-"""Templates and data sets."""
+"""Templates over HTTP: both forms of creation, and what is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.unit.api.harness import Api
 from tests.unit.api.shapes import assert_shape
 
 TEMPLATES = "/api/v1/templates"
-DATASETS = "/api/v1/datasets"
 
 
 async def test_the_built_in_templates_are_listed(api: Api) -> None:
@@ -63,6 +62,22 @@ STEP = {"execution_steps": [{"step": "noop"}]}
         ({"name": "a", "resource_requirements": {"gpu_count": -1}}, "invalid", "resource_requirements.gpu_count"),
         ({"name": "a", **STEP, "retry_policy": {"max_attempts": 0}}, "invalid", "retry_policy.max_attempts"),
         ({"name": "a", **STEP, "parameters": [{"name": "p", "type": "text"}]}, "invalid", "parameters[0].type"),
+        ({"name": "a", "base_template": "a"}, "template_cycle", "base_template"),
+        ({"name": "a", "base_template": "noop", "base_version": 2}, "unknown_template", "base_version"),
+        ({"name": "a", **STEP, "base_version": 1}, "invalid", "base_version"),
+        ({"name": "a", **STEP, "limits": ["gpus"]}, "invalid", "limits[0]"),
+        ({"job_template": {"name": "a", **STEP, "parameters": [{"name": "p", "type": "integer", "default": "x"}]}},
+         "invalid", "job_template.parameters[0].default"),
+        ({"job_template": {"name": "a", "base_template": "nop"}}, "unknown_template", "job_template.base_template"),
+        ({"job_template": {"name": "A b", **STEP}}, "invalid", "job_template.name"),
+        ({"name": "n" * 10_000, **STEP}, "invalid", "name"),
+        ({"name": "", **STEP}, "invalid", "name"),
+        ({"name": "a", **STEP, "parameters": [{"name": "token", "type": "secret", "default": "hunter2"}]},
+         "invalid", "parameters[0].default"),
+        ({"name": "a", **STEP, "parameters": [{"name": "p", "type": "string", "pattern": "(a+)+(?=b)"}]},
+         "invalid", "parameters[0].pattern"),
+        ({"name": "a", **STEP, "parameters": [{"name": "p", "type": "string", "pattern": "a" * 501}]},
+         "invalid", "parameters[0].pattern"),
     ],
 )  # fmt: skip
 async def test_a_bad_template_names_its_fault(api: Api, body: dict[str, Any], code: str, path: str) -> None:
@@ -87,6 +102,7 @@ async def test_taken_ids_are_refused_with_their_own_codes(api: Api) -> None:
     api.clock.advance(1)
     again = await api.client.post(TEMPLATES, json=body)
     assert (again.status_code, again.json()["code"]) == (409, "template_exists")
+    assert "PUT /api/v1/templates/mine" in again.json()["detail"]
     built_in = await api.client.post(TEMPLATES, json={"name": "noop", **STEP})
     assert (built_in.status_code, built_in.json()["code"]) == (409, "built_in")
 
@@ -105,46 +121,8 @@ async def test_a_missing_template_names_the_nearest(api: Api) -> None:
     assert (await api.client.get(f"{TEMPLATES}/a.b")).status_code == 404
 
 
-async def test_a_secrets_default_is_never_shown(api: Api) -> None:
-    body = {
-        "name": "mine", **STEP, "parameters": [{"name": "token", "type": "secret", "default": "hunter2"}],
-        "default_parameters": {"token": "hunter3"},
-    }  # fmt: skip
-    answer = await api.client.post(TEMPLATES, json=body)
-    assert answer.status_code == 201, answer.text
-    assert "hunter" not in answer.text
-
-
-async def test_a_data_set_is_registered_read_and_forgotten(api: Api) -> None:
-    answer = await api.client.post(DATASETS, json=REQUESTS["create_dataset"]["a file"])
-    assert answer.status_code == 201, answer.text
-    assert_shape(answer.json(), shapes.Dataset)
-    assert (await api.client.get(f"{DATASETS}/churn")).json() == answer.json()
-    listing = (await api.client.get(DATASETS)).json()
-    assert_shape(listing, shapes.DatasetList)
-    assert [d["name"] for d in listing["datasets"]][:1] == ["iris"]
-    assert listing["datasets"][-1] == answer.json()
-    api.clock.advance(1)
-    taken = await api.client.post(DATASETS, json=REQUESTS["create_dataset"]["a file"])
-    assert (taken.status_code, taken.json()["code"]) == (409, "dataset_exists")
-    assert (await api.client.delete(f"{DATASETS}/churn")).status_code == 204
-    gone = await api.client.get(f"{DATASETS}/churn")
-    assert gone.status_code == 404
-    assert (await api.client.delete(f"{DATASETS}/churn")).status_code == 404
-
-
-async def test_a_built_in_data_set_stays(api: Api) -> None:
-    assert (await api.client.get(f"{DATASETS}/iris")).json()["target_column"] == "species"
-    for answer in (
-        await api.client.delete(f"{DATASETS}/iris"),
-        await api.client.post(DATASETS, json={"name": "iris", "path": "a.csv"}),
-    ):
-        assert (answer.status_code, answer.json()["code"]) == (409, "built_in")
-
-
-@pytest.mark.parametrize("path", ["/etc/passwd", "../x.csv", "a/../../x.csv", "s3://b/x.csv", "x.txt", "", "~/x.csv"])
-async def test_a_path_outside_the_data_root_is_refused(api: Api, path: str) -> None:
-    answer = await api.client.post(DATASETS, json={"name": "mine", "path": path})
-    assert (answer.status_code, answer.json()["code"]) == (422, "bad_dataset")
-    assert answer.json()["errors"][0]["path"] == "path"
-    assert len((await api.client.get(DATASETS)).json()["datasets"]) == 5
+async def test_a_template_of_ten_megabytes_is_too_large(api: Api) -> None:
+    body = {"name": "big", **STEP, "default_parameters": {"p": "x" * (10 << 20)}}
+    for way in (api.client.post(TEMPLATES, json=body), api.client.put(f"{TEMPLATES}/noop", json=body)):
+        answer = await way
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
