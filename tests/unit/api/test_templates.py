@@ -126,3 +126,47 @@ async def test_a_template_of_ten_megabytes_is_too_large(api: Api) -> None:
     for way in (api.client.post(TEMPLATES, json=body), api.client.put(f"{TEMPLATES}/noop", json=body)):
         answer = await way
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+SEED = {
+    "job_template": {
+        "name": "ml_training_template",
+        "description": "Standard ML training job",
+        "default_parameters": {
+            "algorithm": "random_forest",
+            "max_epochs": 100,
+            "batch_size": 32,
+            "learning_rate": 0.001,
+        },
+        "resource_requirements": {"cpu_cores": 2, "memory_gb": 4, "gpu_count": 0, "storage_gb": 10},
+        "execution_steps": [
+            {"step": "data_preparation", "timeout": 300},
+            {"step": "model_training", "timeout": 1800},
+            {"step": "model_evaluation", "timeout": 600},
+            {"step": "model_storage", "timeout": 300},
+        ],
+    }
+}
+"""The schema of the contract, verbatim."""
+
+
+async def test_the_schema_of_the_contract_is_taken_verbatim_under_any_other_name(api: Api) -> None:
+    taken = await api.client.post(TEMPLATES, json=SEED)
+    assert (taken.status_code, taken.json()["code"]) == (409, "built_in")
+    body = {"job_template": {**SEED["job_template"], "name": "ours"}}
+    answer = await api.client.post(TEMPLATES, json=body)
+    assert answer.status_code == 201, answer.text
+    for name, value in SEED["job_template"].items():
+        if name == "execution_steps":
+            assert [{k: s[k] for k in ("step", "timeout")} for s in answer.json()[name]] == value
+        elif name != "name":
+            assert answer.json()[name] == value
+    job = {"template": "ours", "parameters": {"dataset_name": "iris"}}
+    assert (await api.client.post("/api/v1/jobs", json=job)).status_code == 201
+
+
+async def test_the_listing_has_the_shape_of_the_contract(api: Api) -> None:
+    for template in (await api.client.get(TEMPLATES)).json()["templates"]:
+        assert {"id", "name", "description", "category", "parameters"} <= template.keys()
+        for parameter in template["parameters"]:
+            assert {"name", "type", "required", "options"} <= parameter.keys()
