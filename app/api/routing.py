@@ -6,8 +6,10 @@ parameters are refused like unknown fields.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from inspect import signature
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,6 +27,8 @@ from app.domain.json import MAX_DEPTH, Json, unsafe_places
 from app.domain.nearest import unknown_name
 
 PREFIX = "/api/v1"
+MOST_DISCARDED, DISCARD_SECONDS = 64 << 20, 10.0
+"""What is taken in beyond a body's cap, only so that the client gets to read why it is refused."""
 _NOT_A_NUMBER = re.compile(rb"[\s:,\[](-?(?:NaN|Infinity))\b")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -100,6 +104,7 @@ async def read_body(request: Request) -> BodyRequest:
     cap = request.app.state.max_body_bytes
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > cap:
+        await _discard(request, int(declared))
         raise TooLarge(cap)
     content = await _content(request, cap)
     if not content:
@@ -110,16 +115,30 @@ async def read_body(request: Request) -> BodyRequest:
     return BodyRequest(request, content, parse(content))
 
 
+async def _discard(request: Request, declared: int) -> None:
+    """Take in a body that is too large and throw it away, within bounds: a client that is still sending when the
+    connection is closed sees it break, and never the answer. One that waits to be told (`Expect`) need not send."""
+    if declared > MOST_DISCARDED or "expect" in request.headers:
+        return
+    with suppress(ClientDisconnect, TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            async for _ in request.stream():
+                pass
+
+
 async def _content(request: Request, cap: int) -> bytes:
     chunks, size = [], 0
     try:
         async for chunk in request.stream():
             size += len(chunk)
-            if size > cap:
-                raise TooLarge(cap)
-            chunks.append(chunk)
+            if size <= cap:
+                chunks.append(chunk)
+            elif size > cap + MOST_DISCARDED:
+                break
     except ClientDisconnect:
         raise HTTPException(400, "The connection was closed before the whole body had come.") from None
+    if size > cap:
+        raise TooLarge(cap)
     return b"".join(chunks)
 
 
