@@ -88,12 +88,14 @@ class Retention:
         return len(gone)
 
     async def _unnamed_secrets(self, before: datetime) -> int:
-        """Secrets that no job names: of a submit that came to nothing, or replaced by those of a retry."""
+        """Secrets that no job names: of a submit that came to nothing, or replaced by those of a retry. A job that is
+        there and cannot be read keeps all of its own."""
         sealed = await self._services.secrets.older(before, self._sealed, FILES)
         self._sealed = sealed[-1][0] if len(sealed) == FILES else ""
-        jobs = await self._services.jobs.get_many({job_id for _, job_id in sealed}) if sealed else {}
-        named = {job.sealed for job in jobs.values()}
-        unnamed = [sealed_id for sealed_id, _ in sealed if sealed_id not in named]
+        owners = {job_id for _, job_id in sealed}
+        jobs = await self._services.jobs.get_many(owners) if owners else {}
+        gone = await self._services.jobs.absent(owners - jobs.keys()) if owners - jobs.keys() else set()
+        unnamed = [i for i, owner in sealed if owner in gone or (owner in jobs and jobs[owner].sealed != i)]
         if unnamed:
             await self._services.secrets.delete(unnamed)
         return len(unnamed)

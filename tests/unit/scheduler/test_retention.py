@@ -13,12 +13,14 @@ import pytest
 from app.domain.job import Job
 from app.domain.nodes import NodeState
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint
+from app.domain.secrets import Sealed
 from app.domain.states import JobStatus
 from app.scheduler import retention
 from app.scheduler.retention import Retention
 from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
+from app.storage.memory.secrets import MemorySecretStore
 from tests.support.leases import taken
 from tests.unit.domain.builders import NOW, a_job
 from tests.unit.scheduler.cluster import Cluster
@@ -32,14 +34,17 @@ class World(Cluster):
     def __init__(self, folder: Path) -> None:
         super().__init__(RETENTION_JOBS_DAYS="10")
         self.logs, self.series, self.files = MemoryLogStore(), MemoryMetricStore(), MemoryArtifactStore()
-        self.services = replace(self.services, logs=self.logs, metrics=self.series, artifacts=self.files)
+        self.secrets = MemorySecretStore()
+        stores = {"logs": self.logs, "metrics": self.series, "artifacts": self.files, "secrets": self.secrets}
+        self.services = replace(self.services, **stores)
         self.retention = Retention(self.services)
         self._source = folder / "source"
         self._source.write_bytes(b"x")
 
     async def ended(self, days_ago: float) -> Job:
-        """A job that ended, with a log, metrics and a file."""
+        """A job that ended, with a log, metrics, a file and a secret."""
         job = replace(a_job().job, status=JobStatus.COMPLETED, finished_at=NOW - days_ago * DAY)
+        job = replace(job, sealed=job.id)
         await self.jobs.insert(job)
         await self.leave(job.id)
         return job
@@ -52,10 +57,13 @@ class World(Cluster):
             info = ArtifactInfo(job_id, 1, "f", kind, 1, digest, "text/plain", NOW)
             await self.files.put(info, self._source)
 
+        await self.secrets.put(Sealed(job_id, job_id, {"token": "x"}, NOW - DAY))
+
     async def left(self, job_id: str) -> list[bool]:
-        """Whether there are: lines, points, artifacts, checkpoints, the job."""
+        """Whether there are: lines, points, artifacts, checkpoints, secrets, the job."""
         things: list[Any] = [await self.logs.read(job_id, 1), await self.series.read(job_id, run_no=1)]
         things += [await self.files.list(job_id, kind) for kind in ("artifact", "checkpoint")]
+        things.append(await self.secrets.get(job_id))
         return [*map(bool, things), await self.jobs.get(job_id) is not None]
 
 
@@ -64,7 +72,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-ALL, NONE = [True] * 5, [False] * 5
+ALL, NONE = [True] * 6, [False] * 6
 
 
 async def test_jobs_go_with_everything_after_their_time(world: World) -> None:
@@ -94,7 +102,7 @@ async def test_many_that_must_stay_hide_none_that_may_go(world: World, monkeypat
     assert [(await world.left(j.id))[-1] for j in (*parents, *others)] == [True] * 7 + [False] * 7
 
 
-@pytest.mark.parametrize("port", ["logs", "metrics", "artifacts"])
+@pytest.mark.parametrize("port", ["logs", "metrics", "artifacts", "secrets"])
 async def test_a_crash_at_any_point_leaves_the_job_to_be_found_again(
     world: World, port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +140,18 @@ async def test_a_job_that_cannot_be_read_keeps_its_files(world: World, monkeypat
     monkeypatch.setattr(world.jobs, "get_many", unreadable)
     await world.retention.run_once()
     assert await world.left(job.id) == ALL
+
+
+async def test_secrets_that_no_job_names_are_found_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "FILES", 1)
+    owner = await world.ended(1)
+    replaced, lost, fresh = f"{owner.id}-old", "job_never", "job_about_to_be"
+    for sealed_id, age in ((replaced, DAY), (lost, DAY), (fresh, timedelta(minutes=59))):
+        await world.secrets.put(Sealed(sealed_id, sealed_id.removesuffix("-old"), {"token": "x"}, NOW - age))
+    for _ in range(5):
+        await world.retention.run_once()
+    there = [await world.secrets.get(i) is not None for i in (replaced, lost, fresh, owner.id)]
+    assert there == [False, False, True, True]
 
 
 async def test_nodes_lost_for_a_day_are_forgotten_and_their_epochs_go_on(world: World) -> None:
