@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,13 +47,24 @@ def matching(query: JobQuery) -> Filter:
     if query.status:
         found["status"] = {"$in": values(query.status)}
     if query.text is not None and (words := search_words(query.text)):
-        found["search"] = {"$all": [re.compile(f"^{re.escape(word)}") for word in words]}
+        found["$and"] = [with_word(word) for word in words]
     if query.facts:
         found["facts"] = {"$all": [fact(path, value) for path, value in query.facts]}
     if query.submitted_after or query.submitted_before:
         bounds = {"$gte": query.submitted_after, "$lt": query.submitted_before}
         found["submitted_at"] = {name: moment for name, moment in bounds.items() if moment is not None}
     return found
+
+
+def with_word(word: str) -> Filter:
+    """Jobs of which a term begins with this text. A compiled pattern of Python would bring flags along, with which the
+    server reads the whole index."""
+    return {"search": {"$regex": f"^{re.escape(word)}"}}
+
+
+def has_other_filters(query: JobQuery) -> bool:
+    """Whether it asks for more than words."""
+    return bool(matching(replace(query, text=None)))
 
 
 def order(query: JobQuery) -> list[tuple[str, int]]:

@@ -24,7 +24,7 @@ from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
 from app.domain.states import JobStatus
 from app.domain.transitions import Change
 from app.quarantine import Quarantine
-from app.storage import job_queries
+from app.storage import job_queries, job_search
 from app.storage.documents import Document, job_document, job_from, progress_document
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
@@ -121,9 +121,19 @@ class MongoJobStore:
         wanted = {"$and": [job_queries.matching(query), job_queries.IN_TIME]}
         if query.after is not None:
             wanted = {"$and": [wanted, await self._beyond(query, query.after)]}
-        documents = await self._documents(wanted, job_queries.order(query), query.limit + 1)
+        documents = await self._listed(wanted, query)
         page, more = documents[: query.limit], len(documents) > query.limit
         return JobPage(tuple(await self._readable(page)), page[-1]["_id"] if more else None)
+
+    async def _listed(self, wanted: Document, query: JobQuery) -> list[Document]:
+        """A page, and one more where more follow."""
+        order, most = job_queries.order(query), query.limit + 1
+
+        async def find(**how: Any) -> list[Document]:
+            return await self._jobs.find(wanted, BARE, **how).sort(order).limit(most).to_list(None)
+
+        with answered():
+            return await job_search.listed(self._database, query, find)
 
     async def _beyond(self, query: JobQuery, job_id: str) -> Document:
         with answered():
@@ -134,7 +144,7 @@ class MongoJobStore:
 
     async def count(self, query: JobQuery) -> int:
         with answered():
-            return await self._jobs.count_documents(job_queries.matching(query))
+            return await job_search.counted(self._jobs, query)
 
     async def waiting_on(self, parent_ids: Iterable[str]) -> list[Job]:
         return await self._find(

@@ -9,14 +9,17 @@ import pytest
 from bson import ObjectId
 
 from app.config import load_settings
+from app.domain.errors import Invalid
 from app.domain.ports import EndedJob
 from app.domain.records import JobQuery
 from app.domain.states import JobStatus
 from app.retention import RetentionSettings
-from app.storage import job_queries
+from app.storage import job_queries, job_search
 from app.storage.artifacts import FIRST
 from app.storage.documents import job_document
 from app.storage.indexes import INDEXES, POLL_INDEXES, ensure_indexes, kept_indexes
+from app.storage.job_search import BY_WORD, FROM_NEWEST
+from app.storage.jobs import MongoJobStore
 from app.storage.mongo import Database
 from tests.unit.domain.builders import NOW, a_job
 
@@ -70,6 +73,8 @@ def stages(plan: Any) -> set[str]:
             "template": JobQuery(template="noop"),
             "algorithm": JobQuery(algorithm="svm"),
             "tag": JobQuery(tag="t"),
+            "parameter": JobQuery(facts=(("C", "1"),)),
+            "parameters": JobQuery(facts=(("C", "1"), ("h.alpha", "2"))),
             "batch": JobQuery(batch_id="batch_1"),
             "workflow": JobQuery(workflow_id="workflow_1"),
             "oldest first": JobQuery(template="noop", oldest_first=True),
@@ -137,6 +142,10 @@ async def test_the_time_that_is_set_is_the_time_that_is_kept(mongo: Database) ->
 @pytest.mark.parametrize(
     ("collection", "wanted", "order"),
     [
+        ("templates", {"id": "mine"}, [("version", -1)]),
+        ("templates", {"id": "mine", "version": {"$lt": 9}}, [("version", -1)]),
+        ("secrets", {"job_id": {"$in": ["job_a", "job_b"]}}, []),
+        ("secrets", {"_id": {"$gt": "job_a"}, "at": {"$lt": NOW}}, [("_id", 1)]),
         ("artifacts.chunks", {"files_id": {"$gt": FIRST, "$lt": ObjectId()}, "n": 0}, [("files_id", 1), ("n", 1)]),
         ("artifacts.files", {"metadata.job_id": {"$gt": "job_a"}}, [("metadata.job_id", 1)]),
         ("nodes", {"state": "LOST", "last.at": {"$lt": NOW}, "allocations": {}, "drain": None}, []),
@@ -160,8 +169,55 @@ async def test_the_mean_waits_are_counted_over_an_index(mongo: Database) -> None
     assert "COLLSCAN" not in stages(explained["queryPlanner"]["winningPlan"])
 
 
-async def test_text_is_found_by_its_index(mongo: Database) -> None:
+@pytest.mark.parametrize("text", ["unheard", "un-heard.of", "iris unheard", "a+b (c"])
+async def test_a_word_that_no_job_has_costs_nothing(mongo: Database, text: str) -> None:
+    """A pattern with flags reads the whole index for it."""
     await ensure_indexes(mongo)
-    wanted = job_queries.matching(JobQuery(text="iris forest"))
-    explained = await mongo.raw.command({"explain": {"find": "jobs", "filter": wanted}, "verbosity": "queryPlanner"})
-    assert "COLLSCAN" not in stages(explained["queryPlanner"]["winningPlan"])
+    tagged = [a_job("noop", tags=("iris",)).job for _ in range(50)]
+    await mongo["jobs"].insert_many([job_document(job) for job in tagged])
+    query = {"find": "jobs", "filter": job_queries.matching(JobQuery(text=text)), "hint": BY_WORD}
+    explained = await mongo.raw.command({"explain": query, "verbosity": "executionStats"})
+    assert explained["executionStats"]["totalKeysExamined"] <= 2
+    assert explained["executionStats"]["totalDocsExamined"] == 0
+
+
+async def test_a_word_is_counted_in_the_index_alone(mongo: Database) -> None:
+    await ensure_indexes(mongo)
+    await mongo["jobs"].insert_many([job_document(a_job("noop", tags=("iris", "irish")).job) for _ in range(50)])
+    count = {"aggregate": "jobs", "cursor": {}, "pipeline": [
+        {"$match": job_queries.with_word("iri")}, {"$limit": 20}, {"$group": {"_id": 1, "n": {"$sum": 1}}},
+    ]}  # fmt: skip
+    explained = await mongo.raw.command({"explain": count, "verbosity": "executionStats"})
+    text = str(explained)
+    assert "'totalDocsExamined': 0" in text
+    assert "COLLSCAN" not in text
+
+
+async def test_the_way_of_a_search_is_told_by_how_many_jobs_have_its_words(mongo: Database) -> None:
+    await ensure_indexes(mongo)
+    jobs = [a_job("noop", tags=("all", "rare") if n == 7 else ("all",)).job for n in range(60)]
+    await mongo["jobs"].insert_many([job_document(job) for job in jobs])
+    store = MongoJobStore(mongo)
+    ways: dict[str, str] = {}
+    for text, index in (("rare", BY_WORD), ("all", BY_WORD), ("all rare", BY_WORD)):
+        assert await job_search._cheaper_index(mongo, JobQuery(text=text)) == index
+        ways[text] = ",".join(job.id for job in (await store.find(JobQuery(text=text, limit=5))).jobs)
+    assert ways["rare"] == ways["all rare"] == jobs[7].id
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(job_search, "RARE", 0)
+        assert await job_search._cheaper_index(mongo, JobQuery(text="all", limit=5)) == FROM_NEWEST
+        assert await job_search._cheaper_index(mongo, JobQuery(text="rare", limit=5)) == BY_WORD
+        assert await job_search._cheaper_index(mongo, JobQuery(text="all", template="noop")) is None
+        found = ",".join(job.id for job in (await store.find(JobQuery(text="all", limit=5))).jobs)
+    assert found == ways["all"]
+
+
+async def test_a_search_that_takes_too_long_is_refused_with_a_remedy(mongo: Database) -> None:
+    await ensure_indexes(mongo)
+    await mongo["jobs"].insert_many([job_document(a_job("noop", tags=("all",)).job) for _ in range(20)])
+    slow = {"$expr": {"$function": {"body": "function() { sleep(50); return true }", "args": [], "lang": "js"}}}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(job_search, "MILLISECONDS", 100)
+        patched.setattr(job_search, "matching", lambda query: {**job_queries.matching(query), **slow})
+        with pytest.raises(Invalid, match="q: looks through too many jobs"):
+            await MongoJobStore(mongo).count(JobQuery(text="all"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.storage.job_search import BY_WORD, FROM_NEWEST, by_cost
 from app.storage.search import LONGEST_FACT, LONGEST_TERM, MOST_FACTS, MOST_TERMS, fact, search_fields, search_words
 
 
@@ -53,3 +54,23 @@ def test_everything_is_bounded() -> None:
     assert search_words("a " * 500) == ["a"] * 10
     assert search_words("x" * 10_000) == ["x" * LONGEST_TERM]
     assert search_words(".*\0(a+)+$") == [".*", "(a+)+$"]
+
+
+@pytest.mark.parametrize(
+    ("hits", "everything", "limit", "index"),
+    [
+        ((0,), 100_000, 50, BY_WORD),
+        ((1_000,), 100_000, 50, BY_WORD),
+        ((4_000,), 100_000, 50, FROM_NEWEST),
+        ((5_000,), 100_000, 50, FROM_NEWEST),
+        ((4_000, 4_000), 100_000, 50, BY_WORD),
+        ((5_000, 5_000), 5_000, 50, FROM_NEWEST),
+        ((5_000, 1_200), 100_000, 50, BY_WORD),
+        ((5_000,), 10_000_000, 50, FROM_NEWEST),
+        ((3,), 0, 50, FROM_NEWEST),
+    ],
+)
+def test_a_search_goes_the_way_on_which_it_meets_fewer_jobs(
+    hits: tuple[int, ...], everything: int, limit: int, index: str
+) -> None:
+    assert by_cost(hits, everything, limit) == index
