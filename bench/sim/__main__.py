@@ -1,8 +1,9 @@
-"""`python -m bench.sim [--quick] [--seeds N] [--targets] [--budget] [--report]`: simulate, print, write the results.
+"""`python -m bench.sim [--quick | --windows | --report | --budget] [--seeds N] [--targets]`: simulate, print, and write
+the results to `bench/results/`. Ten seeds unless told otherwise.
 
-Results go to `bench/results/`. Ten seeds unless told otherwise. `--targets`: only the days that a target is about.
-`--quick`: two seeds of short days, written nowhere. `--report`: no simulation, tables and plots of the stored outcomes;
-`--budget`: the same, with the cost of a cycle measured anew.
+`--targets`: only the days that a target is about. `--quick`: two seeds of short days, written nowhere; `--windows`:
+what is said of starts alone, likewise. `--report`: no simulation, tables and plots of the stored outcomes; `--budget`:
+the same, with the cost of a cycle measured anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from bench.sim import budget, matrix, report
 from bench.sim.plots import draw
 from bench.sim.scenarios import Outcome
-from bench.sim.targets import Table, rows
+from bench.sim.targets import Table, announced, rows
 
 RESULTS = Path(__file__).parents[1] / "results"
 STORED = RESULTS / "sim.json"
@@ -25,6 +26,9 @@ SEEDS = 10
 
 def main() -> int:
     chosen = _arguments()
+    if chosen.windows:
+        print(report.text(announced(Table(matrix.work_off(matrix.windows())))))
+        return 0
     found = _stored() if chosen.report or chosen.budget else {}
     if chosen.budget:
         found |= {"budget": budget.plain(budget.measured())}
@@ -69,6 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--targets", action="store_true")
+    parser.add_argument("--windows", action="store_true")
     parser.add_argument("--budget", action="store_true")
     parser.add_argument("--report", action="store_true")
     return parser.parse_args()

@@ -26,11 +26,16 @@ def _targets(seeds: Sequence[int]) -> list[Task]:
     return [
         *_tasks(["own"], MAIN_LOADS, seeds, MAIN),
         *_tasks(["own"], MAIN_LOADS, seeds, [OURS], errors=["÷5", "random"]),
-        *_tasks(["own"], MAIN_LOADS, seeds[:ANNOUNCED], [ANNOUNCING, FRESH]),
+        *windows(seeds[:ANNOUNCED]),
         *_tasks(["sweep"], [0.8], seeds, ["strict", "growing", OURS]),
         *_tasks(["tenants"], [1.2], seeds, ["best-effort", OURS], hours=12.0),
         *_tasks(["classes"], [1.2], seeds, [OURS], hours=12.0),
     ]
+
+
+def windows(seeds: Sequence[int] = range(1, ANNOUNCED + 1)) -> list[Task]:
+    """The days on which start estimates are announced and scored."""
+    return _tasks(["own"], MAIN_LOADS, seeds, [ANNOUNCING, FRESH])
 
 
 def _informing(few: Sequence[int]) -> list[Task]:

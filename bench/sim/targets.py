@@ -63,7 +63,7 @@ def rows(table: Table, budget: Budget | None = None) -> list[Row]:
         *_guarantees(table),
         *_wrong_expectations(table),
         _cycle(budget),
-        *_windows(table),
+        *announced(table),
         Row("autoscaled: waits inside class target / node-hours", "≥ 95 % / ≤ 0.6", None, None, "comes with sizing"),
         Row("sizing: waste, out of memory", "see sizing", None, None, "comes with sizing"),
     ]
@@ -72,10 +72,6 @@ def rows(table: Table, budget: Budget | None = None) -> list[Row]:
 THREES = 200
 ORDERS = ("all", *WAITS[:3])
 SWEEP_SIZE = "it depends on the size of the sweep: with a third of it, 3 seeds gave 0.083"
-NO_TABLE = (
-    "most jobs come to a bucket that was empty when the last forecast was made, and are told their position times the "
-    "pace, which is far too long for those that pass others"
-)
 NOT_SIMULATED = "not simulated in this run"
 
 
@@ -126,7 +122,8 @@ def _guarantees(table: Table) -> list[Row]:
     ]
 
 
-def _windows(table: Table) -> list[Row]:
+def announced(table: Table) -> list[Row]:
+    """What the start estimates promise, and how good they are."""
     return [
         *_announced(table, ANNOUNCING, "as the service tells them"),
         *_announced(table, FRESH, "from a fresh forecast"),
@@ -140,12 +137,11 @@ def _announced(table: Table, policy: str, how: str) -> list[Row]:
         return [Row(*covered, None, None, NOT_SIMULATED), Row(*loss, None, None, NOT_SIMULATED)]
     inside = {name: interval([o.inside[name] for o in found if o.inside and name in o.inside]) for name in ORDERS}
     whole = inside.pop("all")
-    why = NO_TABLE if policy == ANNOUNCING else ""
     parts = "by predicted wait: " + ", ".join(f"{name} {one.value:.2f}" for name, one in inside.items())
     ratio = interval([o.pinball for o in found if o.pinball is not None])
     return [
         Row(*covered, str(whole), 0.75 <= whole.value <= 0.85, parts),
-        Row(*loss, str(ratio), ratio.value <= 0.6, why),
+        Row(*loss, str(ratio), ratio.value <= 0.6),
     ]
 
 
