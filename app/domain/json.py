@@ -24,13 +24,16 @@ def deep_merge(base: Mapping[str, Json], over: Mapping[str, Json]) -> dict[str, 
     return merged
 
 
-def json_leaves(value: Json, place: Place = ()) -> Iterator[tuple[Place, Json]]:
+def json_leaves(value: Mapping[str, Json], place: Place = ()) -> list[tuple[Place, Json]]:
     """The values inside an object with their places: what is no object, or an empty one. A list is one value."""
-    if not isinstance(value, Mapping) or (not value and len(place) > 1):
-        yield place, value
-        return
+    found: list[tuple[Place, Json]] = []
     for key, inner in value.items():
-        yield from json_leaves(inner, (*place, key))
+        at = (*place, key)
+        if inner and isinstance(inner, dict):
+            found += json_leaves(inner, at)
+        else:
+            found.append((at, inner))
+    return found
 
 
 def is_storable_key(key: str) -> bool:

@@ -140,7 +140,7 @@ def leaves(document: Said) -> Iterator[tuple[Place, Json]]:
         if section == DECLARATIONS:
             yield from (((section, name), declared) for name, declared in value.items())
         else:
-            yield from json_leaves(value, (section,))
+            yield from json_leaves(value, (section,)) if isinstance(value, dict) else [((section,), value)]
 
 
 def _at(document: Said, place: Place) -> tuple[Json] | None:

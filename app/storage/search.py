@@ -13,9 +13,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
 
 from app.domain.job import Job
 from app.domain.json import Json, json_leaves
@@ -24,6 +23,8 @@ MOST_TERMS, LONGEST_TERM = 50, 64
 MOST_FACTS, LONGEST_FACT = 100, 96
 MOST_ELEMENTS = 10
 MOST_WORDS = 10
+_MAY_BE_NUMBER = re.compile(r"[-+]?\.?\d")
+_WHOLE = re.compile(r"[-+]?[0-9]+")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -31,8 +32,20 @@ def search_fields(
     name: str, tags: Iterable[str], parameters: Mapping[str, Json], secrets: Collection[str]
 ) -> dict[str, list[str]]:
     """Both arrays."""
-    open_ones = {key: value for key, value in parameters.items() if key not in secrets}
-    return {"search": _terms(name, tags, open_ones), "facts": _facts(open_ones)}
+    texts: list[str] = []
+    facts: dict[str, None] = {}
+    for place, value in json_leaves(parameters):
+        if place[0] in secrets or len(facts) >= MOST_FACTS:
+            continue
+        for each in value[:MOST_ELEMENTS] if isinstance(value, list | tuple) else (value,):
+            if isinstance(each, str):
+                texts.append(each)
+            elif not isinstance(each, int | float):
+                continue
+            facts[fact(place[-1], each)] = None
+            if len(place) > 1:
+                facts[fact(".".join(place), each)] = None
+    return {"search": _terms(name, tags, texts), "facts": list(facts)[:MOST_FACTS]}
 
 
 def terms_of(job: Job) -> dict[str, list[str]]:
@@ -40,35 +53,16 @@ def terms_of(job: Job) -> dict[str, list[str]]:
     return search_fields(job.name, job.tags, job.parameters, job.secrets)
 
 
-def _terms(name: str, tags: Iterable[str], parameters: Mapping[str, Json]) -> list[str]:
+def _terms(name: str, tags: Iterable[str], texts: Iterable[str]) -> list[str]:
     name = name.lower()
     names = [name[start:] for start in _word_starts(name)]
-    texts = (text for _, value in _values(parameters) if isinstance(value, str) and (text := value.lower()))
-    terms = (*names, *(t.lower() for t in tags), *texts)
+    terms = (*names, *(text.lower() for text in (*tags, *texts)))
     return list(dict.fromkeys(t[:LONGEST_TERM] for t in terms if t))[:MOST_TERMS]
 
 
 @lru_cache(maxsize=1_024)
 def _word_starts(name: str) -> tuple[int, ...]:
     return tuple(word.start() for word in _WORD.finditer(name))
-
-
-def _facts(parameters: Mapping[str, Json]) -> list[str]:
-    found: dict[str, None] = {}
-    for path, value in _values(parameters):
-        found[fact(path, value)] = None
-        if "." in path:
-            found[fact(path.rpartition(".")[2], value)] = None
-        if len(found) >= MOST_FACTS:
-            break
-    return list(found)[:MOST_FACTS]
-
-
-def _values(parameters: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
-    """Texts, numbers and truth values with their paths; each of a list's first elements by itself."""
-    for place, value in json_leaves(parameters):
-        elements: list[Any] = list(value[:MOST_ELEMENTS]) if isinstance(value, list | tuple) else [value]
-        yield from ((".".join(place), each) for each in elements if isinstance(each, str | int | float))
 
 
 def fact(path: str, value: Json) -> str:
@@ -81,16 +75,27 @@ def fact(path: str, value: Json) -> str:
 
 
 def _canonical(value: Json) -> str:
-    if isinstance(value, bool):
+    if isinstance(value, str):
+        text = value.strip()
+        if len(text) > LONGEST_TERM or not _MAY_BE_NUMBER.match(text):
+            return text
+        if _WHOLE.fullmatch(text):
+            return str(int(text))
+        number = _number(text)
+    elif isinstance(value, float):
+        text, number = str(value), value
+    else:
         return str(value)
-    text = str(value).strip()
-    try:
-        number = float(text) if len(text) <= LONGEST_TERM else math.nan
-    except ValueError:
-        return text
     if not math.isfinite(number):
         return text
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def search_words(text: str) -> list[str]:
