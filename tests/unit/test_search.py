@@ -32,7 +32,8 @@ def test_each_value_is_a_fact_under_its_path_and_its_own_name() -> None:
 @pytest.mark.parametrize(
     ("asked", "stored"),
     [("10", 10), ("10.0", 10), ("1e1", 10), (" 10 ", 10.0), ("0.1", 0.1), ("1e-05", 0.00001), ("TRUE", True),
-     ("SVM", "svm"), ("007", "7"), ("nan", "NaN"), ("9007199254740993", 9007199254740993), ("-3", -3.0), ("x" * 500, "x" * 500)],
+     ("SVM", "svm"), ("007", "7"), ("nan", "NaN"), ("9007199254740993", 9007199254740993), ("-3", -3.0),
+     ("x" * 500, "x" * 500)],
 )  # fmt: skip
 def test_a_value_is_found_however_it_is_written(asked: str, stored: Any) -> None:
     assert fact("c", asked) == fact("c", stored)
