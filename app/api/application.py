@@ -14,6 +14,7 @@ from app.api import errors, openapi
 from app.api.middleware import RequestContext
 from app.api.routes import (
     analytics,
+    capacity,
     controls,
     decisions,
     definitions,
@@ -41,6 +42,7 @@ ROUTERS = (
     decisions.router,
     analytics.router,
     nodes.router,
+    capacity.router,
     nodes.platform_router,
     events.router,
     system.router,

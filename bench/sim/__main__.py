@@ -1,8 +1,10 @@
-"""`python -m bench.sim [--quick] [--seeds N] [--targets] [--budget] [--report]`: simulate, print, write the results.
+"""`python -m bench.sim [--quick] [--seeds N] [--targets] [--autoscale] [--budget] [--report]`: simulate, print, write the
+results.
 
 Results go to `bench/results/`. Ten seeds unless told otherwise. `--targets`: only the days that a target is about.
 `--quick`: two seeds of short days, written nowhere. `--report`: no simulation, tables and plots of the stored outcomes;
-`--budget`: the same, with the cost of a cycle measured anew.
+`--budget`: the same, with the cost of a cycle measured anew; `--autoscale`: only the rows of the autoscaler, which are
+kept with the stored outcomes where there are any.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from bench.sim import budget, matrix, report
+from bench.sim import autoscaled, budget, matrix, report, targets
+from bench.sim.autoscaled import Scaled
 from bench.sim.plots import draw
 from bench.sim.scenarios import Outcome
 from bench.sim.targets import Table, rows
@@ -24,31 +28,54 @@ SEEDS = 10
 
 def main() -> int:
     chosen = _arguments()
+    if chosen.autoscale:
+        return _autoscale(chosen.seeds)
     found = json.loads(STORED.read_text()) if chosen.report else {}
     if chosen.budget:
         found = json.loads(STORED.read_text()) | {"budget": budget.plain(budget.measured())}
     if found:
         table, measured = Table(map(Outcome.from_plain, found["outcomes"])), budget.Budget(**found["budget"])
+        scaled = [Scaled(**one) for one in found.get("autoscaled", ())]
     else:
+        seeds = chosen.seeds if not chosen.quick else 0
         measured = budget.measured(cycles=20) if chosen.quick else budget.measured()
         table = Table(
             matrix.work_off(matrix.quick() if chosen.quick else matrix.full(chosen.seeds, targets_only=chosen.targets))
         )
-    print(report.text(rows(table, measured)))
+        scaled = autoscaled.work_off(autoscaled.tasks(seeds))
+    print(report.text(rows(table, measured, scaled)))
     if not chosen.quick:
-        _write(table, measured, found["command"] if found else _command(chosen))
+        _write(table, measured, scaled, found["command"] if found else _command(chosen))
     return 0
 
 
-def _write(table: Table, measured: budget.Budget, command: str) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    stored = {"command": command, "budget": budget.plain(measured), "outcomes": [o.plain() for o in table.outcomes]}
-    STORED.write_text(json.dumps(stored, ensure_ascii=False, separators=(",", ":")) + "\n")
-    (RESULTS / "sim.md").write_text(report.markdown(rows(table, measured), table, command))
+def _autoscale(seeds: int) -> int:
+    scaled = autoscaled.work_off(autoscaled.tasks(seeds))
+    print(report.text(targets.autoscaled(scaled)))
+    if STORED.exists():
+        _store(json.loads(STORED.read_text()) | {"autoscaled": [one.plain() for one in scaled]})
+    return 0
+
+
+def _write(table: Table, measured: budget.Budget, scaled: list[Scaled], command: str) -> None:
+    _store(
+        {
+            "command": command,
+            "budget": budget.plain(measured),
+            "autoscaled": [one.plain() for one in scaled],
+            "outcomes": [o.plain() for o in table.outcomes],
+        }
+    )
+    (RESULTS / "sim.md").write_text(report.markdown(rows(table, measured, scaled), table, command))
     try:
         draw(table, RESULTS)
     except ModuleNotFoundError as error:
         print(f"no plots: {error}; `python -m bench.sim --report` makes them of what is stored", file=sys.stderr)
+
+
+def _store(found: dict[str, Any]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    STORED.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def _command(chosen: argparse.Namespace) -> str:
@@ -61,6 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--targets", action="store_true")
+    parser.add_argument("--autoscale", action="store_true")
     parser.add_argument("--budget", action="store_true")
     parser.add_argument("--report", action="store_true")
     return parser.parse_args()
