@@ -83,6 +83,12 @@ class CapacitySettings(Group):
         timedelta(minutes=10),
         unit="seconds",
     )
+    arrivals: Seconds = variable(
+        "CAPACITY_ARRIVALS_SECONDS",
+        "What keeps coming is averaged over so long: room is kept for it.",
+        timedelta(minutes=15),
+        unit="seconds",
+    )
     wait_targets: dict[Priority, Seconds] = variable(
         "WAIT_TARGETS",
         "Time within which a job of a class is to start, for which nodes are created, as JSON. What is left out stays.",
@@ -141,7 +147,8 @@ class CapacitySettings(Group):
     def rules(self) -> Rules:
         """What decisions go by."""
         targets = TARGETS | {priority: target.total_seconds() for priority, target in self.wait_targets.items()}
-        return Rules(targets, dict(self.class_prices), self.window.total_seconds())
+        prices = dict(self.class_prices)
+        return Rules(targets, prices, self.window.total_seconds(), self.arrivals.total_seconds())
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -37,7 +37,6 @@ from app.domain.capacity.state import (
 from app.domain.estimates import Forecast
 from app.domain.nodes import Node, NodeState
 from app.domain.ports import Ack, CapacityProvider
-from app.domain.priority import SECOND
 from app.domain.records import BucketHead, Member
 from app.metrics import Metrics
 from app.operations.board import recent_board
@@ -145,7 +144,7 @@ class Autoscaler:
         snapshot, _ = await look(services, heads, rules_of(services.settings), standing, self._live)
         snapshot = with_members(snapshot, await self._members(heads))
         self._remember(snapshot)
-        view = View(snapshot, forecast, self._state, self._types, self._rules.window)
+        view = View(snapshot, forecast, self._state, self._types, self._rules)
         return Sight(snapshot.now, snapshot.nodes, view.fleet())
 
     async def _members(self, heads: Sequence[BucketHead]) -> Mapping[str, Sequence[Member]]:
@@ -161,8 +160,7 @@ class Autoscaler:
         for boot in failed:
             self._metrics.capacity_boots_failed.labels(boot.type).inc(boot.count)
             log.warning("capacity.boot_failed", plan_id=boot.plan_id, type=boot.type, nodes=boot.count)
-        passed = (now - state.looked) / SECOND if state.looked else 0.0
-        self._state = replace(state, rates=folded(state.rates, self._came(), passed), looked=now)
+        self._state = replace(state, rates=folded(state.rates, self._came(), now, self._rules.span))
 
     async def _settle(self, now: int) -> None:
         """Find out what came of a plan that was not answered; where that cannot be told, tell it again."""

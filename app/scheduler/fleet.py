@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from app.domain.ageing import dominant
 from app.domain.capacity.fleet import Fleet, Standing, Want
 from app.domain.capacity.kinds import NodeTypes, type_of
+from app.domain.capacity.loads import Rules
 from app.domain.capacity.rates import streams
 from app.domain.capacity.state import CapacityState
 from app.domain.estimates import Forecast, seconds_until
@@ -31,13 +32,13 @@ SAMPLE = 16
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is looked at: see the parts. `season`: seconds that a node must have been ready to be given up."""
+    """What is looked at: see the parts."""
 
     snapshot: Snapshot
     forecast: Forecast
     state: CapacityState
     types: NodeTypes
-    season: float
+    rules: Rules
 
     def fleet(self) -> Fleet:
         """The fleet as it is."""
@@ -49,7 +50,7 @@ class View:
             booting={name: count for name, count in state.booting.items() if name in self.types},
             barred=frozenset(state.barred),
             wants=[want for head in snapshot.heads if head.members for want in self._wants(head)],
-            streams=streams(state.rates),
+            streams=streams(state.rates, self.rules.span),
             ends=self._ends(),
             slots=snapshot.rules.slots,
             slots_used=snapshot.slots_used,
@@ -69,7 +70,7 @@ class View:
             runs=tuple(self._request(a.job_id, a.run_no, a.vector) for a in node.allocations),
             left=sum(seconds * dominant(a.vector, node.capacity) for a, seconds in left),
             empty_in=max((seconds for _, seconds in left), default=0.0),
-            seasoned=snapshot.now - since >= round(self.season * SECOND),
+            seasoned=snapshot.now - since >= round(self.rules.window * SECOND),
             reserved=any(p.node_id == node.id for p in snapshot.promises),
         )
 

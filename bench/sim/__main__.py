@@ -1,5 +1,4 @@
-"""`python -m bench.sim [--quick] [--seeds N] [--targets] [--autoscale] [--budget] [--report]`: simulate, print, write the
-results.
+"""`python -m bench.sim [--quick] [--seeds N] [--targets] [--autoscale] [--budget] [--report]`: simulate, print, write.
 
 Results go to `bench/results/`. Ten seeds unless told otherwise. `--targets`: only the days that a target is about.
 `--quick`: two seeds of short days, written nowhere. `--report`: no simulation, tables and plots of the stored outcomes;

@@ -1,10 +1,10 @@
 """The autoscaled row: how many jobs start within the target of their class, and what the fleet costs beside fixed ones.
 
-Three kinds of days of the design's own workload in all four classes: `nights`, two days whose nights bring a tenth of the
-noons' jobs; `day`, the one of the other rows, whose noon brings twice the night's; and `constant`, without any rhythm, on
-which the fleet must not turn. A fixed fleet at the peak has as many nodes as would be in use at once if every job started
-when it is submitted. Beside it stand two other fixed fleets: the smallest that has as many starts in time as the autoscaled
-one, and the smallest that has 95 %.
+Three kinds of days of the design's own workload in all four classes: `nights`, two days whose nights bring a tenth of
+the noons' jobs; `day`, the one of the other rows, whose noon brings twice the night's; and `constant`, without any
+rhythm, on which the fleet must not turn. A fixed fleet at the peak has as many nodes as would be in use at once if
+every job started when it is submitted. Beside it stand two other fixed fleets: the smallest that has as many starts in
+time as the autoscaled one, and the smallest that has 95 %.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ SCENARIOS = {"nights": Days(8, 48.0, 10.0), "day": Days(16, 24.0, 2.0), "constan
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """What came of one simulation. `inside`: share of jobs that start in time, of all and by class; `nodes`: mean of the
-    nodes that cost something, until the last submission; the sizes of the fixed fleets, 0 where they were not looked
-    for; how often the fleet turned within ten minutes."""
+    """What came of one simulation. `inside`: share of jobs that start in time, of all and by class; `nodes`: mean of
+    the nodes that cost something, until the last submission; the sizes of the fixed fleets, 0 where they were not
+    looked for; how often the fleet turned within ten minutes."""
 
     scenario: str
     load: float

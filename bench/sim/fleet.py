@@ -1,5 +1,5 @@
-"""A fleet that grows and shrinks while the simulation runs: the autoscaler's own decisions and memory, on nodes that take
-their time to come.
+"""A fleet that grows and shrinks while the simulation runs: the autoscaler's own decisions and memory, on nodes that
+take their time to come.
 
 What the service stores is here a value, what its provider does takes exactly the boot time, and a node costs from the
 moment in which it is asked for until it is gone.
@@ -45,8 +45,8 @@ GIVEN_UP = Drain("autoscaler", None, moment(0), patient=True)
 
 @dataclass(slots=True)
 class FleetHistory:
-    """`jobs`: what became of them; `moves`: when nodes were added or had back (+) and given up (-); `counts`: nodes that
-    cost something, from each time on."""
+    """`jobs`: what became of them; `moves`: when nodes were added or had back (+) and given up (-); `counts`: nodes
+    that cost something, from each time on."""
 
     jobs: History
     moves: list[tuple[int, int]] = field(default_factory=list)
@@ -130,7 +130,7 @@ class Autoscaled:
         """What the autoscaler does at a look."""
         snapshot = self.policy.snapshot(self.ledger, now)
         self._remember(snapshot)
-        view = View(snapshot, _forecast(snapshot), self.state, self.types, self.rules.window)
+        view = View(snapshot, _forecast(snapshot), self.state, self.types, self.rules)
         fleet = view.fleet()
         decision = decide(fleet, self.types, self.rules, most_wanted(self.state, now, self.rules.window))
         self.state = with_wanted(self.state, now, with_additions(decision, fleet), self.rules.window)
@@ -138,11 +138,10 @@ class Autoscaled:
         self._count(now)
 
     def _remember(self, snapshot: Snapshot) -> None:
-        now, before = snapshot.now, self.state.looked
+        now = snapshot.now
         ready = {n.id: type_of(n.labels, self.types) for n in snapshot.ready}
         state, _ = with_nodes(self.state, ready, self.ledger.nodes, self.types, now)
-        passed = (now - before) / SECOND if before else 0.0
-        self.state = replace(state, rates=folded(state.rates, self.arrivals.taken(), passed), looked=now)
+        self.state = replace(state, rates=folded(state.rates, self.arrivals.taken(), now, self.rules.span))
 
     def _move(self, decision: Decision, now: int) -> None:
         for node_id in decision.back:

@@ -185,11 +185,11 @@ def _against_fixed(scenario: str, found: Sequence[Scaled]) -> Row:
     if not found:
         return Row(what, bound, None, None, NOT_SIMULATED)
     inside, cost = interval([s.inside for s in found]), interval([s.nodes / s.peak for s in found])
-    same, enough = (interval([s.nodes / size(s) for s in found]) for size in (lambda s: s.same, lambda s: s.enough))
+    same, enough = interval([s.nodes / s.same for s in found]), interval([s.nodes / s.enough for s in found])
     urgent = interval([s.by_class["urgent"] for s in found])
     why = (
-        f"urgent alone {urgent.value:.1%}; node-hours against the smallest fixed fleet with as many in time {same}, with "
-        f"95 % in time {enough}"
+        f"urgent alone {urgent.value:.1%}; node-hours against the smallest fixed fleet with as many in time {same}, "
+        f"with 95 % in time {enough}"
     )
     return Row(what, bound, f"{inside.value:.1%} / {cost}", inside.value >= 0.95 and cost.value <= 0.6, why)
 
@@ -199,9 +199,7 @@ def _turns(scaled: Sequence[Scaled]) -> Row:
     found = [s for s in scaled if s.scenario == "constant"]
     if not found:
         return Row(what, "0", None, None, NOT_SIMULATED)
-    turns, moves, back = (
-        sum(of(s) for s in found) for of in (lambda s: s.up_down, lambda s: s.moves, lambda s: s.down_up)
-    )
+    turns, moves, back = sum(s.up_down for s in found), sum(s.moves for s in found), sum(s.down_up for s in found)
     why = f"of {moves} moves; {back} times jobs came by chance just after nodes were given up, which were had back"
     return Row(what, "0", str(turns), turns == 0, why)
 

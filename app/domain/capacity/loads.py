@@ -1,12 +1,13 @@
 """What is to be packed: slots for jobs that wait, and for jobs yet to come.
 
 Jobs yet to come first take the places of runs like them that should end by then, and what is left is counted together
-over all requests of a class: a slot for each of many rare ones would be a fleet that mostly stands idle.
+over all requests of a class: a slot for each of many rare ones would be a fleet that mostly stands idle. Of each class
+that keeps coming there is room for the next one at least, else a fleet that is just large enough would turn at each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
 
@@ -24,11 +25,13 @@ NEVER = 86_400.0
 @dataclass(frozen=True, slots=True)
 class Rules:
     """`targets`: seconds within which a job of a class is to start; `prices`: what an hour that a job of a class need
-    not wait is worth, where anything; `window`: seconds over which the fleet shrinks to the most that was wanted."""
+    not wait is worth, where anything; `window`: seconds over which the fleet shrinks to the most that was wanted;
+    `span`: seconds over which arrivals are averaged."""
 
     targets: Mapping[Priority, float] = field(default_factory=lambda: TARGETS)
     prices: Mapping[Priority, float] = field(default_factory=dict)
     window: float = 600.0
+    span: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,31 @@ def is_late(want: Want, target: float, boot: float) -> bool:
 
 
 def loads_to_come(fleet: Fleet, rules: Rules, capacity: Vector) -> list[Load]:
-    """The slots of jobs yet to come, larger ones first."""
+    """The slots of jobs yet to come: of each class larger ones first, and at least one."""
     ends = {vector: sorted(times) for vector, times in fleet.ends.items()}
     found: list[Load] = []
     for priority in Priority:
-        over = 0.0
         streams = [s for s in fleet.streams if s.priority is priority]
-        for stream in sorted(streams, key=lambda s: (-dominant(s.request[0], capacity), s.request, s.mean)):
-            over += _not_replacing(stream, rules.targets[priority], ends)
-            if over >= 1.0:
-                found.append(Load(stream.request, int(over), priority, 1.0, stream.mean))
-                over -= int(over)
+        streams.sort(key=lambda s: (-dominant(s.request[0], capacity), s.request, s.mean))
+        slots_of_class = list(_pooled(streams, rules.targets[priority], ends))
+        if streams and not slots_of_class:
+            next_one = max(streams, key=lambda s: (s.rate, s.request, s.mean))
+            slots_of_class = [_coming(next_one, 1)]
+        found += slots_of_class
     return found
+
+
+def _pooled(streams: Iterable[Stream], target: float, ends: dict[Vector, list[float]]) -> Iterator[Load]:
+    over = 0.0
+    for stream in streams:
+        over += _not_replacing(stream, target, ends)
+        if over >= 1.0:
+            yield _coming(stream, int(over))
+            over -= int(over)
+
+
+def _coming(stream: Stream, count: int) -> Load:
+    return Load(stream.request, count, stream.priority, 1.0, stream.mean)
 
 
 def _not_replacing(stream: Stream, target: float, ends: dict[Vector, list[float]]) -> float:

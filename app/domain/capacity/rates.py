@@ -1,4 +1,4 @@
-"""What keeps coming: by bucket how many jobs a second, older arrivals counting less and less."""
+"""What keeps coming: by bucket how many jobs came lately, in steps, so that what is over is forgotten at once."""
 
 from __future__ import annotations
 
@@ -10,44 +10,59 @@ from app.domain.priority import SECOND, Priority
 from app.domain.queueing import Request
 from app.domain.records import BucketHead
 
-MEMORY = 900.0
-"""Seconds after which an arrival counts half."""
+STEPS = 15
 MOST = 256
-FORGOTTEN = 1e-6
-"""Jobs a second, one in two weeks, below which a bucket is forgotten."""
+"""Buckets that are remembered: those to which most came."""
 Came = Mapping[str, tuple[BucketHead, int]]
 """By bucket: its last head, and how many came."""
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """So many jobs came in the step that ended at `at`."""
+
+    at: int
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
-    """`mean`: seconds that one runs; `per_second`: how many come."""
+    """Jobs that came to a bucket. `mean`: seconds that one runs."""
 
     bucket_id: str
     priority: Priority
     request: Request
     mean: float
-    per_second: float
+    steps: tuple[Arrived, ...]
+
+    @property
+    def jobs(self) -> int:
+        return sum(step.jobs for step in self.steps)
 
 
-def folded(rates: Iterable[Rate], came: Came, passed: float) -> tuple[Rate, ...]:
-    """The rates after so many seconds in which these came: of at most so many buckets, those with most."""
-    if passed <= 0:
-        return tuple(rates)
-    keep = 0.5 ** (passed / MEMORY)
-    known = {r.bucket_id: replace(r, per_second=r.per_second * keep) for r in rates}
-    for bucket_id, (head, count) in came.items():
-        before = known[bucket_id].per_second if bucket_id in known else 0.0
-        known[bucket_id] = _rate(head, before + count / passed * (1.0 - keep))
-    lively = (r for r in known.values() if r.per_second > FORGOTTEN)
-    return tuple(sorted(lively, key=lambda r: (-r.per_second, r.bucket_id))[:MOST])
+def folded(rates: Iterable[Rate], came: Came, now: int, span: float) -> tuple[Rate, ...]:
+    """With these, and without what came more than `span` seconds ago."""
+    length = max(1, round(span * SECOND / STEPS))
+    end, oldest = (now // length + 1) * length, now - round(span * SECOND)
+    known = {r.bucket_id: replace(r, steps=tuple(s for s in r.steps if s.at > oldest)) for r in rates}
+    for bucket_id, (head, jobs) in came.items():
+        before = known[bucket_id].steps if bucket_id in known else ()
+        known[bucket_id] = _rate(head, _with(before, Arrived(end, jobs)))
+    lively = (r for r in known.values() if r.jobs)
+    return tuple(sorted(lively, key=lambda r: (-r.jobs, r.bucket_id))[:MOST])
 
 
-def streams(rates: Iterable[Rate]) -> tuple[Stream, ...]:
-    """The same, as decisions have it."""
-    return tuple(Stream(r.priority, r.request, r.mean, r.per_second) for r in rates)
+def streams(rates: Iterable[Rate], span: float) -> tuple[Stream, ...]:
+    """The same as means, as decisions have it. One job alone is no stream."""
+    return tuple(Stream(r.priority, r.request, r.mean, r.jobs / span) for r in rates if r.jobs > 1)
 
 
-def _rate(head: BucketHead, per_second: float) -> Rate:
+def _with(steps: tuple[Arrived, ...], new: Arrived) -> tuple[Arrived, ...]:
+    if steps and steps[-1].at == new.at:
+        return (*steps[:-1], Arrived(new.at, steps[-1].jobs + new.jobs))
+    return (*steps, new)
+
+
+def _rate(head: BucketHead, steps: tuple[Arrived, ...]) -> Rate:
     demand = head.members[0].demand
-    return Rate(head.bucket_id, head.bucket.priority, demand.request, demand.mean / SECOND, per_second)
+    return Rate(head.bucket_id, head.bucket.priority, demand.request, demand.mean / SECOND, steps)

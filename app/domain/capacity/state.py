@@ -56,8 +56,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class CapacityState:
-    """See the module. `looked`: when the last look was; `rates`: what keeps coming; `trouble`: what the provider said
-    last, where it did not do as it was asked."""
+    """See the module. `rates`: what keeps coming; `trouble`: what the provider said last, where it did not do as it was
+    asked."""
 
     history: tuple[Wanted, ...] = ()
     since: Mapping[str, int] = field(default_factory=dict)
@@ -66,7 +66,6 @@ class CapacityState:
     leaving: Mapping[str, int] = field(default_factory=dict)
     barred: Mapping[str, int] = field(default_factory=dict)
     rates: tuple[Rate, ...] = ()
-    looked: int = 0
     trouble: str | None = None
 
     @property
