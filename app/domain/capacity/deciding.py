@@ -142,7 +142,8 @@ class _Deciding:
     def _idle(self) -> list[Bin]:
         """Nodes, and boots, that can be done without, the emptiest first."""
         able = [b for b in self.ready if b.type is not None and b.node is not None and not b.node.reserved]
-        kept = [*self.ready, *self.booting, *(b for b in self.draining if b.loads)]
+        open_ones = [b for b in self.ready if b.node is None or not b.node.reserved]
+        kept = [*open_ones, *self.booting, *(b for b in self.draining if b.loads)]
         unused = [b for b in self.booting if not b.loads]
         return [*unused, *spared(kept, sorted(able, key=_emptiest_first))]
 
@@ -158,7 +159,7 @@ class _Deciding:
         step = max(STEP_LEAST, int(STEP_SHARE * (len(self.ready) + len(self.booting))))
         if self.fleet.paused:
             worth = []
-            self.limits += [Limit("queue paused")] if new else []
+            self.limits += [Limit("queue paused")] if new or any(b.loads for b in self.draining) else []
         elif len(worth) > step:
             self.limits.append(Limit("step", None, step, len(worth)))
         add = Counter(b.type for b in sorted(worth, key=lambda b: b.rank)[:step] if b.type is not None)

@@ -47,7 +47,7 @@ def folded(rates: Iterable[Rate], came: Came, now: int, span: float) -> tuple[Ra
     known = {r.bucket_id: replace(r, steps=tuple(s for s in r.steps if s.at > oldest)) for r in rates}
     for bucket_id, (head, jobs) in came.items():
         before = known[bucket_id].steps if bucket_id in known else ()
-        known[bucket_id] = _rate(head, _with(before, Arrived(end, jobs)))
+        known[bucket_id] = _rate(bucket_id, head, _with(before, Arrived(end, jobs)))
     lively = (r for r in known.values() if r.jobs)
     return tuple(sorted(lively, key=lambda r: (-r.jobs, r.bucket_id))[:MOST])
 
@@ -63,6 +63,6 @@ def _with(steps: tuple[Arrived, ...], new: Arrived) -> tuple[Arrived, ...]:
     return (*steps, new)
 
 
-def _rate(head: BucketHead, steps: tuple[Arrived, ...]) -> Rate:
+def _rate(bucket_id: str, head: BucketHead, steps: tuple[Arrived, ...]) -> Rate:
     demand = head.members[0].demand
-    return Rate(head.bucket_id, head.bucket.priority, demand.request, demand.mean / SECOND, steps)
+    return Rate(bucket_id, head.bucket.priority, demand.request, demand.mean / SECOND, steps)
