@@ -27,7 +27,6 @@ from app.domain.capacity.state import (
     CapacityState,
     accepted,
     asking,
-    had_back,
     most_wanted,
     refused,
     unknown,
@@ -192,7 +191,6 @@ class Autoscaler:
         """Have nodes back, give nodes up, and ask for what is to be added and taken away."""
         back = [node_id for node_id in decision.back if await have_node_back(self._services, node_id)]
         given_up = [node.id for node in decision.drain if await give_up_node(self._services, node.id)]
-        self._state = had_back(self._state, back, sight.now)
         if back or given_up:
             log.info("capacity.moved", had_back=back, given_up=given_up)
         await self._forget(sight.nodes)

@@ -20,7 +20,6 @@ from app.domain.capacity.state import (
     CapacityState,
     accepted,
     asking,
-    had_back,
     most_wanted,
     with_nodes,
     with_wanted,
@@ -148,7 +147,6 @@ class Autoscaled:
             self._set(node_id, NodeState.READY, None)
         for node in decision.drain:
             self._set(node.id, NodeState.DRAINING, GIVEN_UP)
-        self.state = had_back(self.state, decision.back, now)
         for kind, count in decision.add.items():
             for _ in range(count):
                 self._made += 1

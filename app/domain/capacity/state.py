@@ -1,7 +1,7 @@
 """What the autoscaler knows from look to look, and its successor after it: a value, and how looks change it.
 
 `history`: the most that was wanted, in steps of a twentieth of the window; `since`: from when on each node has been
-ready; `boots`: nodes asked for that have not come; `asked`: the plan of which it is not known whether it was taken;
+ready, one that is not ready from now on; `boots`: nodes asked for that have not come; `asked`: the plan of which it is not known whether it was taken;
 `leaving`: nodes that somebody was told to take away; `barred`: types that did not come, and until when they are not
 asked for. A node that is new is one that a boot brought, whoever names it.
 """
@@ -111,8 +111,7 @@ def with_nodes(
     failed."""
     living = set(alive)
     new = [kind for node_id, kind in ready.items() if node_id not in state.since and kind is not None]
-    since = {node_id: state.since.get(node_id, now) for node_id in ready}
-    since |= {node_id: at for node_id, at in state.since.items() if node_id in living and node_id not in ready}
+    since = {n: state.since.get(n, now) if n in ready else now for n in {*ready, *(living & state.since.keys())}}
     boots, failed = _in_time(_less(state.boots, new), types, now)
     barred = {name: until for name, until in state.barred.items() if until > now}
     barred |= {boot.type: now + round(patience(types, boot.type) * SECOND) for boot in failed}
@@ -142,11 +141,6 @@ def _in_time(boots: Iterable[Boot], types: NodeTypes, now: int) -> tuple[tuple[B
 
 def _longest(types: NodeTypes) -> int:
     return round(max((patience(types, name) for name in types), default=LEAST_PATIENCE) * SECOND)
-
-
-def had_back(state: CapacityState, node_ids: Iterable[str], now: int) -> CapacityState:
-    """These take work again: as if they had just come, so that they are not given up at once."""
-    return replace(state, since={**state.since, **dict.fromkeys(node_ids, now)})
 
 
 def asking(state: CapacityState, asked: Asked) -> CapacityState:

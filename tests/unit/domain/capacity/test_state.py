@@ -13,7 +13,6 @@ from app.domain.capacity.state import (
     CapacityState,
     accepted,
     asking,
-    had_back,
     most_wanted,
     refused,
     unknown,
@@ -93,12 +92,14 @@ class TestNodes:
         state, _ = with_nodes(CapacityState(), {"x": "small"}, ["x"], KINDS, at(1))
         state, _ = with_nodes(state, {"x": "small", "y": "small"}, ["x", "y"], KINDS, at(2))
         assert state.since == {"x": at(1), "y": at(2)}
-        assert with_nodes(state, {"y": "small"}, ["x", "y"], KINDS, at(3))[0].since == state.since, "it drains"
         assert with_nodes(state, {"y": "small"}, ["y"], KINDS, at(3))[0].since == {"y": at(2)}, "it is gone"
 
-    def test_one_that_is_had_back_counts_as_new(self) -> None:
-        state, _ = with_nodes(CapacityState(), {"x": "small"}, ["x"], KINDS, at(1))
-        assert had_back(state, ["x"], at(9)).since == {"x": at(9)}
+    def test_one_that_drained_and_is_had_back_has_been_ready_since_then_and_is_no_boot(self) -> None:
+        state, _ = with_nodes(ASKED, {"x": "small"}, ["x"], KINDS, at(10))
+        for seconds in (20, 30):
+            state, _ = with_nodes(state, {}, ["x"], KINDS, at(seconds))
+        state, _ = with_nodes(state, {"x": "small"}, ["x"], KINDS, at(40))
+        assert state.since == {"x": at(30)} and state.booting == {"small": 1}
 
     def test_one_that_was_to_be_taken_away_and_is_still_there_is_told_again(self) -> None:
         leaving = accepted(ASKED, at(6))
