@@ -15,6 +15,7 @@ from pathlib import Path
 
 import orjson
 import psutil
+from pydantic import TypeAdapter, ValidationError
 
 SAME_START = 1.0
 """Seconds by which the start of a process may differ from the note, and it is the same process."""
@@ -31,6 +32,9 @@ class Record:
     started: float | None = None
 
 
+RECORD = TypeAdapter(Record)
+
+
 class Records:
     """The notes in `folder`."""
 
@@ -41,8 +45,8 @@ class Records:
         """By name; what cannot be read is left out."""
         found = []
         for path in sorted(self.folder.glob("*.json")):
-            with suppress(OSError, TypeError, ValueError):
-                found.append(Record(**orjson.loads(path.read_bytes())))
+            with suppress(OSError, ValidationError):
+                found.append(RECORD.validate_json(path.read_bytes()))
         return found
 
     def write(self, record: Record) -> None:

@@ -8,7 +8,7 @@ one guarded update for all its allocations, a release one for all that were gath
      drain: {actor, reason, at, patient?} or null}
 
 `drain` is somebody's wish, and outlives what the worker says of its node: whoever registers while it stands is
-DRAINING.
+DRAINING. Only a patient one ends there: what registers anew is another node to the fleet.
 """
 
 from __future__ import annotations
@@ -208,7 +208,8 @@ def registration(node: Node) -> list[Document]:
     taken = {
         "$reduce": {"input": held, "initialValue": [], "in": {"$concatArrays": ["$$value", "$$this.v.gpus"]}},
     }
-    drained = {"$and": [node.state is NodeState.READY, {"$eq": [{"$type": "$drain"}, "object"]}]}
+    stands = {"$and": [{"$eq": [{"$type": "$drain"}, "object"]}, {"$ne": ["$drain.patient", True]}]}
+    drained = {"$and": [node.state is NodeState.READY, stands]}
     state = {"$cond": [drained, NodeState.DRAINING.value, node.state.value]}
     what = {
         "state": state,
@@ -219,7 +220,7 @@ def registration(node: Node) -> list[Document]:
         "registered_at": node.registered_at or "$$NOW",
         "capacity": capacity,
         "allocations": {"$cond": [is_ledger, "$allocations", {"$literal": {}}]},
-        "drain": {"$ifNull": ["$drain", None]},
+        "drain": {"$cond": [stands, "$drain", None]},
         "last": _last(state, "registered", node.registered_at or "$$NOW"),
     }
     counted = {"free": free, "gpu_free": {"$setDifference": [list(range(node.capacity.gpu)), taken]}}

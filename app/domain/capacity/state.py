@@ -115,7 +115,8 @@ def with_nodes(
     boots, failed = _in_time(_less(state.boots, new), types, now)
     barred = {name: until for name, until in state.barred.items() if until > now}
     barred |= {boot.type: now + round(patience(types, boot.type) * SECOND) for boot in failed}
-    leaving = {n: at for n, at in state.leaving.items() if n in living and now - at < _longest(types)}
+    still = (living - ready.keys()) & state.leaving.keys()
+    leaving = {n: state.leaving[n] for n in still if now - state.leaving[n] < _longest(types)}
     return replace(state, since=since, boots=boots, barred=barred, leaving=leaving), failed
 
 

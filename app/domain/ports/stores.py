@@ -113,7 +113,7 @@ class NodeStore(Protocol):
     """Nodes with the ledger of their allocations. Reserve and release are idempotent."""
 
     async def register(self, node: Node) -> None:
-        """Upsert what the node is; its allocations stay, `free` is capacity less them."""
+        """Upsert what the node is; its allocations stay, `free` is capacity less them. A patient drain ends."""
 
     async def get(self, node_id: str) -> Node | None: ...
 

@@ -23,7 +23,7 @@ class MemoryNodeStore:
 
     async def register(self, node: Node) -> None:
         known = self._nodes.get(node.id)
-        drain = known.drain if known else None
+        drain = known.drain if known and _hurries(known.drain) else None
         state = NodeState.DRAINING if drain is not None and node.state is NodeState.READY else node.state
         kept = replace(node, state=state, drain=drain, allocations=known.allocations if known else ())
         self._nodes[node.id] = _counted(kept)

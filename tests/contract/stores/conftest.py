@@ -10,6 +10,7 @@ import pytest
 from app.domain.ports import (
     AnswerStore,
     ArtifactStore,
+    CapacityStore,
     DatasetStore,
     LogStore,
     MetricStore,
@@ -20,10 +21,12 @@ from app.domain.ports import (
 )
 from app.storage.answers import MongoAnswerStore
 from app.storage.artifacts import GridFsArtifactStore
+from app.storage.capacity import MongoCapacityStore
 from app.storage.datasets import MongoDatasetStore
 from app.storage.logs import MongoLogStore
 from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
+from app.storage.memory.capacity import MemoryCapacityStore
 from app.storage.memory.datasets import MemoryDatasetStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
@@ -53,6 +56,7 @@ class SmallStores:
     metrics: MetricStore
     artifacts: ArtifactStore
     scheduler: SchedulerStore
+    capacity: CapacityStore
     mongo: Database | None = None
 
 
@@ -68,6 +72,7 @@ def over(database: Database) -> SmallStores:
         MongoMetricStore(database),
         GridFsArtifactStore(database),
         MongoSchedulerStore(database),
+        MongoCapacityStore(database),
         database,
     )
 
@@ -84,6 +89,7 @@ def in_memory() -> SmallStores:
         MemoryMetricStore(),
         MemoryArtifactStore(),
         MemorySchedulerStore(),
+        MemoryCapacityStore(),
     )
 
 
