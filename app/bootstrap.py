@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,7 @@ from app.clock import SystemClock
 from app.config import DEFAULT_REDIS_URL, Settings
 from app.domain.errors import Unavailable
 from app.domain.ports import ArtifactStore
+from app.providers import provider_of
 from app.quarantine import Quarantine
 from app.services import Services
 from app.startup import StartupTrouble, artifacts_unusable, mongodb_missing, redis_unreachable
@@ -26,6 +28,7 @@ from app.storage.answers import MongoAnswerStore
 from app.storage.artifact_directory import DirectoryArtifactStore
 from app.storage.artifacts import GridFsArtifactStore
 from app.storage.bells import RedisBells
+from app.storage.capacity import MongoCapacityStore
 from app.storage.datasets import MongoDatasetStore
 from app.storage.decisions import MongoDecisionStore
 from app.storage.dispatcher import ArqDispatcher, arq_pool
@@ -67,7 +70,11 @@ async def open_services(settings: Settings, *, role: str) -> AsyncIterator[Servi
         stack.push_async_callback(index.aclose)
         await _meet(index, url)
         log.info("stores.opened", role=role, mongodb=facts.version)
-        yield make_services(settings, database, index)
+        services = make_services(settings, database, index)
+        if role == "api":
+            services = replace(services, provider=provider_of(settings, services.clock))
+            stack.push_async_callback(services.provider.aclose)
+        yield services
 
 
 def _share(folder: Path | None) -> None:
@@ -105,6 +112,7 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         answers=MongoAnswerStore(database),
         runs=MongoRunStore(database),
         scheduler=MongoSchedulerStore(database),
+        capacity=MongoCapacityStore(database),
         limits=MongoLimitStore(database),
         decisions=MongoDecisionStore(database),
         logs=MongoLogStore(database),

@@ -1,4 +1,5 @@
-"""How a group of settings is read from an environment: value types, the declaration of a variable, and the reading.
+"""How a group of settings is read from an environment, and written to one: value types, the declaration of a variable,
+the reading, and the text of a value.
 
 The environment is a mapping that is handed over, never a place to look, so that tests need not touch the process's own.
 Durations are plain seconds in the environment and `timedelta` inside. An empty variable counts as unset.
@@ -8,7 +9,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -102,6 +105,47 @@ def read(kind: type[G], environ: Mapping[str, str], overrides: Mapping[str, obje
     source.env_vars = {key.lower(): text for key, text in environ.items() if text.strip()}
     ours = {name: value for name, value in overrides.items() if name in kind.variables()}
     return kind(**{**source(), **ours})
+
+
+def written(group: Group) -> dict[str, str]:
+    """The variables that `read` makes an equal group of: those that were set."""
+    kind = type(group)
+    named = {name: field for name, field in kind.variables().items() if field in group.model_fields_set}
+    return {name: _written(kind.model_fields[field], getattr(group, field)) for name, field in named.items()}
+
+
+def _written(field: FieldInfo, value: object) -> str:
+    if NoDecode in field.metadata and isinstance(value, Mapping):
+        return ",".join(f"{key}={text}" for key, text in value.items())
+    return as_text(value)
+
+
+def as_text(value: object) -> str:
+    """A value as it is written in the environment."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case timedelta():
+            return str(_seconds_of(value))
+        case dict():
+            return orjson.dumps(value, default=_in_json, option=orjson.OPT_NON_STR_KEYS).decode() if value else ""
+        case _:
+            return str(value)
+
+
+def _in_json(value: object) -> object:
+    if isinstance(value, timedelta):
+        return _seconds_of(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    raise TypeError(f"{type(value).__name__} has no form in the environment")
+
+
+def _seconds_of(value: timedelta) -> float:
+    seconds = value.total_seconds()
+    return int(seconds) if seconds == int(seconds) else seconds
 
 
 def explain(kind: type[Group], error: ValidationError | SettingsError) -> list[str]:

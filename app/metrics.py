@@ -24,6 +24,7 @@ class Metrics:
         self._jobs()
         self._cluster()
         self._scheduler()
+        self._capacity()
         self._repairs()
         self._service()
         self.build_info.labels(version).set(1)
@@ -56,6 +57,12 @@ class Metrics:
         )
         self.cycle_failures = self._counter("scheduler_cycle_failures_total", "Cycles that were given up.", "cause")
         self.placements = self._counter("scheduler_placements_total", "Planned placements by outcome.", "outcome")
+
+    def _capacity(self) -> None:
+        self.capacity_nodes = self._gauge("capacity_nodes", "Nodes of the capacity plan.", "type", "state")
+        self.capacity_cost = self._gauge("capacity_cost_per_hour", "Price of the fleet, as it is and should be.", "of")
+        self.capacity_plans = self._counter("capacity_plans_total", "Plans told to the provider, by answer.", "result")
+        self.capacity_boots_failed = self._counter("capacity_boots_failed_total", "Nodes that did not come.", "type")
 
     def _repairs(self) -> None:
         self.index_repairs = self._counter("index_repairs_total", "Index made to agree with the store.", "kind")

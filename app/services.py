@@ -14,6 +14,8 @@ from app.domain.ports import (
     AnswerStore,
     ArtifactStore,
     Bells,
+    CapacityProvider,
+    CapacityStore,
     ChangeFeed,
     DatasetStore,
     DecisionStore,
@@ -26,6 +28,7 @@ from app.domain.ports import (
     MetricStore,
     NameRegister,
     NodeStore,
+    NoProvider,
     QueueIndex,
     RunStore,
     SchedulerStore,
@@ -53,6 +56,7 @@ class Services:
     answers: AnswerStore
     runs: RunStore
     scheduler: SchedulerStore
+    capacity: CapacityStore
     limits: LimitStore
     decisions: DecisionStore
     logs: LogStore
@@ -64,6 +68,7 @@ class Services:
     bells: Bells
     feed: ChangeFeed
     health: Health
+    provider: CapacityProvider = field(default_factory=NoProvider)
     quarantine: Quarantine = field(default_factory=Quarantine)
     recent: Recent = field(default_factory=Recent)
     snapshots: Snapshots = field(default_factory=Snapshots)

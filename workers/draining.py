@@ -1,4 +1,5 @@
-"""A node that a user drains: it takes no more work, short runs end by themselves, the others leave with a checkpoint.
+"""A node that somebody drains: it takes no more work, short runs end by themselves, the others leave with a checkpoint;
+where the wish is patient, all of them end by themselves.
 
 The wish stands on the node document and is looked at with each bell and beat, so it holds over restarts; taken back,
 the node works again. A stopping worker leaves in the same way (`wait_for_ends`).
@@ -10,6 +11,7 @@ import asyncio
 
 import structlog
 
+from app.domain.nodes import Drain
 from app.domain.ports import ROOM_BELL
 from app.lifecycle import Loop
 from app.services import Services
@@ -34,39 +36,48 @@ class Draining(Loop):
         self._begin = asyncio.Event()
         self._taken_back = asyncio.Event()
         self._taken_back.set()
-        self._patient = True
-        """Whether the runs still have their grace. One whose claim was answered late has none."""
+        self._hurried = False
+        """Whether somebody wants it who is not patient: the runs have a grace."""
+        self._in_grace = True
+        """Whether the runs still have it. One whose claim was answered late has none."""
 
     async def look(self) -> None:
         """Agree with what stands on the node. Raises Unavailable."""
         node = await self._services.nodes.get(self._node_id)
-        wanted, draining = node is not None and node.drain is not None, not self._taken_back.is_set()
-        if wanted and not draining:
+        drain = node.drain if node is not None else None
+        draining = not self._taken_back.is_set()
+        if drain is not None and not draining:
             self._claims.close(WHY)
             self._taken_back.clear()
-            self._begin.set()
-            log.info("node.draining", node_id=self._node_id, runs=len(self._runs))
-        if wanted:
+            log.info("node.draining", node_id=self._node_id, runs=len(self._runs), patient=drain.patient)
+        if drain is not None:
+            self._hurry(drain)
             await give_back_scheduled(self._services, self._node_id)
-            if not self._patient:
+            if not self._in_grace:
                 self._send_away()
         elif draining:
             self._taken_back.set()
-            self._patient = True
+            self._hurried, self._in_grace = False, True
             self._claims.open(WHY)
             log.info("node.in_service", node_id=self._node_id)
             await self._services.bells.ring(ROOM_BELL)
 
+    def _hurry(self, drain: Drain) -> None:
+        """The grace begins with the first who is not patient."""
+        if not drain.patient and not self._hurried:
+            self._hurried = True
+            self._begin.set()
+
     async def run(self) -> None:
         while await self.pause(3600.0, self._begin):
-            if not self._taken_back.is_set():
+            if self._hurried:
                 await self._empty()
 
     async def _empty(self) -> None:
         grace = self._services.settings.node.drain_grace.total_seconds()
         await wait_for_ends(self._runs, grace, self._taken_back)
         if not self._taken_back.is_set() and not self.stopping.is_set():
-            self._patient = False
+            self._in_grace = False
             self._send_away()
 
     def _send_away(self) -> None:

@@ -14,6 +14,7 @@ from app.api import errors, openapi
 from app.api.middleware import RequestContext
 from app.api.routes import (
     analytics,
+    capacity,
     controls,
     datasets,
     decisions,
@@ -42,6 +43,7 @@ ROUTERS = (
     decisions.router,
     analytics.router,
     nodes.router,
+    capacity.router,
     nodes.platform_router,
     events.router,
     system.router,

@@ -58,7 +58,7 @@ def node_view(node: Node) -> View:
 
 
 def _drain(drain: Drain) -> View:
-    return {"actor": drain.actor, "reason": drain.reason, "at": moment(drain.at)}
+    return {"actor": drain.actor, "reason": drain.reason, "at": moment(drain.at), "patient": drain.patient}
 
 
 _IDLE = {NodeState.READY: "idle", NodeState.DRAINING: "draining", NodeState.LOST: "offline"}

@@ -59,7 +59,7 @@ _RETRIED = _moved(
 )  # fmt: skip
 _DRAINED = {
     **WHOLE_NODE, "state": "DRAINING",
-    "drain": {"actor": "anonymous", "reason": "new kernel", "at": _LATER},
+    "drain": {"actor": "anonymous", "reason": "new kernel", "at": _LATER, "patient": False},
     "available": {"cpu_cores": 0, "memory_gb": 0, "gpu_count": 0, "storage_gb": 0},
 }  # fmt: skip
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api import analytics_examples, control_examples, inquiry_examples, queue_examples, template_examples
+from app.api import (
+    analytics_examples,
+    capacity_examples,
+    control_examples,
+    inquiry_examples,
+    queue_examples,
+    template_examples,
+)
 from app.api.object_examples import (
     AT,
     DURATION,
@@ -78,6 +85,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     **control_examples.ANSWERS,
     **queue_examples.ANSWERS,
     **analytics_examples.ANSWERS,
+    **capacity_examples.ANSWERS,
     **inquiry_examples.ANSWERS,
     **template_examples.ANSWERS,
     "submit_job": {
@@ -138,7 +146,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
                     "leading": True, "term": 3, "holding_back": None,
                     "seconds_since": {
                         "cycle": 0.4, "scheduler.reconciler": 2.1, "scheduler.retention": 31.0, "scheduler.timers": 0.6,
-                        "scheduler.index": 0.7, "scheduler.reaper": 1.2,
+                        "scheduler.index": 0.7, "scheduler.reaper": 1.2, "scheduler.capacity": 4.0,
                     },
                 },
             },

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from app.config import Settings
 from app.dev.embedded import EmbeddedServers, Endpoints
 from app.dev.server import EmbeddedServer
 from app.lifecycle import Service, ServiceGroup
+from app.program import tensorfleet
 from app.startup import START_REFUSED, TROUBLE_SIGN, StartupTrouble
 
-TENSORFLEET = str(Path(sys.executable).with_name("tensorfleet"))
 LOGICAL_POOL = {"NODE_CPU_CORES": "64", "NODE_MEMORY_GB": "256", "NODE_GPU_COUNT": "8", "NODE_STORAGE_GB": "1000"}
 """What a worker of `dev` and `demo` advertises when no capacity is set."""
 DEV_GRACES = {"KILL_GRACE_SECONDS": "4", "DRAIN_GRACE_SECONDS": "2"}
@@ -71,7 +70,7 @@ class ApiProcess(TensorFleetProcess):
     program = "API"
 
     def command(self) -> list[str]:
-        return [sys.executable, TENSORFLEET, "serve", "--port", str(self.port)]
+        return tensorfleet("serve", "--port", str(self.port))
 
     async def probe(self) -> str | None:
         answer = await self._get("/readyz")
@@ -89,7 +88,7 @@ class WorkerProcess(TensorFleetProcess):
         self.node_id = node_id
 
     def command(self) -> list[str]:
-        return [sys.executable, TENSORFLEET, "worker"]
+        return tensorfleet("worker")
 
     async def probe(self) -> str | None:
         answer = await self._get("/api/v1/nodes") or {"nodes": []}

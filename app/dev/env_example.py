@@ -8,19 +8,15 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
-
-import orjson
 
 from app.config import IGNORED, group_classes
-from app.environment import Group
+from app.environment import Group, as_text
 
 WIDTH = 100
 HEADER = """\
 # Every setting with its meaning, unit and default. All are optional; an empty value counts as unset.
 # Copy to .env, uncomment what you change, and read it into the shell (set -a; . ./.env; set +a) or name it in
-# compose. Those marked (later) are checked already and act from a later release on.
+# compose.
 """
 
 
@@ -38,27 +34,12 @@ def _group(name: str, kind: type[Group]) -> str:
         extra = field.json_schema_extra
         unit = extra.get("unit") if isinstance(extra, Mapping) else ""
         lines += _comment(f"{field.description} Unit: {unit}." if unit else str(field.description))
-        lines.append(f"#{variable}={_as_text(field.default)}")
+        lines.append(f"#{variable}={as_text(field.default)}")
     return "\n".join([*lines, ""])
 
 
 def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-
-
-def _as_text(default: Any) -> str:
-    """A default as it would be written in the environment."""
-    match default:
-        case None:
-            return ""
-        case bool():
-            return "yes" if default else "no"
-        case timedelta():
-            return f"{default.total_seconds():g}"
-        case dict():
-            return orjson.dumps(default).decode() if default else ""
-        case _:
-            return str(default)
 
 
 if __name__ == "__main__":

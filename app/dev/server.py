@@ -1,6 +1,6 @@
 """One embedded server as a child process: start, wait until it answers, watch, end.
 
-Invariants: the child never outlives the thread that started it (`app.dev.bound`), has a session of its own, so that
+Invariants: the child never outlives the thread that started it (`app.bound`), has a session of its own, so that
 Ctrl-C in a terminal reaches us first and the order of stopping is ours, and listens on loopback only. A child that ends
 by itself is a failure of the service with the end of its log in the text. Start it from a thread that lives as long as
 the process.
@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.dev import bound
 from app.dev.machine import free_port
 from app.lifecycle import Service
+from app.program import bound_to_me
 from app.startup import StartupTrouble, embedded_failed
 
 READY_SECONDS = 60.0
@@ -101,8 +100,7 @@ class EmbeddedServer(Service):
     async def _spawn(self) -> asyncio.subprocess.Process:
         with self.log_path.open("wb") as log_file:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", bound.__file__, str(os.getpid()), str(int(self.orphan_signal))),
-                *self.command(),
+                *bound_to_me(self.command(), self.orphan_signal),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=asyncio.subprocess.STDOUT,

@@ -40,11 +40,16 @@ class Forecast:
 
 def start_estimate(forecast: Forecast, bucket_id: str, place: int, position: int, now: datetime) -> Estimate:
     """The estimate for the job at `place` of its bucket and `position` of the whole queue, never before `now`."""
-    points = forecast.buckets.get(bucket_id)
-    seconds = _interpolate(points, place, forecast.pace) if points else max(0, position - 1) * forecast.pace
+    seconds = seconds_until(forecast, bucket_id, place, position)
     start = max(now, forecast.at + timedelta(seconds=seconds))
     low, high = window((start - now).total_seconds(), forecast.windows)
     return Estimate(start, now + timedelta(seconds=low), now + timedelta(seconds=high))
+
+
+def seconds_until(forecast: Forecast, bucket_id: str, place: int, position: int) -> float:
+    """From the forecast on, until the job at `place` of its bucket and `position` of the whole queue should start."""
+    points = forecast.buckets.get(bucket_id)
+    return _interpolate(points, place, forecast.pace) if points else max(0, position - 1) * forecast.pace
 
 
 def announcement(estimate: Estimate, forecast: Forecast, priority: Priority, now: datetime) -> Announcement:

@@ -23,11 +23,13 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """A user's wish that a node takes no more work, until it is taken back."""
+    """The wish that a node takes no more work, until it is taken back. `patient`: its runs end by themselves, however
+    long that takes; so the fleet shrinks, while a user's wish gives them a grace."""
 
     actor: str
     reason: str | None
     at: datetime
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

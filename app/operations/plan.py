@@ -56,7 +56,7 @@ async def template_of(services: Services, template_id: str, version: int | None 
 
 async def _cluster(services: Services) -> _Cluster:
     nodes = await services.nodes.all()
-    possible = [Vector.from_units(kind.model_dump()) for kind in services.settings.capacity.node_types.values()]
+    possible = [kind.capacity for kind in services.settings.capacity.types.values() if kind.most > 0]
     return _Cluster((*(n.capacity for n in nodes), *possible), not nodes or any("torch" in n.facts for n in nodes))
 
 

@@ -25,6 +25,7 @@ class Arrivals:
         self._counts: dict[str, int] = {}
         self._heads: dict[str, BucketHead] = {}
         self._at: int | None = None
+        self._since: Counter[str] = Counter()
 
     def seen(self, snapshot: Snapshot, placed: Iterable[str]) -> None:
         """A cycle that began with this snapshot and placed one job of each of these buckets (repeats count)."""
@@ -39,6 +40,12 @@ class Arrivals:
         """The last heads of buckets in which jobs waited lately, and none does any more."""
         here = {h.bucket_id for h in snapshot.heads}
         return tuple(head for bucket_id, head in self._heads.items() if bucket_id not in here)
+
+    def taken(self) -> dict[str, tuple[BucketHead, int]]:
+        """By bucket how many jobs came since this was last asked, with its last head."""
+        found = {b: (self._heads[b], count) for b, count in self._since.items() if b in self._heads}
+        self._since.clear()
+        return found
 
     def _remember(self, snapshot: Snapshot) -> None:
         for head in snapshot.heads:
@@ -59,6 +66,7 @@ class Arrivals:
         for head in snapshot.heads:
             new = head.count - self._counts.get(head.bucket_id, 0)
             if new > 0 and head.members:
+                self._since[head.bucket_id] += new
                 came[head.bucket.priority] += new * cost_of(head.members[0].demand, capacity) / MICRO
         return came
 

@@ -157,7 +157,7 @@ def _waiting_from(value: Value) -> Waiting:
     return Waiting(value["id"], Bucket.from_parts(value["bucket"]), _member_from(value["member"]), value["band"])
 
 
-_LIVE = tuple(f.name for f in fields(Live))
+_LIVE = tuple(f.name for f in fields(Live) if f.name != "selector")
 
 
 def _live_value(live: Live) -> list[Any]:

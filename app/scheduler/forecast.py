@@ -110,7 +110,7 @@ class World:
         heapq.heapify(self._turns)
         index = {n.id: i for i, n in enumerate(ready)}
         self._ends = [
-            (_remaining(snapshot, a), index.get(node.id, -1), a.vector)
+            (remaining(snapshot, a), index.get(node.id, -1), a.vector)
             for node in snapshot.nodes
             for a in node.allocations
         ]
@@ -176,7 +176,7 @@ class World:
         heapq.heappush(self._ends, (now + together * queue.duration, index, vector))
 
 
-def _remaining(snapshot: Snapshot, allocation: Allocation) -> float:
+def remaining(snapshot: Snapshot, allocation: Allocation) -> float:
     """Seconds until a run should end; one that outlives its expectation is believed to take half as long again."""
     live = snapshot.live.get((allocation.job_id, allocation.run_no))
     if live is None:

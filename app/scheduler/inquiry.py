@@ -10,12 +10,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from app.capacity import NodeType
+from app.domain.capacity.kinds import NodeTypes
 from app.domain.explain import Reason, wait_reasons
 from app.domain.explanation import Explanation, reasons_of_the_past
 from app.domain.job import Job
 from app.domain.records import Waiting
-from app.domain.resources import Vector
 from app.domain.scheduler_state import QueuePause
 from app.domain.states import WAITING, JobStatus
 from app.domain.what_if import Counterfactual, NodeKind, Supposed, WhatIf
@@ -41,7 +40,7 @@ class Inquiry:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._rules = rules_of(services.settings)
-        self._kinds = kinds_of(services.settings.capacity.node_types)
+        self._kinds = kinds_of(services.settings.capacity.types)
         self._live = LiveRuns(services)
         self._turn = asyncio.Lock()
 
@@ -83,9 +82,9 @@ class Inquiry:
         return with_members(snapshot, await queue.members(wanted) if wanted else {}), pause
 
 
-def kinds_of(types: dict[str, NodeType]) -> Kinds:
+def kinds_of(types: NodeTypes) -> Kinds:
     """The kinds of nodes that the settings name."""
-    return {name: NodeKind(Vector.from_units(kind.model_dump()), kind.labels) for name, kind in types.items()}
+    return {name: NodeKind(kind.capacity, kind.all_labels) for name, kind in types.items()}
 
 
 def _reasoned(

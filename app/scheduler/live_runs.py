@@ -16,7 +16,7 @@ from app.domain.durations import Duration
 from app.domain.job import Entry, Job
 from app.domain.nodes import Node
 from app.domain.priority import SECOND, micros
-from app.domain.queueing import hard_duration
+from app.domain.queueing import hard_duration, labels
 from app.domain.states import JobStatus
 from app.scheduler.loading import load
 from app.scheduler.profile import Live
@@ -48,6 +48,7 @@ def live_of(job: Job) -> Live:
         preempted=job.preempted,
         has_checkpoint=job.checkpoint is not None,
         paused=job.frozen,
+        selector=labels(job.node_selector),
     )
 
 

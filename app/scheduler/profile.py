@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain.priority import SECOND, Priority
+from app.domain.queueing import Selector
 from app.domain.resources import Vector
 
 LEAST_OVERDUE = 30 * SECOND
@@ -15,7 +16,8 @@ LEAST_OVERDUE = 30 * SECOND
 @dataclass(frozen=True, slots=True)
 class Live:
     """A run that holds an allocation. Times in µs since 2020; `mean_end` and `soft_end`: when it should end, in the
-    mean and cautiously; `hard_end`: what the system enforces. `preempted`: how often it was already."""
+    mean and cautiously; `hard_end`: what the system enforces. `preempted`: how often it was already; `selector`: what
+    it asked of its node, which no plan looks at."""
 
     job_id: str
     run_no: int
@@ -29,6 +31,7 @@ class Live:
     preempted: int = 0
     has_checkpoint: bool = False
     paused: bool = False
+    selector: Selector = ()
 
 
 @dataclass(frozen=True, slots=True)

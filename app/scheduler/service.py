@@ -21,6 +21,7 @@ from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, Waker
 from app.lifecycle import Loop, ServiceGroup
 from app.metrics import Metrics
 from app.scheduler import index_keeper
+from app.scheduler.autoscaler import Autoscaler
 from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle, Outcome
 from app.scheduler.hold_back import HoldBack
@@ -69,6 +70,7 @@ class CycleLoop(Loop):
         self._metrics = metrics
         self._leader = leader
         self._cycle = Cycle(services, metrics, checkpoint)
+        self.arrivals = self._cycle.arrivals
         self._failures = 0
         self._futile = 0
         self._gap = LEAST_GAP
@@ -159,20 +161,31 @@ class CycleLoop(Loop):
 
 
 class Periodic(Loop):
-    """Does one thing every so often while this process leads; a failure is logged and the next time comes."""
+    """Does one thing every so often while this process leads; a failure is logged and the next time comes. `rest` is
+    called while it does not lead."""
 
     grace = 5.0
 
-    def __init__(self, name: str, leader: Leader, every: float, do: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        leader: Leader,
+        every: float,
+        do: Callable[[], Awaitable[None]],
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(name)
-        self._leader, self._every, self._do = leader, every, do
+        self._leader, self._every, self._do, self._rest = leader, every, do, rest
         self.succeeded_at: float | None = None
 
     async def run(self) -> None:
         while not self.stopping.is_set():
             if self._leader.leading:
                 await self._once()
-            await self.pause(self._every)
+            else:
+                self._rest()
+            await self.pause(self._every if self._leader.leading else min(self._every, STANDBY))
+        self._rest()
 
     async def _once(self) -> None:
         try:
@@ -193,6 +206,9 @@ class SchedulerService(ServiceGroup):
         self._cycles = CycleLoop(services, metrics, self._leader, checkpoint)
         self._reaper = Reaper(services, metrics, lambda: self._leader.term_number, checkpoint)
         reconciler, timers = Reconciler(services, metrics), Timers(services)
+        every = services.settings.capacity.interval.total_seconds()
+        came = self._cycles.arrivals.taken
+        autoscaler = Autoscaler(services, metrics, lambda: self._leader.term_number, came, checkpoint)
         members = (
             self._leader,
             Periodic("scheduler.reconciler", self._leader, scheduler.reconcile.total_seconds(), reconciler.run_once),
@@ -200,6 +216,7 @@ class SchedulerService(ServiceGroup):
             Periodic("scheduler.retention", self._leader, EVERY, Retention(services).run_once),
             Periodic("scheduler.timers", self._leader, scheduler.interval.total_seconds(), timers.fire),
             Periodic("scheduler.reaper", self._leader, self._reaper.every, self._reaper.run_once),
+            Periodic("scheduler.capacity", self._leader, every, autoscaler.run_once, autoscaler.withdraw),
             self._cycles,
         )
         super().__init__("scheduler", members)

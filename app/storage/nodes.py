@@ -5,9 +5,10 @@ one guarded update for all its allocations, a release one for all that were gath
 
     {_id, state, epoch, labels, logical, facts, registered_at, capacity: {…}, free: {…}, gpu_free: [1, 2],
      allocations: {"job_…-3": {job_id, run_no, vector: {…}, gpus: [0]}}, last: {state, reason, at},
-     drain: {actor, reason, at} or null}
+     drain: {actor, reason, at, patient?} or null}
 
-`drain` is a user's wish, and outlives what the worker says of its node: whoever registers while it stands is DRAINING.
+`drain` is somebody's wish, and outlives what the worker says of its node: whoever registers while it stands is
+DRAINING. Only a patient one ends there: what registers anew is another node to the fleet.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from app.storage.shapes import checked_node
 
 DIMENSIONS = ("cpu_millicores", "memory_mib", "gpu", "storage_gib")
 FLUSH = 1_000
+NOBODY_HURRIES = {"$or": [{"drain": None}, {"drain.patient": True}]}
+"""Guard: no wish stands that is not patient."""
 Release = tuple[str, str]
 """A node's id and the key of a run on it."""
 
@@ -138,10 +141,18 @@ class MongoNodeStore:
         with answered():
             return await self._nodes.find_one(named, {"_id": 1}) is not None
 
-    async def set_drain(self, node_id: str, drain: Drain | None, at: datetime) -> Node | None:
+    async def set_drain(
+        self, node_id: str, drain: Drain | None, at: datetime, *, patiently: bool = False
+    ) -> Node | None:
         stages = drain_stages(drain, at)
-        await until_answered(lambda: self._nodes.update_one({"_id": node_id}, stages), self._patience)
+        named = {"_id": node_id, **(NOBODY_HURRIES if patiently else {})}
+        await until_answered(lambda: self._nodes.update_one(named, stages), self._patience)
         return await self.get(node_id)
+
+    async def forget(self, node_id: str) -> bool:
+        gone = {"_id": node_id, "state": NodeState.LOST.value, "allocations": {}, **NOBODY_HURRIES}
+        result = await until_answered(lambda: self._nodes.delete_one(gone), self._patience)
+        return bool(result.deleted_count)
 
     async def forget_lost(self, before: datetime) -> list[str]:
         lost = {"state": NodeState.LOST.value, "last.at": {"$lt": before}, "allocations": {}, "drain": None}
@@ -164,7 +175,7 @@ def _last(state: Any, reason: Any, at: Any) -> Document:
 def drain_stages(drain: Drain | None, at: datetime) -> list[Document]:
     """The stages that write the wish and move the node with it, where it is READY or DRAINING."""
     source, target = (NodeState.DRAINING, NodeState.READY) if drain is None else (NodeState.READY, NodeState.DRAINING)
-    wish = None if drain is None else {"actor": drain.actor, "reason": drain.reason, "at": drain.at}
+    wish = None if drain is None else _drain_document(drain)
     moves: Document = {"$eq": ["$state", source.value]}
     if drain is None:  # a worker that is stopping is DRAINING without a wish, and stays so
         moves = {"$and": [moves, {"$eq": [{"$type": "$drain"}, "object"]}]}
@@ -180,6 +191,11 @@ def drain_stages(drain: Drain | None, at: datetime) -> list[Document]:
     ]
 
 
+def _drain_document(drain: Drain) -> Document:
+    wish = {"actor": drain.actor, "reason": drain.reason, "at": drain.at}
+    return {**wish, "patient": True} if drain.patient else wish
+
+
 def registration(node: Node) -> list[Document]:
     """The stages that write what a node is: its allocations stay, and `free` is counted anew from them."""
     capacity = vector_document(node.capacity)
@@ -192,7 +208,8 @@ def registration(node: Node) -> list[Document]:
     taken = {
         "$reduce": {"input": held, "initialValue": [], "in": {"$concatArrays": ["$$value", "$$this.v.gpus"]}},
     }
-    drained = {"$and": [node.state is NodeState.READY, {"$eq": [{"$type": "$drain"}, "object"]}]}
+    stands = {"$and": [{"$eq": [{"$type": "$drain"}, "object"]}, {"$ne": ["$drain.patient", True]}]}
+    drained = {"$and": [node.state is NodeState.READY, stands]}
     state = {"$cond": [drained, NodeState.DRAINING.value, node.state.value]}
     what = {
         "state": state,
@@ -203,7 +220,7 @@ def registration(node: Node) -> list[Document]:
         "registered_at": node.registered_at or "$$NOW",
         "capacity": capacity,
         "allocations": {"$cond": [is_ledger, "$allocations", {"$literal": {}}]},
-        "drain": {"$ifNull": ["$drain", None]},
+        "drain": {"$cond": [stands, "$drain", None]},
         "last": _last(state, "registered", node.registered_at or "$$NOW"),
     }
     counted = {"free": free, "gpu_free": {"$setDifference": [list(range(node.capacity.gpu)), taken]}}

@@ -46,12 +46,12 @@ class Workload:
     source: Source
 
 
-def trace_of(workload: Workload, seed: int, load: float, hours: float = 24.0) -> Trace:
-    """A day (or so) of that workload at that load."""
+def trace_of(workload: Workload, seed: int, load: float, hours: float = 24.0, rhythm: float = DIURNAL) -> Trace:
+    """A day (or so) of that workload at that load. `rhythm`: jobs at the busiest time over jobs at the quietest."""
     random = Random(f"{workload.name}/{seed}")
     draw = workload.source(random)
     drawn = _as_many_as(draw, workload.nodes, load, hours)
-    times = arrival_times(random, len(drawn), round(hours * HOUR))
+    times = arrival_times(random, len(drawn), round(hours * HOUR), rhythm)
     jobs = [_job(n, at, one) for n, (at, one) in enumerate(zip(times, drawn, strict=True))]
     return Trace(workload.name, workload.nodes, shaken(jobs, random))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
+from bench.sim.autoscaled import Scaled
 from bench.sim.budget import Budget
 from bench.sim.known import best_mean_wait, mean_wait, shortest_first, three
 from bench.sim.matrix import MAIN_LOADS
@@ -54,7 +55,7 @@ class Table:
         return interval(ratios(*pair)) if same else None
 
 
-def rows(table: Table, budget: Budget | None = None) -> list[Row]:
+def rows(table: Table, budget: Budget | None = None, scaled: Sequence[Scaled] = ()) -> list[Row]:
     """The table, in the order of the design."""
     return [
         *_against_others(table),
@@ -64,7 +65,7 @@ def rows(table: Table, budget: Budget | None = None) -> list[Row]:
         *_wrong_expectations(table),
         _cycle(budget),
         *announced(table),
-        Row("autoscaled: waits inside class target / node-hours", "≥ 95 % / ≤ 0.6", None, None, "comes with sizing"),
+        *autoscaled(scaled),
         Row("sizing: waste, out of memory", "see sizing", None, None, "comes with sizing"),
     ]
 
@@ -161,6 +162,42 @@ def _cycle(budget: Budget | None) -> Row:
     reached = f"{budget.p99:.0f} ms of CPU (median {budget.median:.0f}) with {budget.heads:,} heads in a full cluster"
     more = f"a cycle that starts {budget.filled} jobs, all different, took up to {budget.filling:.0f} ms"
     return Row(what, "≤ 100 ms", reached, budget.p99 <= 100.0, more)
+
+
+RHYTHMS = {
+    "nights": "two days whose nights bring a tenth of the noons' jobs",
+    "day": "a day whose noon brings twice the night's",
+}
+
+
+def autoscaled(scaled: Sequence[Scaled]) -> list[Row]:
+    """What the autoscaler reaches."""
+    return [*(_against_fixed(name, [s for s in scaled if s.scenario == name]) for name in RHYTHMS), _turns(scaled)]
+
+
+def _against_fixed(scenario: str, found: Sequence[Scaled]) -> Row:
+    what = f"autoscaled, {RHYTHMS[scenario]}: starts inside the class's target / node-hours against a static peak"
+    bound = "≥ 95 % / ≤ 0.6"
+    if not found:
+        return Row(what, bound, None, None, NOT_SIMULATED)
+    inside, cost = interval([s.inside for s in found]), interval([s.nodes / s.peak for s in found])
+    same, enough = interval([s.nodes / s.same for s in found]), interval([s.nodes / s.enough for s in found])
+    urgent = interval([s.by_class["urgent"] for s in found])
+    why = (
+        f"urgent alone {urgent.value:.1%}; node-hours against the smallest fixed fleet with as many in time {same}, "
+        f"with 95 % in time {enough}"
+    )
+    return Row(what, bound, f"{inside.value:.1%} / {cost}", inside.value >= 0.95 and cost.value <= 0.6, why)
+
+
+def _turns(scaled: Sequence[Scaled]) -> Row:
+    what = "autoscaled, constant load: up and then down within 10 min"
+    found = [s for s in scaled if s.scenario == "constant"]
+    if not found:
+        return Row(what, "0", None, None, NOT_SIMULATED)
+    turns, moves, back = sum(s.up_down for s in found), sum(s.moves for s in found), sum(s.down_up for s in found)
+    why = f"of {moves} moves; {back} times jobs came by chance just after nodes were given up, which were had back"
+    return Row(what, "0", str(turns), turns == 0, why)
 
 
 def _at_most(target: str, bound: float, reached: Interval | None, why: str = "") -> Row:

@@ -217,8 +217,35 @@ class TestState:
         assert not await stores.nodes.set_state("node-1", NodeState.LOST, "lease_expired", NOW, epoch=1)
 
 
+class TestForget:
+    PATIENT = Drain("autoscaler", None, NOW, patient=True)
+
+    @pytest.mark.parametrize("wish", [None, PATIENT])
+    async def test_a_lost_node_that_holds_nothing(self, stores: Stores, wish: Drain | None) -> None:
+        await stores.nodes.register(a_node())
+        await stores.nodes.set_drain("node-1", wish, NOW)
+        assert not await stores.nodes.forget("node-1"), "it lives"
+        await stores.nodes.set_state("node-1", NodeState.LOST, "the worker stopped", NOW)
+        assert await stores.nodes.forget("node-1")
+        assert await stores.nodes.get("node-1") is None
+        assert not await stores.nodes.forget("node-1")
+
+    async def test_not_while_it_holds_something(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        assert await stores.nodes.reserve("node-1", [run("job_a")])
+        await stores.nodes.set_state("node-1", NodeState.LOST, "lease_expired", NOW)
+        assert not await stores.nodes.forget("node-1")
+
+    async def test_not_against_a_users_wish(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        await stores.nodes.set_drain("node-1", Drain("ann", None, NOW), NOW)
+        await stores.nodes.set_state("node-1", NodeState.LOST, "lease_expired", NOW)
+        assert not await stores.nodes.forget("node-1")
+
+
 class TestDrain:
     WISH = Drain("ann", "$maintenance", NOW)
+    PATIENT = Drain("autoscaler", None, NOW, patient=True)
 
     async def test_a_ready_node_drains_and_comes_back(self, stores: Stores) -> None:
         await stores.nodes.register(a_node())
@@ -239,6 +266,27 @@ class TestDrain:
         await stores.nodes.set_drain("node-1", None, NOW)
         await stores.nodes.register(a_node(epoch=3))
         assert await read(stores) == a_node(epoch=3)
+
+    async def test_a_patient_wish_ends_when_the_node_registers(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        drained = await stores.nodes.set_drain("node-1", self.PATIENT, NOW)
+        assert drained == a_node(state=NodeState.DRAINING, drain=self.PATIENT) == await read(stores)
+        await stores.nodes.register(a_node(epoch=2))
+        assert await read(stores) == a_node(epoch=2)
+
+    async def test_a_patient_wish_gives_way_and_takes_no_others_place(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        await stores.nodes.set_drain("node-1", self.PATIENT, NOW, patiently=True)
+        assert (await read(stores)).drain == self.PATIENT
+        await stores.nodes.set_drain("node-1", self.WISH, NOW)
+        for wish in (self.PATIENT, None):
+            node = await stores.nodes.set_drain("node-1", wish, NOW, patiently=True)
+            assert node == a_node(state=NodeState.DRAINING, drain=self.WISH) == await read(stores)
+
+    async def test_a_patient_wish_is_taken_back(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        await stores.nodes.set_drain("node-1", self.PATIENT, NOW, patiently=True)
+        assert await stores.nodes.set_drain("node-1", None, NOW, patiently=True) == a_node()
 
     async def test_a_lost_node_stays_lost_until_it_registers(self, stores: Stores) -> None:
         await stores.nodes.register(a_node())

@@ -20,7 +20,7 @@ from app.domain.states import JobStatus
 from app.domain.transitions import retry_now
 from app.operations.cancel import cancel
 from app.operations.change import commit_all
-from app.operations.drain import drain_node, resume_node
+from app.operations.drain import drain_node, give_up_node, have_node_back, resume_node
 from app.operations.pause import pause
 from app.operations.resume import resume
 from app.operations.retry import retry
@@ -323,6 +323,19 @@ async def _retry_now(cluster: Cluster, job: Job) -> list[str]:
 
 
 # Drain and rolling restarts
+
+
+async def test_on_a_node_that_the_fleet_gives_up_runs_end_by_themselves(cluster: Cluster) -> None:
+    """The next test is its control: there a run that takes as long is sent away after the grace."""
+    job_id = await begun(cluster, a_sleep(GRACE + 2, executor="inline"))
+    assert await give_up_node(cluster.services, NODE)
+    await until(lambda: cluster.worker._claims.closed, BEAT + 2)
+    job = await reached(cluster, job_id, JobStatus.COMPLETED, GRACE + 10)
+    assert (job.run_no, reasons(job)[-1]) == (1, "completed")
+    await until(lambda: _free(cluster))
+    assert (await cluster.node()).state is NodeState.DRAINING
+    assert await have_node_back(cluster.services, NODE)
+    await until(lambda: not cluster.worker._claims.closed, BEAT + 2)
 
 
 async def test_a_drained_node_empties_itself_and_takes_work_again(cluster: Cluster) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from app.config import load_settings
+from app.config import group_classes, load_settings
+from app.domain.priority import Priority
+from app.environment import written
 from app.startup import StartupTrouble
 
 
@@ -124,3 +127,77 @@ def test_loopback_needs_no_permission(host: str) -> None:
 def test_open_access_is_given_in_so_many_words() -> None:
     settings = load_settings({"HOST": "0.0.0.0", "ALLOW_OPEN_ACCESS": "yes"})
     assert not settings.http.loopback and settings.http.open_access
+
+
+NODE_TYPE = {"cpu_cores": 16, "memory_gb": 64}
+
+
+def types(**parts: object) -> dict[str, str]:
+    return {"NODE_TYPES": json.dumps({"gpu": {**NODE_TYPE, **parts}})}
+
+
+def test_node_types_are_what_decisions_go_by() -> None:
+    environ = types(gpu_count=4, labels={"disk": "ssd"}, price_per_hour=3.2, boot_seconds=90, min=1, max=2)
+    capacity = load_settings({**environ, "WAIT_TARGETS": '{"low": 90}', "CLASS_PRICES": '{"urgent": 7}'}).capacity
+    kind = capacity.types["gpu"]
+    assert (kind.capacity.parts(), kind.price, kind.boot) == ((16_000, 65_536, 4, 100), 3.2, 90)
+    assert (kind.least, kind.most, kind.all_labels) == (1, 2, {"disk": "ssd", "node_type": "gpu"})
+    assert capacity.rules.targets == {
+        Priority.URGENT: 60, Priority.HIGH: 300, Priority.NORMAL: 1_800, Priority.LOW: 90,
+    }  # fmt: skip
+    assert capacity.rules.prices == {Priority.URGENT: 7}
+    assert (capacity.rules.window, capacity.rules.span) == (600, 900)
+
+
+@pytest.mark.parametrize(
+    ("environ", "want"),
+    [
+        (types(min=3, max=2), "NODE_TYPES[gpu]: min 3 is more than max 2"),
+        (types(max=1_001), "NODE_TYPES[gpu][max]: "),
+        (types(cpu_cores=0), "NODE_TYPES[gpu][cpu_cores]: "),
+        (types(memory_gb=1e300), "NODE_TYPES[gpu][memory_gb]: "),
+        (types(boot_seconds=-1), "NODE_TYPES[gpu][boot_seconds]: "),
+        (types(price_per_hour=-1), "NODE_TYPES[gpu][price_per_hour]: "),
+        (types(labels={"a b": "c"}), "NODE_TYPES[gpu][labels]"),
+        (types(labels={"node_type": "x"}), "NODE_TYPES[gpu]: the label node_type is given to each node"),
+        ({"NODE_TYPES": json.dumps({"Big.One": NODE_TYPE})}, "NODE_TYPES[Big.One]"),
+        ({"WAIT_TARGETS": '{"soon": 1}'}, "WAIT_TARGETS[soon]"),
+        ({"WAIT_TARGETS": '{"low": 0}'}, "WAIT_TARGETS[low]: must be more than 0 seconds"),
+        ({"CLASS_PRICES": '{"low": -1}'}, "CLASS_PRICES[low]: "),
+        (
+            {"CAPACITY_PROVIDER": "cloud"},
+            "CAPACITY_PROVIDER: must be 'none', 'local', 'webhook', 'kubernetes' or 'ray'",
+        ),
+        ({"CAPACITY_PROVIDER": "local"}, "CAPACITY_PROVIDER local needs NODE_TYPES"),
+        ({**types(), "CAPACITY_PROVIDER": "webhook"}, "CAPACITY_PROVIDER webhook needs CAPACITY_WEBHOOK_URL and"),
+        ({"CAPACITY_WEBHOOK_SECRET": "short"}, "CAPACITY_WEBHOOK_SECRET: "),
+        ({"CAPACITY_WEBHOOK_URL": "ftp://x"}, "CAPACITY_WEBHOOK_URL: "),
+        ({"CAPACITY_KUBERNETES_DEPLOYMENT": "worker"}, "CAPACITY_KUBERNETES_DEPLOYMENT: "),
+    ],
+)
+def test_wrong_capacity_is_named(environ: dict[str, str], want: str) -> None:
+    assert trouble(environ).startswith(want)
+
+
+def test_a_secret_is_not_told() -> None:
+    secret = "whsec_" + "x" * 20 + "!"
+    assert secret not in trouble({"CAPACITY_WEBHOOK_SECRET": secret})
+    settings = load_settings({"CAPACITY_WEBHOOK_SECRET": "whsec_" + "c2VjcmV0" * 6})
+    assert "c2VjcmV0" not in repr(settings)
+
+
+def test_settings_can_be_written_to_an_environment_and_read_again() -> None:
+    environ = {
+        "NODE_LABELS": "zone=a,disk=ssd",
+        "NODE_TYPES": types(labels={"a": "b"})["NODE_TYPES"],
+        "TENANT_QUOTAS": '{"vision": {"running": 3}}',
+        "WAIT_TARGETS": '{"low": 0.5}',
+        "JOB_TIMEOUT": "1234567.25",
+        "PREEMPTION": "on",
+        "DATA_DIR": "/somewhere/else",
+        "CAPACITY_PROVIDER": "local",
+        "MONGODB_URI": "mongodb://a:1/?replicaSet=rs0",
+    }
+    settings = load_settings(environ)
+    text = {k: v for name in group_classes() for k, v in written(getattr(settings, name)).items()}
+    assert load_settings(text) == settings and text.keys() == environ.keys()

@@ -40,11 +40,12 @@ class RunningOn(Outgoing):
 
 
 class Drain(Outgoing):
-    """A user's wish that the node takes no more work."""
+    """The wish that the node takes no more work."""
 
     actor: str
     reason: str | None
     at: Timestamp
+    patient: bool = Field(description="Its runs may end by themselves, however long that takes: the fleet shrinks.")
 
 
 class Node(NodeResources):

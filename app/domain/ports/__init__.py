@@ -5,6 +5,7 @@ Every call may raise `Unavailable` when its store is away for longer than the st
 answered may be committed again, unchanged: its `op` makes that idempotent.
 """
 
+from app.domain.ports.capacity import Ack, CapacityProvider, CapacityStore, NoProvider, ProvidedNode
 from app.domain.ports.decisions import DecisionStore
 from app.domain.ports.feed import ChangeFeed
 from app.domain.ports.inquiry import Inquirer
@@ -40,10 +41,13 @@ from app.domain.ports.stores import (
 __all__ = [
     "ROOM_BELL",
     "SCHEDULER_BELL",
+    "Ack",
     "Announcements",
     "AnswerStore",
     "ArtifactStore",
     "Bells",
+    "CapacityProvider",
+    "CapacityStore",
     "ChangeFeed",
     "DatasetStore",
     "DecisionStore",
@@ -58,7 +62,9 @@ __all__ = [
     "LogStore",
     "MetricStore",
     "NameRegister",
+    "NoProvider",
     "NodeStore",
+    "ProvidedNode",
     "QueueIndex",
     "RunStore",
     "SchedulerStore",

@@ -115,7 +115,7 @@ class NodeStore(Protocol):
     """Nodes with the ledger of their allocations. Reserve and release are idempotent."""
 
     async def register(self, node: Node) -> None:
-        """Upsert what the node is; its allocations stay, `free` is capacity less them."""
+        """Upsert what the node is; its allocations stay, `free` is capacity less them. A patient drain ends."""
 
     async def get(self, node_id: str) -> Node | None: ...
 
@@ -134,11 +134,18 @@ class NodeStore(Protocol):
     ) -> bool:
         """Whether the node exists, and is of that epoch where one is named. A state it has already is told no more."""
 
-    async def set_drain(self, node_id: str, drain: Drain | None, at: datetime) -> Node | None:
+    async def set_drain(
+        self, node_id: str, drain: Drain | None, at: datetime, *, patiently: bool = False
+    ) -> Node | None:
         """Have it drain, or take work again; kept over registrations. The node after it; None when there is none.
 
-        A READY node becomes DRAINING and back; a LOST one stays so until it registers.
+        A READY node becomes DRAINING and back; a LOST one stays so until it registers. `patiently`: a wish that is not
+        patient stands, and nothing is changed.
         """
+
+    async def forget(self, node_id: str) -> bool:
+        """Delete a node that is LOST and holds no allocation, unless somebody wants it to drain who is not patient.
+        Whether it was. Its lease stays: an epoch must never come again."""
 
     async def forget_lost(self, before: datetime) -> list[str]:
         """Delete nodes that were lost earlier, hold no allocation and were not told to drain. Answers their ids.

@@ -23,7 +23,7 @@ class MemoryNodeStore:
 
     async def register(self, node: Node) -> None:
         known = self._nodes.get(node.id)
-        drain = known.drain if known else None
+        drain = known.drain if known and _hurries(known.drain) else None
         state = NodeState.DRAINING if drain is not None and node.state is NodeState.READY else node.state
         kept = replace(node, state=state, drain=drain, allocations=known.allocations if known else ())
         self._nodes[node.id] = _counted(kept)
@@ -71,10 +71,12 @@ class MemoryNodeStore:
             self._moved_at[node_id] = at
         return True
 
-    async def set_drain(self, node_id: str, drain: Drain | None, at: datetime) -> Node | None:
+    async def set_drain(
+        self, node_id: str, drain: Drain | None, at: datetime, *, patiently: bool = False
+    ) -> Node | None:
         node = self._nodes.get(node_id)
-        if node is None:
-            return None
+        if node is None or (patiently and _hurries(node.drain)):
+            return await self.get(node_id)
         self._nodes[node_id] = replace(node, drain=drain)
         if drain is not None and node.state is NodeState.READY:
             await self.set_state(node_id, NodeState.DRAINING, "drained", at)
@@ -82,12 +84,23 @@ class MemoryNodeStore:
             await self.set_state(node_id, NodeState.READY, "resumed", at)
         return await self.get(node_id)
 
+    async def forget(self, node_id: str) -> bool:
+        node = self._nodes.get(node_id)
+        if node is None or node.state is not NodeState.LOST or node.allocations or _hurries(node.drain):
+            return False
+        del self._nodes[node_id]
+        return True
+
     async def forget_lost(self, before: datetime) -> list[str]:
         lost = [n for n in self._nodes.values() if n.state is NodeState.LOST and not n.allocations and n.drain is None]
         gone = [n.id for n in lost if n.id in self._moved_at and self._moved_at[n.id] < before]
         for node_id in gone:
             del self._nodes[node_id]
         return sorted(gone)
+
+
+def _hurries(drain: Drain | None) -> bool:
+    return drain is not None and not drain.patient
 
 
 def _counted(node: Node) -> Node:

@@ -10,6 +10,7 @@ import pytest
 from app.domain.ports import (
     AnswerStore,
     ArtifactStore,
+    CapacityStore,
     DatasetStore,
     LogStore,
     MetricStore,
@@ -21,10 +22,12 @@ from app.domain.ports import (
 )
 from app.storage.answers import MongoAnswerStore
 from app.storage.artifacts import GridFsArtifactStore
+from app.storage.capacity import MongoCapacityStore
 from app.storage.datasets import MongoDatasetStore
 from app.storage.logs import MongoLogStore
 from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
+from app.storage.memory.capacity import MemoryCapacityStore
 from app.storage.memory.datasets import MemoryDatasetStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
@@ -57,6 +60,7 @@ class SmallStores:
     artifacts: ArtifactStore
     scheduler: SchedulerStore
     secrets: SecretStore
+    capacity: CapacityStore
     mongo: Database | None = None
 
 
@@ -73,6 +77,7 @@ def over(database: Database) -> SmallStores:
         GridFsArtifactStore(database),
         MongoSchedulerStore(database),
         MongoSecretStore(database),
+        MongoCapacityStore(database),
         database,
     )
 
@@ -90,6 +95,7 @@ def in_memory() -> SmallStores:
         MemoryArtifactStore(),
         MemorySchedulerStore(),
         MemorySecretStore(),
+        MemoryCapacityStore(),
     )
 
 

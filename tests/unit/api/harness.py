@@ -27,6 +27,7 @@ from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.bells import MemoryBells
+from app.storage.memory.capacity import MemoryCapacityStore
 from app.storage.memory.datasets import MemoryDatasetStore
 from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
@@ -121,6 +122,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         answers=answers,
         runs=MemoryRunStore(),
         scheduler=MemorySchedulerStore(),
+        capacity=MemoryCapacityStore(),
         limits=MemoryLimitStore(),
         decisions=MemoryDecisionStore(),
         logs=MemoryLogStore(),

@@ -59,7 +59,9 @@ async def test_a_drained_node_says_who_and_why_until_it_takes_work_again(api: Ap
         assert await told.wait(0) and await room.wait(0)
     assert_shape(drained.json(), shapes.Node)
     assert drained.json()["state"] == "DRAINING"
-    assert drained.json()["drain"] == {"actor": "anonymous", "reason": "new kernel", "at": "2026-01-01T12:00:00.000Z"}
+    assert drained.json()["drain"] == {
+        "actor": "anonymous", "reason": "new kernel", "at": "2026-01-01T12:00:00.000Z", "patient": False,
+    }  # fmt: skip
     assert drained.json()["available"]["cpu_cores"] == 0
     api.clock.advance(60)
     again = await api.client.post("/api/v1/nodes/node-a/drain", json={"reason": "another"})

@@ -24,6 +24,7 @@ from app.scheduler.cycle import Cycle
 from app.services import Services
 from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.bells import MemoryBells
+from app.storage.memory.capacity import MemoryCapacityStore
 from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.jobs import MemoryJobStore
@@ -81,6 +82,7 @@ class Cluster:
             answers=ABSENT,
             runs=self.runs,
             scheduler=self.scheduler,
+            capacity=MemoryCapacityStore(),
             decisions=self.decisions,
             limits=MemoryLimitStore(),
             logs=ABSENT,

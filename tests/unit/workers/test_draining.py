@@ -31,8 +31,8 @@ class Bench:
         self.services, self.claims, self.draining, self.runs, self.run = services, claims, draining, runs, run
         self.runner: FakeRunner = run.runner  # type: ignore[assignment]
 
-    async def want(self, drain: bool) -> None:
-        wish = Drain("ann", "new kernel", NOW) if drain else None
+    async def want(self, drain: bool, *, patient: bool = False) -> None:
+        wish = Drain("ann", "new kernel", NOW, patient) if drain else None
         assert await self.services.nodes.set_drain(NODE, wish, NOW) is not None
         await self.draining.look()
 
@@ -79,6 +79,26 @@ async def test_a_run_whose_claim_was_answered_late_leaves_as_well(bench: Bench) 
     bench.runs.add(late)
     await bench.draining.look()
     assert late.stop_reason == "drained" and bench.runner.did == ["stop drained"]
+
+
+@pytest.mark.parametrize("bench", [0.01], indirect=True)
+async def test_a_patient_drain_lets_runs_end_by_themselves_and_a_users_does_not(bench: Bench) -> None:
+    await bench.want(drain=True, patient=True)
+    for _ in range(3):
+        await bench.draining.look()
+    assert bench.claims.closed and bench.runner.did == []
+    await bench.want(drain=True)
+    await until(lambda: bench.runner.did == ["stop drained"])
+
+
+@pytest.mark.parametrize("bench", [0.01], indirect=True)
+async def test_a_patient_drain_after_a_hurried_one_is_patient(bench: Bench) -> None:
+    await bench.want(drain=True)
+    await bench.want(drain=False)
+    await bench.want(drain=True, patient=True)
+    assert bench.claims.closed
+    await bench.want(drain=False)
+    assert not bench.claims.closed and bench.runner.did == []
 
 
 async def test_a_drain_that_is_taken_back_ends_nothing(bench: Bench) -> None:

@@ -1,6 +1,6 @@
 """Becomes another program that ends when its parent does, even when the parent is killed (-9).
 
-Run as a file by `app.dev.server`: `python bound.py PARENT_PID SIGNAL PROGRAM ARGUMENT…`. The kernel delivers `SIGNAL`
+Run as a file (`bound_to_me`): `python bound.py PARENT_PID SIGNAL PROGRAM ARGUMENT…`. The kernel delivers `SIGNAL`
 at the death of the thread that started this process, and keeps that promise across the exec. Being a process of its
 own, it needs no code between fork and exec in the parent, which would be unsafe beside threads. Standard library only:
 it runs without site-packages. Outside Linux there is no such promise, and the program is bound by nothing.

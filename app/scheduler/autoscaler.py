@@ -1,0 +1,280 @@
+"""The fleet: how many nodes there should be, looked at again and again by the leader, and made so by the provider.
+
+A look reads what a cycle reads, decides (pure, `app.domain.capacity`), and acts. Nodes are only told to drain,
+patiently; what has drained and holds nothing is taken away. What is to be asked of the provider is stored before it is
+asked, under an id, and its answer after: whoever leads next finds a plan without an answer, asks what came of it, and
+tells the same plan again, which does nothing twice. So no crash makes two fleets, and none forgets one. While an answer
+is open no other plan is made. A slow provider holds up nothing but the next look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from app.domain.capacity.deciding import Decision, decide
+from app.domain.capacity.fleet import Fleet
+from app.domain.capacity.kinds import type_of
+from app.domain.capacity.rates import Came, folded
+from app.domain.capacity.report import CapacityPlan, report
+from app.domain.capacity.state import (
+    Asked,
+    CapacityState,
+    accepted,
+    asking,
+    most_wanted,
+    refused,
+    unknown,
+    with_nodes,
+    with_wanted,
+)
+from app.domain.estimates import Forecast
+from app.domain.nodes import Node, NodeState
+from app.domain.ports import Ack, CapacityProvider
+from app.domain.records import BucketHead, Member
+from app.metrics import Metrics
+from app.operations.board import recent_board
+from app.operations.drain import give_up_node, have_node_back
+from app.scheduler.commit import Checkpoint, no_checkpoint
+from app.scheduler.fleet import View, gives_up, inexact
+from app.scheduler.live_runs import LiveRuns
+from app.scheduler.looking import look
+from app.scheduler.rules import rules_of
+from app.scheduler.snapshot import Snapshot, with_members
+from app.services import Services
+
+log = structlog.get_logger()
+PROVIDER_SECONDS = 30.0
+"""How long an answer of the provider is waited for; after that it is not known."""
+COST_FACTOR = 20.0
+"""A decision that took a second is followed by the next no sooner than this many seconds later."""
+OTHER = "other"
+"""What nodes of no type are called in metrics."""
+
+
+class Deposed(Exception):
+    """A later leader has begun: nothing more is to be done here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look found: the nodes as the store has them, and the fleet that decisions are about."""
+
+    now: int
+    nodes: tuple[Node, ...]
+    fleet: Fleet
+
+
+class Autoscaler:
+    """One look at a time. `term`: the leader's, None while it does not lead; `came`: by bucket the jobs that came since
+    it was last asked."""
+
+    def __init__(
+        self,
+        services: Services,
+        metrics: Metrics,
+        term: Callable[[], int | None],
+        came: Callable[[], Came],
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
+        self._services, self._metrics, self._checkpoint = services, metrics, checkpoint
+        self._term_now, self._came = term, came
+        self._term: int | None = None
+        self._state = CapacityState()
+        self._types = services.settings.capacity.types
+        self._rules = services.settings.capacity.rules
+        self._live = LiveRuns(services)
+        self._not_before = 0.0
+
+    @property
+    def _provider(self) -> CapacityProvider:
+        return self._services.provider
+
+    async def run_once(self) -> None:
+        """One look. Raises Unavailable; the next one goes on from what was stored."""
+        term = self._term_now()
+        if term is None or time.monotonic() < self._not_before:
+            return
+        try:
+            await self._look(term)
+        except Deposed:
+            log.warning("capacity.later_leader", term=term)
+            self.withdraw()
+
+    def withdraw(self) -> None:
+        """This process leads no more."""
+        self._term = None
+        self._metrics.capacity_nodes.clear()
+        self._metrics.capacity_cost.clear()
+
+    async def _look(self, term: int) -> None:
+        if term != self._term:
+            self._state, self._term = await self._services.capacity.begin(term), term
+        board = await recent_board(self._services)
+        if board is None:
+            return
+        sight = await self._see(board.forecast)
+        await self._settle(sight.now)
+        began = time.monotonic()
+        window = self._rules.window
+        most = most_wanted(self._state, sight.now, window)
+        decision = await asyncio.to_thread(decide, sight.fleet, self._types, self._rules, most)
+        self._not_before = time.monotonic() + COST_FACTOR * (time.monotonic() - began)
+        acts = self._provider.acts and self._state.asked is None
+        wanted = with_additions(decision, sight.fleet) if acts else decision.desired
+        self._state = with_wanted(self._state, sight.now, wanted, window)
+        plan = report(sight.fleet, decision, self._state, self._types, self._rules, self._provider.name, sight.now)
+        await self._keep(plan)
+        self._show(plan)
+        if acts:
+            await self._act(sight, decision)
+        elif not self._provider.acts:
+            await self._leave_alone(sight.nodes)
+
+    async def _see(self, forecast: Forecast) -> Sight:
+        """Look at the nodes, and at who waits."""
+        services, queue = self._services, self._services.queue
+        heads, standing = await asyncio.gather(queue.heads(), services.scheduler.state())
+        snapshot, _ = await look(services, heads, rules_of(services.settings), standing, self._live)
+        snapshot = with_members(snapshot, await self._members(heads))
+        self._remember(snapshot)
+        view = View(snapshot, forecast, self._state, self._types, self._rules)
+        return Sight(snapshot.now, snapshot.nodes, view.fleet())
+
+    async def _members(self, heads: Sequence[BucketHead]) -> Mapping[str, Sequence[Member]]:
+        wanted = inexact(heads)
+        return await self._services.queue.members(wanted) if wanted else {}
+
+    def _remember(self, snapshot: Snapshot) -> None:
+        """Nodes that came, boots that did not, and what keeps coming."""
+        state, now = self._state, snapshot.now
+        ready = {n.id: type_of(n.labels, self._types) for n in snapshot.ready}
+        alive = [n.id for n in snapshot.nodes if n.state is not NodeState.LOST]
+        state, failed = with_nodes(state, ready, alive, self._types, now)
+        for boot in failed:
+            self._metrics.capacity_boots_failed.labels(boot.type).inc(boot.count)
+            log.warning("capacity.boot_failed", plan_id=boot.plan_id, type=boot.type, nodes=boot.count)
+        self._state = replace(state, rates=folded(state.rates, self._came(), now, self._rules.span))
+
+    async def _settle(self, now: int) -> None:
+        """Find out what came of a plan that was not answered; where that cannot be told, tell it again."""
+        asked = self._state.asked
+        if asked is None or now < asked.again:
+            return
+        if await self._is_done(asked):
+            self._state = accepted(self._state, now)
+            self._metrics.capacity_plans.labels("found").inc()
+            log.info("capacity.plan_found", plan_id=asked.plan_id)
+        else:
+            await self._tell(asked, now)
+        await self._keep(None)
+
+    async def _is_done(self, asked: Asked) -> bool:
+        """Whether the provider has the nodes that the plan adds. What a plan takes away it is told again."""
+        if asked.drain:
+            return False
+        try:
+            async with asyncio.timeout(PROVIDER_SECONDS):
+                nodes = await self._provider.nodes()
+        except Exception as error:  # noqa: BLE001  whatever a provider raises, nothing is known
+            log.warning("capacity.provider_silent", error=repr(error))
+            return False
+        made = sum(node.plan_id == asked.plan_id for node in nodes or ())
+        return nodes is not None and made >= sum(asked.add.values())
+
+    async def _act(self, sight: Sight, decision: Decision) -> None:
+        """Have nodes back, give nodes up, and ask for what is to be added and taken away."""
+        back = [node_id for node_id in decision.back if await have_node_back(self._services, node_id)]
+        given_up = [node.id for node in decision.drain if await give_up_node(self._services, node.id)]
+        if back or given_up:
+            log.info("capacity.moved", had_back=back, given_up=given_up)
+        await self._forget(sight.nodes)
+        gone = tuple(n.id for n in sight.nodes if self._is_over(n) and n.id not in back)
+        if decision.add or gone:
+            await self._ask(sight, decision, gone)
+
+    async def _leave_alone(self, nodes: Sequence[Node]) -> None:
+        """Nobody takes nodes away any more: those that were given up work again."""
+        for node in nodes:
+            if gives_up(node):
+                await have_node_back(self._services, node.id)
+
+    def _is_over(self, node: Node) -> bool:
+        """Whether it has drained, holds nothing, and nobody was told to take it away yet."""
+        return gives_up(node) and not node.allocations and node.id not in self._state.leaving
+
+    async def _forget(self, nodes: Sequence[Node]) -> None:
+        """Nodes that are gone, as was wanted."""
+        for node in nodes:
+            if node.state is NodeState.LOST and node.drain is not None and node.drain.patient:
+                await self._services.nodes.forget(node.id)
+
+    async def _ask(self, sight: Sight, decision: Decision, gone: tuple[str, ...]) -> None:
+        """Note what is to be asked, ask it, note the answer."""
+        now = sight.now
+        leaving = Counter(type_of(n.labels, self._types) for n in sight.nodes if n.id in gone)
+        paid, add = sight.fleet.paid(), decision.add
+        total = {name: paid[name] + add.get(name, 0) - leaving[name] for name in self._types}
+        asked = Asked(f"p{self._term}x{now}", now, add, gone, total)
+        self._state = asking(self._state, asked)
+        await self._keep(None)
+        self._checkpoint("capacity_intended")
+        await self._tell(asked, now)
+        self._checkpoint("capacity_asked")
+        await self._keep(None)
+
+    async def _tell(self, asked: Asked, now: int) -> None:
+        """Tell the provider a plan, and remember what it says."""
+        every = self._services.settings.capacity.interval.total_seconds()
+        try:
+            async with asyncio.timeout(PROVIDER_SECONDS):
+                ack = await self._provider.scale(asked.plan_id, asked.add, asked.drain, asked.total)
+        except Exception as error:  # noqa: BLE001  whatever a provider raises, nobody knows what it has done
+            why = f"{type(error).__name__}: {error}"
+            self._state = unknown(self._state, self._types, why, now, every)
+            self._told(asked, "unknown", why)
+            return
+        self._state = self._after(ack, now)
+        self._told(asked, "accepted" if ack.accepted else "refused", ack.detail)
+
+    def _after(self, ack: Ack, now: int) -> CapacityState:
+        return accepted(self._state, now) if ack.accepted else refused(self._state, self._types, ack.detail, now)
+
+    def _told(self, asked: Asked, result: str, detail: str) -> None:
+        self._metrics.capacity_plans.labels(result).inc()
+        tell = log.info if result == "accepted" else log.warning
+        moves = {"add": dict(asked.add), "drain": list(asked.drain)}
+        tell("capacity.plan_told", plan_id=asked.plan_id, result=result, detail=detail, **moves)
+
+    async def _keep(self, plan: CapacityPlan | None) -> None:
+        """Raises Deposed when a later leader has begun."""
+        if not await self._services.capacity.keep(self._state, plan, self._term or 0):
+            raise Deposed
+
+    def _show(self, plan: CapacityPlan) -> None:
+        gauge, cost = self._metrics.capacity_nodes, self._metrics.capacity_cost
+        gauge.clear()
+        for wanted in plan.desired:
+            gauge.labels(wanted.type or OTHER, "desired").set(wanted.count)
+        for there in plan.present:
+            name = there.type or OTHER
+            gauge.labels(name, "present").set(there.count)
+            gauge.labels(name, "booting").set(there.booting)
+            gauge.labels(name, "draining").set(there.draining)
+        cost.labels("present").set(plan.cost_present)
+        cost.labels("desired").set(plan.cost_desired)
+
+
+def with_additions(decision: Decision, fleet: Fleet) -> dict[str, int]:
+    """What is wanted, and at least what there is once more has come: for what was added is kept for a window."""
+    present, counts = fleet.present(), dict(decision.desired)
+    more = Counter(n.type for n in fleet.draining if n.id in decision.back) + Counter(decision.add)
+    for name, count in more.items():
+        if name is not None:
+            counts[name] = max(counts.get(name, 0), present[name] + count)
+    return counts

@@ -1,0 +1,116 @@
+"""A snapshot and a forecast as the autoscaler looks at them: which nodes stand where, who waits how long, what ends
+when.
+
+Nodes with the label `node_type` are of that type; all others take part, and are nobody's business. A node that drains
+patiently is one that the fleet has given up, and may have back; one that a user drains is no part of the fleet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from app.domain.ageing import dominant
+from app.domain.capacity.fleet import Fleet, Standing, Want
+from app.domain.capacity.kinds import NodeTypes, type_of
+from app.domain.capacity.loads import Rules
+from app.domain.capacity.rates import streams
+from app.domain.capacity.state import CapacityState
+from app.domain.estimates import Forecast, seconds_until
+from app.domain.nodes import Node, NodeState
+from app.domain.priority import SECOND, micros
+from app.domain.queueing import Request, Resolution
+from app.domain.records import BucketHead
+from app.domain.resources import Vector
+from app.scheduler.forecast import NOT_IN_SIGHT, remaining
+from app.scheduler.snapshot import Snapshot
+
+SAMPLE = 16
+"""Members of a bucket that is not exact that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is looked at: see the parts."""
+
+    snapshot: Snapshot
+    forecast: Forecast
+    state: CapacityState
+    types: NodeTypes
+    rules: Rules
+
+    def fleet(self) -> Fleet:
+        """The fleet as it is."""
+        snapshot, state = self.snapshot, self.state
+        leaving = [n for n in snapshot.nodes if gives_up(n) and n.id not in state.leaving]
+        return Fleet(
+            ready=[self._standing(n) for n in snapshot.ready],
+            draining=[self._standing(n) for n in leaving],
+            booting={name: count for name, count in state.booting.items() if name in self.types},
+            barred=frozenset(state.barred),
+            wants=[want for head in snapshot.heads if head.members for want in self._wants(head)],
+            streams=streams(state.rates, self.rules.span),
+            ends=self._ends(),
+            slots=snapshot.rules.slots,
+            slots_used=snapshot.slots_used,
+            paused=snapshot.paused,
+        )
+
+    def _standing(self, node: Node) -> Standing:
+        snapshot = self.snapshot
+        left = [(a, remaining(snapshot, a)) for a in node.allocations]
+        since = self.state.since.get(node.id, snapshot.now)
+        return Standing(
+            id=node.id,
+            type=type_of(node.labels, self.types),
+            capacity=node.capacity,
+            labels=node.labels,
+            free=node.free,
+            runs=tuple(self._request(a.job_id, a.run_no, a.vector) for a in node.allocations),
+            left=sum(seconds * dominant(a.vector, node.capacity) for a, seconds in left),
+            empty_in=max((seconds for _, seconds in left), default=0.0),
+            seasoned=snapshot.now - since >= round(self.rules.window * SECOND),
+            reserved=any(p.node_id == node.id for p in snapshot.promises),
+        )
+
+    def _request(self, job_id: str, run_no: int, vector: Vector) -> Request:
+        live = self.snapshot.live.get((job_id, run_no))
+        return vector, live.selector if live is not None else (), False
+
+    def _wants(self, head: BucketHead) -> Iterable[Want]:
+        """One where all ask for the same; else one for each request among those that are known, as many of each."""
+        known = Counter(m.demand.request for m in head.members)
+        means: dict[Request, list[int]] = defaultdict(list)
+        for member in head.members:
+            means[member.demand.request].append(member.demand.mean)
+        waited = max(0.0, self.snapshot.now - head.members[0].demand.submitted) / SECOND
+        starts_in = self._starts_in(head)
+        for request, found in known.items():
+            waiting = max(1, round(head.count * found / len(head.members)))
+            mean = sum(means[request]) / len(means[request]) / SECOND
+            yield Want(head.bucket_id, head.bucket.priority, request, waiting, mean, waited, starts_in)
+
+    def _starts_in(self, head: BucketHead) -> float | None:
+        seconds = seconds_until(self.forecast, head.bucket_id, head.count, self.snapshot.waiting)
+        if seconds >= NOT_IN_SIGHT:
+            return None
+        return max(0.0, seconds - (self.snapshot.now - micros(self.forecast.at)) / SECOND)
+
+    def _ends(self) -> Mapping[Vector, list[float]]:
+        found: dict[Vector, list[float]] = defaultdict(list)
+        for node in self.snapshot.nodes:
+            for allocation in node.allocations:
+                found[allocation.vector].append(remaining(self.snapshot, allocation))
+        return found
+
+
+def gives_up(node: Node) -> bool:
+    """Whether the fleet has told the node to take no more work, and it lives."""
+    return node.state is NodeState.DRAINING and node.drain is not None and node.drain.patient
+
+
+def inexact(heads: Iterable[BucketHead]) -> dict[str, int]:
+    """Buckets of which more than the head must be known, and how many members of each."""
+    coarse = (h for h in heads if h.bucket.resolution is not Resolution.EXACT)
+    return {h.bucket_id: min(SAMPLE, h.count) for h in coarse if h.count > 1}

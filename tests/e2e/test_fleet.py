@@ -1,0 +1,151 @@
+"""A fleet of real workers that the leader starts and ends: a burst makes it grow, silence lets it shrink to nothing, no
+run is hurt, and a leader that dies in between makes neither a second fleet nor an orphan."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.providers.local import FOLDER
+from app.providers.records import Records, process_of
+from tests.support.processes import Api, api
+from tests.support.wait import until
+
+pytestmark = pytest.mark.timeout(180)
+TYPE = {"cpu_cores": 2, "memory_gb": 4, "storage_gb": 50, "boot_seconds": 2, "price_per_hour": 1.5, "max": 3}
+WINDOW = 4.0
+DYING = (sys.executable, "-m", "tests.support.dying_leader")
+
+
+@pytest.fixture
+async def fleet_env(env: dict[str, str], tmp_path: Path) -> AsyncIterator[dict[str, str]]:
+    """Settings of a service that starts workers: short windows, and no more than three of them."""
+    targets = dict.fromkeys(("urgent", "high", "normal", "low"), 1)
+    yield env | {
+        "CAPACITY_PROVIDER": "local",
+        "NODE_TYPES": json.dumps({"small": TYPE}),
+        "CAPACITY_INTERVAL_SECONDS": "0.3",
+        "CAPACITY_WINDOW_SECONDS": str(WINDOW),
+        "CAPACITY_ARRIVALS_SECONDS": str(WINDOW),
+        "WAIT_TARGETS": json.dumps(targets),
+        "MAX_CONCURRENT_JOBS": "0",
+    }
+    for pid in workers(tmp_path).values():
+        os.killpg(pid, signal.SIGKILL)
+    await until(lambda: not workers(tmp_path), 10)
+
+
+def workers(folder: Path) -> dict[str, int]:
+    """The process of each worker that was started and lives."""
+    records = Records(folder / "data" / FOLDER).all()
+    return {r.node_id: process.pid for r in records if (process := process_of(r)) is not None}
+
+
+def a_job(seconds: float, **fields: Any) -> dict[str, Any]:
+    resources = {"cpu_cores": 2, "memory_gb": 1, "storage_gb": 1}
+    parameters = {"seconds": seconds}
+    return {"template": "sleep", "parameters": parameters, "resources": resources, "timeout": 30, **fields}
+
+
+async def nodes(served: Api) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await served.client.get("/api/v1/nodes")).json()["nodes"]
+    return found
+
+
+async def plan(served: Api) -> dict[str, Any]:
+    """With nothing present before the first look."""
+    answer = await served.client.get("/api/v1/resources/plan")
+    found: dict[str, Any] = answer.json() if answer.is_success else {"present": []}
+    return found
+
+
+async def submit(served: Api, count: int, seconds: float, **fields: Any) -> list[str]:
+    answers = await asyncio.gather(*(served.submit(a_job(seconds, **fields)) for _ in range(count)))
+    return [answer["job_id"] for answer in answers]
+
+
+async def unhurt(served: Api, job_ids: list[str]) -> None:
+    """Every job was done by its first run."""
+    for job in await asyncio.gather(*(served.ended(job_id, 90) for job_id in job_ids)):
+        assert (job["status"], job["attempt"], job["run_no"]) == ("COMPLETED", 1, 1), job["history"]
+        assert [entry["to"] for entry in job["history"]][-3:] == ["SCHEDULED", "RUNNING", "COMPLETED"]
+
+
+async def shrinks_to_nothing(served: Api, folder: Path) -> None:
+    async def nobody() -> bool:
+        return not workers(folder) and not await nodes(served)
+
+    await until(nobody, 60, every=0.2)
+
+
+async def test_a_burst_makes_the_fleet_grow_and_silence_lets_it_shrink_and_no_run_is_hurt(
+    tmp_path: Path, fleet_env: dict[str, str]
+) -> None:
+    async with api(tmp_path, fleet_env) as served:
+        assert await nodes(served) == []
+        short = await submit(served, 6, 1.0, executor="inline")
+        long = await submit(served, 1, WINDOW + 6)
+
+        async def grown() -> bool:
+            return [entry["count"] for entry in (await plan(served))["present"]] == [3]
+
+        await until(grown, 60, every=0.2)
+        assert (await plan(served))["cost_per_hour"]["present"] == 4.5
+        assert {n["labels"]["node_type"] for n in await nodes(served)} == {"small"}
+        assert {n["total"]["cpu_cores"] for n in await nodes(served)} == {2}
+        metrics = (await served.client.get("/metrics")).text
+        assert 'tensorfleet_capacity_nodes{state="present",type="small"}' in metrics
+        await unhurt(served, short)
+
+        async def smaller() -> bool:
+            return len(workers(tmp_path)) < 3
+
+        await until(smaller, 60, every=0.1)
+        await unhurt(served, long)
+        await shrinks_to_nothing(served, tmp_path)
+        assert [entry["count"] for entry in (await plan(served))["desired"]] == [0]
+
+
+@pytest.mark.parametrize("step", ["capacity_asked", pytest.param("capacity_intended", marks=pytest.mark.slow)])
+async def test_a_leader_that_dies_between_intent_and_note_makes_one_fleet_and_no_orphan(
+    tmp_path: Path, fleet_env: dict[str, str], step: str
+) -> None:
+    async with api(tmp_path, fleet_env, *DYING, step) as dying:
+        job_ids = await submit(dying, 1, 1.0, executor="inline")
+        await until(lambda: not dying.process.alive, 30, every=0.05)
+    before = workers(tmp_path)
+    assert len(before) == (2 if step == "capacity_asked" else 0), "a slot, and a tenth more"
+    async with api(tmp_path, fleet_env) as served:
+        await unhurt(served, job_ids)
+        told = {record.plan_id for record in Records(tmp_path / "data" / FOLDER).all()}
+        started = workers(tmp_path)
+        assert len(started) == 2 and len(told) == 1
+        assert started.items() >= before.items(), "those of the dead leader are found again, not replaced"
+        await shrinks_to_nothing(served, tmp_path)
+
+
+@pytest.mark.slow
+async def test_workers_outlive_a_restart_of_the_service_and_are_ended_after_it(
+    tmp_path: Path, fleet_env: dict[str, str]
+) -> None:
+    async with api(tmp_path, fleet_env) as served:
+        job_ids = await submit(served, 1, 12.0)
+
+        async def runs() -> bool:
+            return (await served.job(job_ids[0]))["status"] == "RUNNING"
+
+        await until(runs, 60, every=0.1)
+        before = workers(tmp_path)
+        await served.process.stop()
+    assert workers(tmp_path) == before
+    async with api(tmp_path, fleet_env) as served:
+        await unhurt(served, job_ids)
+        await shrinks_to_nothing(served, tmp_path)
