@@ -134,6 +134,8 @@ def _error_document(e: JobError) -> Document:
         "signal": e.signal,
         "fingerprint": e.fingerprint,
         "log_tail": list(e.log_tail),
+        "exception_type": e.exception_type,
+        "frame": e.frame,
     }
 
 

@@ -1,0 +1,102 @@
+"""How well memory is allocated, against what simple rules would have allocated to the same runs.
+
+Each rule is asked before a run from what was known then: the peaks of earlier runs of the same tenant, template,
+algorithm and data set. All are judged over the same runs, those with enough before them. A run that was killed for want
+of memory needed at least 1.2 times what it had. A rule that would have given less than the need has the run killed, and
+wastes nothing; else it wastes what was not needed.
+
+The rules: *window maximum* is 1.1 × the largest of the last 20 peaks; *VPA* is 1.15 × the ninth tenth of all earlier
+peaks and at least 250 MiB, as the autoscaler of Kubernetes recommends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+ENOUGH = 5
+"""Earlier runs of the same kind from which on a run is judged."""
+KILLED_NEEDS = 1.2
+WINDOW, OVER_MAXIMUM = 20, 1.1
+VPA_RANK, OVER_VPA, VPA_LEAST = 0.9, 1.15, 250.0
+Rule = Callable[[Sequence[float]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A run that completed, or was killed for want of memory: MiB allocated, and its peak. `kin`: tenant, template,
+    algorithm, data set."""
+
+    kin: tuple[str | None, ...]
+    allocated: float
+    peak: float
+    killed: bool
+
+    @property
+    def least(self) -> float:
+        """What it needed at least."""
+        return max(self.peak, KILLED_NEEDS * self.allocated) if self.killed else self.peak
+
+
+@dataclass(slots=True)
+class Judged:
+    """What came of a rule: over `runs`, how many were killed, and MiB given and needed to those that were not."""
+
+    runs: int = 0
+    killed: int = 0
+    given: float = 0.0
+    needed: float = 0.0
+
+    @property
+    def waste(self) -> float | None:
+        """(given − needed) / given; None without a run that lived."""
+        return (self.given - self.needed) / self.given if self.given else None
+
+    @property
+    def killed_rate(self) -> float | None:
+        return self.killed / self.runs if self.runs else None
+
+    def judge(self, given: float, needed: float, *, killed: bool) -> None:
+        """Take in what a run was given."""
+        self.runs += 1
+        self.killed += killed
+        if not killed:
+            self.given += given
+            self.needed += needed
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What was allocated, and by rule what would have been; over the same runs."""
+
+    ours: Judged = field(default_factory=Judged)
+    rules: dict[str, Judged] = field(default_factory=dict)
+
+
+def window_maximum(peaks: Sequence[float]) -> float:
+    """`peaks`: MiB, oldest first, at least one."""
+    return OVER_MAXIMUM * max(peaks[-WINDOW:])
+
+
+def vpa(peaks: Sequence[float]) -> float:
+    """`peaks`: as above."""
+    return max(VPA_LEAST, OVER_VPA * sorted(peaks)[ceil(VPA_RANK * len(peaks)) - 1])
+
+
+RULES: dict[str, Rule] = {"window_maximum": window_maximum, "vpa": vpa}
+
+
+def review(runs: Iterable[Need]) -> Review:
+    """Judge the runs, oldest first."""
+    found = Review(rules={name: Judged() for name in RULES})
+    earlier: dict[tuple[str | None, ...], list[float]] = {}
+    for run in runs:
+        peaks = earlier.setdefault(run.kin, [])
+        if len(peaks) >= ENOUGH:
+            found.ours.judge(run.allocated, run.peak, killed=run.killed)
+            for name, rule in RULES.items():
+                given = rule(peaks)
+                found.rules[name].judge(given, run.least, killed=given < run.least)
+        peaks.append(run.least)
+    return found
