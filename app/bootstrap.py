@@ -39,8 +39,10 @@ from app.storage.logs import MongoLogStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.names import MongoNameRegister
 from app.storage.nodes import MongoNodeStore
+from app.storage.observing import StoreObserver
 from app.storage.quarantine import QuarantineStore
 from app.storage.queue_index import RedisQueueIndex
+from app.storage.rollups import MongoRollupStore
 from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.templates import MongoTemplateStore
@@ -49,12 +51,15 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, *, role: str) -> AsyncIterator[Services]:
-    """The services of a process in this role (`api`, `worker`). Raises StartupTrouble when MongoDB cannot be used."""
+async def open_services(
+    settings: Settings, *, role: str, observer: StoreObserver | None = None
+) -> AsyncIterator[Services]:
+    """The services of a process in this role (`api`, `worker`); `observer` is told how long the stores take. Raises
+    StartupTrouble when MongoDB cannot be used."""
     if settings.store.mongodb_uri is None:
         raise StartupTrouble(mongodb_missing())
     async with AsyncExitStack() as stack:
-        database = mongo.connect(settings.store.mongodb_uri, settings.store.database)
+        database = mongo.connect(settings.store.mongodb_uri, settings.store.database, observer=observer)
         stack.push_async_callback(database.close)
         facts = await mongo.verify(database)
         await ensure_indexes(database)
@@ -62,7 +67,7 @@ async def open_services(settings: Settings, *, role: str) -> AsyncIterator[Servi
             await ensure_indexes(database, kept_indexes(settings.retention))
         _share(settings.data.artifact_directory)
         url = settings.queue.redis_url or DEFAULT_REDIS_URL
-        index = redis.connect(url)
+        index = redis.connect(url, observer)
         stack.push_async_callback(index.aclose)
         await _meet(index, url)
         log.info("stores.opened", role=role, mongodb=facts.version)
@@ -101,7 +106,8 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         datasets=MongoDatasetStore(database, quarantine=quarantine),
         names=MongoNameRegister(database),
         answers=MongoAnswerStore(database),
-        runs=MongoRunStore(database),
+        runs=MongoRunStore(database, quarantine=quarantine),
+        rollups=MongoRollupStore(database, quarantine=quarantine),
         scheduler=MongoSchedulerStore(database),
         limits=MongoLimitStore(database),
         decisions=MongoDecisionStore(database),

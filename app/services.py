@@ -27,6 +27,7 @@ from app.domain.ports import (
     NameRegister,
     NodeStore,
     QueueIndex,
+    RollupStore,
     RunStore,
     SchedulerStore,
     TemplateStore,
@@ -34,6 +35,7 @@ from app.domain.ports import (
 from app.domain.transitions import SYSTEM, Stamp
 from app.quarantine import Quarantine
 from app.recent import Recent, Snapshots
+from app.refusals import Refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Services:
     names: NameRegister
     answers: AnswerStore
     runs: RunStore
+    rollups: RollupStore
     scheduler: SchedulerStore
     limits: LimitStore
     decisions: DecisionStore
@@ -63,6 +66,7 @@ class Services:
     feed: ChangeFeed
     health: Health
     quarantine: Quarantine = field(default_factory=Quarantine)
+    refusals: Refusals = field(default_factory=Refusals)
     recent: Recent = field(default_factory=Recent)
     snapshots: Snapshots = field(default_factory=Snapshots)
     _process: str = field(default_factory=lambda: os.urandom(6).hex())

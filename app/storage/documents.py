@@ -27,7 +27,9 @@ from app.domain.transitions import Change
 
 Document = dict[str, Any]
 
-SUBJECT = ("name", "tags", "batch_id", "workflow_id", "tenant", "priority", "effective_priority", "moved_to")
+SUBJECT = (
+    "name", "tags", "batch_id", "workflow_id", "tenant", "template", "priority", "effective_priority", "moved_to",
+)  # fmt: skip
 """What `last` tells of the job beside the entry."""
 PLAIN = (
     "name", "tenant", "seq", "template", "template_version", "executor", "parameters", "order_key", "timeout",

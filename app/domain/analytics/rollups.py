@@ -64,23 +64,26 @@ Gauges = Mapping[str, Gauge]
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """A stretch of time: runs that ended in it by kind, and what was seen of the queue and the nodes."""
+    """A stretch of time: runs that ended in it by kind, and what was seen of the queue and the nodes. `counted`: of how
+    many runs it is made, those that could not be read included."""
 
     grain: Grain
     at: datetime
     cells: Mapping[Kind, Cell] = field(default_factory=dict)
     gauges: Gauges = field(default_factory=dict)
+    counted: int = 0
 
     @property
-    def runs(self) -> int:
-        return sum(cell.runs for cell in self.cells.values())
+    def empty(self) -> bool:
+        return not self.cells and not self.gauges
 
 
 def rolled_up(grain: Grain, at: datetime, parts: Iterable[Rollup]) -> Rollup:
     """One stretch from those that lie in it."""
     found = list(parts)
     cells = merged(pair for part in found for pair in part.cells.items())
-    return Rollup(grain, at, bounded(cells), sum_gauges(part.gauges for part in found))
+    gauges = sum_gauges(part.gauges for part in found)
+    return Rollup(grain, at, bounded(cells), gauges, sum(part.counted for part in found))
 
 
 def sum_gauges(parts: Iterable[Gauges]) -> dict[str, Gauge]:

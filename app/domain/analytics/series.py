@@ -139,6 +139,8 @@ _STATES = {
     "paused_jobs": "Jobs in state PAUSED.",
 }
 CATALOGUE: Mapping[str, Series] = {series.name: series for series in _catalogue()}
+SAMPLED = tuple(series.name for series in CATALOGUE.values() if series.of_runs is None)
+"""Names of what is seen once a minute."""
 DEFAULT = (
     "queue_length", "running_jobs", "oldest_wait", "completed_jobs", "failed_jobs", "wait_p50", "wait_p90",
     "cpu_cores_capacity", "cpu_cores_allocated", "cpu_cores_used",

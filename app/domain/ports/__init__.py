@@ -19,7 +19,7 @@ from app.domain.ports.queue import (
     Waker,
     node_bell,
 )
-from app.domain.ports.runs import ArtifactStore, LogStore, MetricStore, RunStore
+from app.domain.ports.runs import ArtifactStore, LogStore, MetricStore, RollupStore, RunStore
 from app.domain.ports.stores import (
     AnswerStore,
     DatasetStore,
@@ -59,6 +59,7 @@ __all__ = [
     "NameRegister",
     "NodeStore",
     "QueueIndex",
+    "RollupStore",
     "RunStore",
     "SchedulerStore",
     "StorePrimary",

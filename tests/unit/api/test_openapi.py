@@ -17,7 +17,8 @@ from app.config import load_settings
 
 OPERATIONS = [
     "cancel_job", "cancel_jobs", "change_job_priority", "create_dataset", "create_template", "delete_dataset",
-    "delete_job", "drain_node", "explain_job", "get_analytics", "get_dataset", "get_decision", "get_health", "get_job",
+    "delete_job", "drain_node", "explain_job", "get_analytics", "get_analytics_timeseries", "get_dataset",
+    "get_decision", "get_health", "get_job",
     "get_job_artifact", "get_job_logs", "get_job_metrics", "get_metrics", "get_node", "get_queue_status",
     "get_readiness", "get_resource_availability", "get_template", "get_worker_activity", "list_datasets",
     "list_decisions", "list_job_artifacts", "list_jobs", "list_limits", "list_nodes", "list_queue", "list_templates",

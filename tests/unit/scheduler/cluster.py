@@ -31,6 +31,8 @@ from app.storage.memory.leases import MemoryLeaseStore
 from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
+from app.storage.memory.rollups import MemoryRollupStore
+from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from tests.support.clock import FixedClock
 from tests.support.leases import taken
@@ -40,14 +42,16 @@ ABSENT = cast("Any", None)
 """For the ports that a scheduler does not use."""
 
 
-class Runs:
-    """Run summaries in a list."""
+class Runs(MemoryRunStore):
+    """Run summaries, also in a list."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.summaries: list[RunSummary] = []
 
     async def insert(self, summary: RunSummary) -> None:
         self.summaries.append(summary)
+        await super().insert(summary)
 
     async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
         return []
@@ -66,6 +70,7 @@ class Cluster:
         self.dispatcher = MemoryDispatcher(self.bells)
         self.decisions = MemoryDecisionStore()
         self.runs = Runs()
+        self.rollups = MemoryRollupStore()
         self.scheduler = MemorySchedulerStore()
         self.metrics = Metrics()
         self.services = Services(
@@ -79,6 +84,7 @@ class Cluster:
             names=ABSENT,
             answers=ABSENT,
             runs=self.runs,
+            rollups=self.rollups,
             scheduler=self.scheduler,
             decisions=self.decisions,
             limits=MemoryLimitStore(),

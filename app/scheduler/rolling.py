@@ -1,0 +1,84 @@
+"""Makes rollups of what ended: minutes from run summaries, hours from minutes, days from hours.
+
+Everything here may be done twice, by two leaders at once, or half: a rollup is a function of what it is made from, and
+replaces what was there. A minute is made again while more runs are found in it than it was made of, so the present one
+grows, and what comes late is taken in. `settled` is moved on last, so that a crash before it only means the same again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from app.domain.analytics.cells import bounded, cells_of
+from app.domain.analytics.rollups import DAY, Grain, Rollup, rolled_up, starts
+from app.domain.analytics.series import SAMPLED
+from app.domain.analytics.windows import LONGEST, Span
+from app.domain.records import RunSummary
+from app.services import Services
+
+LATE = timedelta(minutes=15)
+"""So far back it is looked again each time. What comes later is counted when nobody led meanwhile, else not at all."""
+STRETCH = timedelta(hours=6)
+"""What is caught up in one go."""
+PATIENCE = 5.0
+"""Seconds of a round; the rest is the next one's."""
+FINER = {Grain.HOUR: Grain.MINUTE, Grain.DAY: Grain.HOUR}
+
+
+class Roller:
+    """`ended` is told of the runs of every minute that is made, as often as it is."""
+
+    def __init__(self, services: Services, ended: Callable[[Iterable[RunSummary]], None]) -> None:
+        self._services = services
+        self._rollups = services.rollups
+        self._ended = ended
+
+    async def roll(self, now: datetime) -> bool:
+        """Make what is missing until now; False when there is more than a round can do. Raises Unavailable."""
+        began, present = time.monotonic(), Grain.MINUTE.floor(now)
+        settled = await self._rollups.settled() or await self._beginning(present)
+        while True:
+            until = min(settled + STRETCH, present)
+            await self._advance(settled, until)
+            if until >= present:
+                return True
+            if time.monotonic() - began > PATIENCE:
+                return False
+            settled = until
+
+    async def _beginning(self, present: datetime) -> datetime:
+        """The day of the first run that a window can reach."""
+        first = await self._services.runs.first_end()
+        return present if first is None else Grain.DAY.floor(max(first, present - LONGEST - DAY))
+
+    async def _advance(self, settled: datetime, until: datetime) -> None:
+        """Minutes up to the one that begins at `until`, and hours and days that ended by then."""
+        begin, end = settled - LATE, until + Grain.MINUTE.span
+        there = await self._services.runs.ends_by_minute(begin, end)
+        made = await self._rollups.counted(begin, end)
+        stale = sorted(minute for minute, runs in there.items() if runs > made.get(minute, 0))
+        for minute in stale:
+            await self._make_minute(minute, there[minute])
+        for grain in FINER:
+            await self._make(grain, self._complete(grain, stale, settled, until))
+        await self._rollups.settle(until)
+
+    async def _make_minute(self, minute: datetime, counted: int) -> None:
+        runs = await self._services.runs.ended(minute, minute + Grain.MINUTE.span)
+        self._ended(runs)
+        rollup = Rollup(Grain.MINUTE, minute, bounded(cells_of(runs)), counted=counted)
+        await self._rollups.put([rollup], self._services.clock.now())
+
+    def _complete(self, grain: Grain, stale: Sequence[datetime], settled: datetime, until: datetime) -> list[datetime]:
+        """Stretches that are over, and end just now or hold a minute that was made anew."""
+        touched = {grain.floor(minute) for minute in stale} | set(starts(grain, settled, until))
+        return sorted(at for at in touched if at + grain.span <= until)
+
+    async def _make(self, grain: Grain, stretches: Iterable[datetime]) -> None:
+        for at in stretches:
+            parts = await self._rollups.read([Span(FINER[grain], at, at + grain.span)], SAMPLED, kinds=True)
+            rollup = rolled_up(grain, at, parts)
+            if not rollup.empty:
+                await self._rollups.put([rollup], self._services.clock.now())
