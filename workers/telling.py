@@ -6,7 +6,7 @@ runs use nothing any more, and then no more until something changes.
 
 from __future__ import annotations
 
-import asyncio
+from time import monotonic as moment
 
 from app.domain.nodes import NodeReport
 from app.services import Services
@@ -24,17 +24,17 @@ class Telling:
 
     async def tell(self, epoch: int) -> None:
         """Write what is so now. Raises Unavailable; the next beat tells anew."""
-        report = self._report(asyncio.get_running_loop().time())
+        report = self._report(moment())
         if self._told is None or _news(self._told, report):
             await self._services.nodes.report(self._node_id, report, epoch)
             self._told = report
 
-    def _report(self, moment: float) -> NodeReport:
+    def _report(self, at: float) -> NodeReport:
         before, seconds = self._measured, self._watch.cpu_seconds
-        self._measured = moment, seconds
+        self._measured = at, seconds
         cores = 0.0
-        if before is not None and moment > before[0]:
-            cores = max(0.0, seconds - before[1]) / (moment - before[0])
+        if before is not None and at > before[0]:
+            cores = max(0.0, seconds - before[1]) / (at - before[0])
         memory, refused = round(self._watch.memory_mib, 1), dict(self._services.refusals.counts)
         return NodeReport(self._services.clock.now(), self._since, round(cores, 3), memory, refused)
 

@@ -14,6 +14,7 @@ from app.domain.ports import (
     LogStore,
     MetricStore,
     NameRegister,
+    RollupStore,
     RunStore,
     SchedulerStore,
     TemplateStore,
@@ -28,12 +29,14 @@ from app.storage.memory.datasets import MemoryDatasetStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.names import MemoryNameRegister
+from app.storage.memory.rollups import MemoryRollupStore
 from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.templates import MemoryTemplateStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.mongo import Database, connect
 from app.storage.names import MongoNameRegister
+from app.storage.rollups import MongoRollupStore
 from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.templates import MongoTemplateStore
@@ -49,6 +52,7 @@ class SmallStores:
     names: NameRegister
     answers: AnswerStore
     runs: RunStore
+    rollups: RollupStore
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore
@@ -64,6 +68,7 @@ def over(database: Database) -> SmallStores:
         MongoNameRegister(database),
         MongoAnswerStore(database),
         MongoRunStore(database),
+        MongoRollupStore(database),
         MongoLogStore(database),
         MongoMetricStore(database),
         GridFsArtifactStore(database),
@@ -80,6 +85,7 @@ def in_memory() -> SmallStores:
         MemoryNameRegister(),
         MemoryAnswerStore(),
         MemoryRunStore(),
+        MemoryRollupStore(),
         MemoryLogStore(),
         MemoryMetricStore(),
         MemoryArtifactStore(),

@@ -56,6 +56,10 @@ class Runs(MemoryRunStore):
     async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
         return []
 
+    def forget(self) -> None:
+        """As a store does with what has been kept long enough."""
+        self._stored.clear()
+
 
 class Cluster:
     """Stores, a cycle, and what tests do to them. Settings by variable name."""
