@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from app.domain.explain import WAIT_CODES
 from app.domain.nodes import Node, NodeState
 from app.domain.priority import Priority, moment
 from app.metering import RefusalMeter
@@ -33,7 +34,7 @@ class ClusterGauges:
         for priority, count in lengths.items():
             metrics.queue_jobs.labels(priority.value).set(count)
         metrics.waiting_jobs.clear()
-        for code, count in reason_counts(snapshot, known).items():
+        for code, count in (dict.fromkeys(WAIT_CODES, 0) | reason_counts(snapshot, known)).items():
             metrics.waiting_jobs.labels(code).set(count)
         metrics.show_oldest_waits({p: (now - at).total_seconds() for p, at in queued_since.items() if lengths[p]})
         self._show_nodes(snapshot.nodes, now)
