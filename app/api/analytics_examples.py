@@ -96,7 +96,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 "allocated": {"waste": 0.37, "out_of_memory_rate": 0.022},
                 "baselines": [
                     {"rule": "window_maximum", "waste": 0.37, "out_of_memory_rate": 0.03},
-                    {"rule": "vpa", "waste": 0.31, "out_of_memory_rate": 0.041},
+                    {"rule": "vpa_p90", "waste": 0.31, "out_of_memory_rate": 0.041},
                 ],
             },
             "start_estimates": {

@@ -8,7 +8,7 @@ grows, and what comes late is taken in. `settled` is moved on last, so that a cr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from app.domain.analytics.cells import bounded, cells_of
@@ -24,6 +24,8 @@ STRETCH = timedelta(hours=6)
 """What is caught up in one go."""
 PATIENCE = 5.0
 """Seconds of a round; the rest is the next one's."""
+TOGETHER = 5_000
+"""Runs that are read at once, where they did not end within one minute."""
 FINER = {Grain.HOUR: Grain.MINUTE, Grain.DAY: Grain.HOUR}
 
 
@@ -59,17 +61,20 @@ class Roller:
         there = await self._services.runs.ends_by_minute(begin, end)
         made = await self._rollups.counted(begin, end)
         stale = sorted(minute for minute, runs in there.items() if runs > made.get(minute, 0))
-        for minute in stale:
-            await self._make_minute(minute, there[minute])
+        for minutes in batches(stale, there):
+            await self._make_minutes(minutes, there)
         for grain in FINER:
             await self._make(grain, self._complete(grain, stale, settled, until))
         await self._rollups.settle(until)
 
-    async def _make_minute(self, minute: datetime, counted: int) -> None:
-        runs = await self._services.runs.ended(minute, minute + Grain.MINUTE.span)
-        self._ended(runs)
-        rollup = Rollup(Grain.MINUTE, minute, bounded(cells_of(runs)), counted=counted)
-        await self._rollups.put([rollup], self._services.clock.now())
+    async def _make_minutes(self, minutes: Sequence[datetime], counted: Mapping[datetime, int]) -> None:
+        runs: dict[datetime, list[RunSummary]] = {minute: [] for minute in minutes}
+        for run in await self._services.runs.ended(minutes[0], minutes[-1] + Grain.MINUTE.span):
+            if (minute := Grain.MINUTE.floor(run.finished_at)) in runs:
+                runs[minute].append(run)
+        self._ended(run for found in runs.values() for run in found)
+        rollups = [Rollup(Grain.MINUTE, m, bounded(cells_of(found)), counted=counted[m]) for m, found in runs.items()]
+        await self._rollups.put(rollups, self._services.clock.now())
 
     def _complete(self, grain: Grain, stale: Sequence[datetime], settled: datetime, until: datetime) -> list[datetime]:
         """Stretches that are over, and end just now or hold a minute that was made anew."""
@@ -77,8 +82,26 @@ class Roller:
         return sorted(at for at in touched if at + grain.span <= until)
 
     async def _make(self, grain: Grain, stretches: Iterable[datetime]) -> None:
-        for at in stretches:
-            parts = await self._rollups.read([Span(FINER[grain], at, at + grain.span)], SAMPLED, kinds=True)
-            rollup = rolled_up(grain, at, parts)
-            if not rollup.empty:
-                await self._rollups.put([rollup], self._services.clock.now())
+        spans = [Span(FINER[grain], at, at + grain.span) for at in stretches]
+        parts: dict[datetime, list[Rollup]] = {}
+        for part in await self._rollups.read(spans, SAMPLED, kinds=True):
+            parts.setdefault(grain.floor(part.at), []).append(part)
+        made = [rolled_up(grain, at, found) for at, found in parts.items()]
+        await self._rollups.put([rollup for rollup in made if not rollup.empty], self._services.clock.now())
+
+
+def batches(stale: Sequence[datetime], there: Mapping[datetime, int]) -> Iterator[list[datetime]]:
+    """The stale minutes in their order, so many at a time that no more than `TOGETHER` runs ended from the first to the
+    last of them, or one minute alone."""
+    wanted, batch, runs = set(stale), list[datetime](), 0
+    for minute in sorted(there):
+        runs += there[minute]
+        if batch and runs > TOGETHER:
+            yield batch
+            batch = []
+        if not batch:
+            runs = there[minute]
+        if minute in wanted:
+            batch.append(minute)
+    if batch:
+        yield batch

@@ -167,8 +167,8 @@ class MemoryRule(Outgoing):
     of those that would not."""
 
     rule: Annotated[str, open_enum(*RULES)] = Field(
-        description="`window_maximum`: 1.1 × the largest of the last 20 peaks of its kind; `vpa`: 1.15 × the ninth "
-        "tenth of all peaks, at least 250 MiB."
+        description="`window_maximum`: 1.1 × the largest of the last 20 peaks of its kind; `vpa_p90`: 1.15 × the 90th "
+        "percentile of all peaks, at least 250 MiB."
     )
     waste: float | None
     out_of_memory_rate: float | None

@@ -5,8 +5,8 @@ algorithm and data set. All are judged over the same runs, those with enough bef
 of memory needed at least 1.2 times what it had. A rule that would have given less than the need has the run killed, and
 wastes nothing; else it wastes what was not needed.
 
-The rules: *window maximum* is 1.1 × the largest of the last 20 peaks; *VPA* is 1.15 × the ninth tenth of all earlier
-peaks and at least 250 MiB, as the autoscaler of Kubernetes recommends.
+The rules: *window maximum* is 1.1 × the largest of the last 20 needs; *VPA* is 1.15 × the 90th percentile of all
+earlier needs and at least 250 MiB, as the autoscaler of Kubernetes recommends.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ class Need:
 
 @dataclass(slots=True)
 class Judged:
-    """What came of a rule: over `runs`, how many were killed, and MiB given and needed to those that were not."""
+    """What came of a rule: over `runs`, how many were killed, and the waste of the others, summed."""
 
     runs: int = 0
     killed: int = 0
-    given: float = 0.0
-    needed: float = 0.0
+    wasted: float = 0.0
 
     @property
     def waste(self) -> float | None:
-        """(given − needed) / given; None without a run that lived."""
-        return (self.given - self.needed) / self.given if self.given else None
+        """Mean of (given − needed) / given; None without a run that lived."""
+        lived = self.runs - self.killed
+        return self.wasted / lived if lived else None
 
     @property
     def killed_rate(self) -> float | None:
@@ -62,8 +62,7 @@ class Judged:
         self.runs += 1
         self.killed += killed
         if not killed:
-            self.given += given
-            self.needed += needed
+            self.wasted += max(0.0, (given - needed) / given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def vpa(peaks: Sequence[float]) -> float:
     return max(VPA_LEAST, OVER_VPA * sorted(peaks)[ceil(VPA_RANK * len(peaks)) - 1])
 
 
-RULES: dict[str, Rule] = {"window_maximum": window_maximum, "vpa": vpa}
+RULES: dict[str, Rule] = {"window_maximum": window_maximum, "vpa_p90": vpa}
 
 
 def review(runs: Iterable[Need]) -> Review:

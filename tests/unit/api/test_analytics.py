@@ -147,7 +147,7 @@ async def test_memory_beside_simple_rules(api: Api) -> None:
     sizing = (await get(api, window="1h"))["sizing"]
     assert (sizing["examined_runs"], sizing["compared_runs"]) == (8, 3)
     assert sizing["allocated"] == {"waste": 0.5, "out_of_memory_rate": 0.0}
-    assert [rule["rule"] for rule in sizing["baselines"]] == ["window_maximum", "vpa"]
+    assert [rule["rule"] for rule in sizing["baselines"]] == ["window_maximum", "vpa_p90"]
 
 
 @pytest.mark.parametrize("window", ["0h", "31d", "59m", "1w", "24", "", "1h;drop", "9" * 19 + "d"])

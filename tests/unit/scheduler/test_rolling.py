@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from app.domain.analytics.series import SAMPLED
 from app.domain.analytics.windows import LONGEST, Period, Span, cover
 from app.domain.errors import Unavailable
 from app.domain.records import RunSummary
-from app.scheduler.rolling import LATE, Roller
+from app.scheduler.rolling import LATE, TOGETHER, Roller, batches
 from tests.unit.domain.analytics.builders import a_failed_run, a_run, minutes
 from tests.unit.scheduler.cluster import Cluster
 
@@ -160,24 +160,47 @@ async def test_two_leaders_at_once_make_the_same() -> None:
     await world.assert_right()
 
 
-async def test_a_round_that_ends_in_the_middle_is_finished_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("last", range(12))
+async def test_a_round_that_ends_at_any_write_is_finished_by_the_next(
+    monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
     world = World()
     await world.end(0.1, 40, 200)
-    put, calls = world.cluster.rollups.put, 0
+    writes = 0
 
-    async def failing(*args: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise Unavailable("MongoDB")
-        await put(*args)
+    def failing(name: str) -> Callable[..., Awaitable[None]]:
+        write = getattr(world.cluster.rollups, name)
 
-    monkeypatch.setattr(world.cluster.rollups, "put", failing)
-    with pytest.raises(Unavailable):
-        await world.roller.roll(world.now)
-    assert await world.cluster.rollups.settled() < Grain.MINUTE.floor(world.now), "nothing is called done that is not"
+        async def attempt(*args: Any) -> None:
+            nonlocal writes
+            writes += 1
+            if writes > last:
+                raise Unavailable("MongoDB")
+            await write(*args)
+
+        return attempt
+
+    with monkeypatch.context() as broken:
+        for name in ("put", "settle"):
+            broken.setattr(world.cluster.rollups, name, failing(name))
+        with pytest.raises(Unavailable):
+            await world.roller.roll(world.now)
+    settled = await world.cluster.rollups.settled()
+    assert settled is None or settled < Grain.MINUTE.floor(world.now), "nothing is called done that is not"
     await world.roll()
     await world.assert_right()
+
+
+@given(st.dictionaries(st.integers(0, 90), st.integers(1, TOGETHER), max_size=40), st.data())
+def test_minutes_are_read_together_while_that_is_little(there: dict[int, int], data: st.DataObject) -> None:
+    runs = {START + minutes(n): count for n, count in there.items()}
+    stale = sorted(data.draw(st.sets(st.sampled_from(sorted(runs)))) if runs else [])
+    found = list(batches(stale, runs))
+
+    assert [minute for batch in found for minute in batch] == stale
+    for batch in found:
+        read = sum(count for minute, count in runs.items() if batch[0] <= minute <= batch[-1])
+        assert len(batch) == 1 or read <= TOGETHER
 
 
 async def test_runs_that_are_forgotten_stay_in_the_sums() -> None:

@@ -24,7 +24,7 @@ def test_all_are_judged_over_the_same_runs() -> None:
     found = review([need(500.0)] * 10)
     assert found.ours.waste == pytest.approx(0.5)
     assert found.rules["window_maximum"].waste == pytest.approx(0.1 / 1.1)
-    assert found.rules["vpa"].waste == pytest.approx(0.15 / 1.15)
+    assert found.rules["vpa_p90"].waste == pytest.approx(0.15 / 1.15)
     assert {rule.runs for rule in found.rules.values()} == {found.ours.runs} == {5}
 
 
