@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from app.api.estimate_views import start_estimates_view
 from app.domain.analytics import figures
-from app.domain.analytics.cells import OTHER, Cell, Kind, Seen
+from app.domain.analytics.cells import Cell
+from app.domain.analytics.failure_counts import OTHER, Seen
 from app.domain.analytics.figures import Percentiles, Pool, Use, Waited
 from app.domain.analytics.needs import Judged
 from app.domain.analytics.rollups import Gauges
@@ -18,13 +18,6 @@ from app.domain.timestamps import optional_rfc3339, rfc3339
 from app.operations.analytics import Overview, Timeline
 
 View = dict[str, Any]
-NAMES: dict[str, Callable[[Kind], str | None]] = {
-    "class": lambda kind: kind.priority,
-    "template": lambda kind: kind.template,
-    "algorithm": lambda kind: kind.algorithm,
-    "tenant": lambda kind: kind.tenant,
-}
-"""By what runs are grouped."""
 AN_HOUR = 3_600.0
 
 
@@ -33,13 +26,10 @@ def analytics_view(found: Overview) -> View:
     known; all others are null then."""
     return {
         "window": _window(found),
-        "throughput": _throughput(found.total, found.period),
-        "resource_utilization": _utilization(found.total, found.gauges),
+        "throughput": _throughput(found.runs.total, found.period),
+        "resource_utilization": _utilization(found.runs.total, found.gauges),
         "success_metrics": _success(found),
-        "groups": {
-            by: [_group(called, cell) for called, cell in figures.grouped(found.cells, name)]
-            for by, name in NAMES.items()
-        },
+        "groups": {part: [_group(*named) for named in cells.items()] for part, cells in found.runs.by.items()},
         "waits": [_waited(each) for each in figures.waited(found.gauges)],
         "sizing": _sizing(found),
         "start_estimates": start_estimates_view(found.estimates),
@@ -115,8 +105,7 @@ def _use(use: Use) -> View:
 
 
 def _success(found: Overview) -> View:
-    total = found.total
-    failed = sum(seen.times for seen in found.failures.values())
+    total, failed = found.runs.total, found.runs.total.failed
     named = [(name, seen) for name, seen in found.failures.items() if name != OTHER]
     return {
         "success_rate": _rounded(figures.success_rate(total) or 0.0, 4),

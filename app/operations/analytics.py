@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.domain.analytics.cells import OTHER, Cell, Kind, Seen, most_frequent, sum_of
-from app.domain.analytics.figures import of_tenant
+from app.domain.analytics.breakdown import EVERYONE, Breakdown, sum_up
+from app.domain.analytics.failure_counts import OTHER, Seen, most_frequent
 from app.domain.analytics.needs import Need, Review, review
 from app.domain.analytics.rollups import DAY, HOUR, Gauge, Grain, Rollup, sum_gauges
 from app.domain.analytics.series import SAMPLED, Plot, Series, floor_to, plot, series_of
-from app.domain.analytics.windows import Period, cover, period_of, step_of, window_of
+from app.domain.analytics.windows import Period, Span, cover, period_of, step_of, window_of
 from app.domain.calibration import Tally
 from app.domain.records import RunSummary
 from app.services import Services
@@ -27,13 +27,12 @@ MOST_NEEDS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Of a period: runs by kind and in all, what was seen, the most frequent failures with an example of each by run,
-    how well memory was allocated, and the service's own start estimates. `settled`: until when nothing is missing."""
+    """Of a period: runs, what was seen, the most frequent failures with an example of each by run, how well memory was
+    allocated, and the service's own start estimates. `settled`: until when nothing is missing."""
 
     period: Period
     settled: datetime | None
-    cells: Mapping[Kind, Cell]
-    total: Cell
+    runs: Breakdown
     gauges: Mapping[str, Gauge]
     failures: Mapping[str, Seen]
     examples: Mapping[str, RunSummary]
@@ -58,19 +57,24 @@ async def overview(services: Services, window: str, tenant: str | None) -> Overv
     Invalid for what is no window."""
     period = period_of(window_of(window), services.clock.now())
     settled = await services.rollups.settled()
-    spans = cover(period, settled)
     rollups, needs, calibration = await asyncio.gather(
-        services.rollups.read(spans, SAMPLED, kinds=True),
+        _of(services, cover(period, settled), tenant),
         services.runs.needs(period.start, tenant, MOST_NEEDS),
         services.scheduler.calibration(),
     )
-    cells = of_tenant([pair for rollup in rollups for pair in rollup.cells.items()], tenant)
-    total = sum_of(cells.values())
-    failures = most_frequent(total.failures, MOST_FAILURES)
+    runs, gauges = rollups
+    failures = most_frequent(runs.failures, MOST_FAILURES)
     examples = await services.runs.get_many(seen.run for name, seen in failures.items() if name != OTHER)
-    gauges = sum_gauges(rollup.gauges for rollup in rollups)
-    judged = review(needs)
-    return Overview(period, settled, cells, total, gauges, failures, examples, needs, judged, calibration.tally)
+    return Overview(period, settled, runs, gauges, failures, examples, needs, review(needs), calibration.tally)
+
+
+async def _of(services: Services, spans: Sequence[Span], tenant: str | None) -> tuple[Breakdown, dict[str, Gauge]]:
+    """The runs of a tenant or of all, and what was seen."""
+    everyone = await services.rollups.read(spans, EVERYONE, SAMPLED, totals=tenant is not None)
+    of_tenant = everyone if tenant is None else await services.rollups.read(spans, tenant)
+    runs = sum_up(rollup.runs for rollup in of_tenant)
+    runs.bound()
+    return runs, sum_gauges(rollup.gauges for rollup in everyone)
 
 
 async def timeline(services: Services, metrics: str | None, window: str, step: str | None) -> Timeline:
@@ -90,4 +94,4 @@ async def _rollups(
     """The coarsest of which none lies in two steps."""
     coarsest = Grain.DAY if not step % DAY else Grain.HOUR if not step % HOUR else Grain.MINUTE
     sampled = [each.name for each in series if each.of_runs is None]
-    return await services.rollups.read(cover(period, settled, coarsest), sampled, kinds=False)
+    return await services.rollups.read(cover(period, settled, coarsest), EVERYONE, sampled, totals=True)

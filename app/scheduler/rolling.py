@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from app.domain.analytics.cells import bounded, cells_of
-from app.domain.analytics.rollups import DAY, Grain, Rollup, rolled_up, starts
+from app.domain.analytics.rollups import DAY, Grain, minute_of, rolled_up, starts
 from app.domain.analytics.series import SAMPLED
 from app.domain.analytics.windows import LONGEST, Span
 from app.domain.records import RunSummary
@@ -74,7 +73,7 @@ class Roller:
             if (minute := Grain.MINUTE.floor(run.finished_at)) in runs:
                 runs[minute].append(run)
         self._ended(run for found in runs.values() for run in found)
-        rollups = [Rollup(Grain.MINUTE, m, bounded(cells_of(found)), counted=counted[m]) for m, found in runs.items()]
+        rollups = [rollup for m, found in runs.items() for rollup in minute_of(m, found, counted[m])]
         await self._rollups.put(rollups, self._services.clock.now())
 
     def _complete(self, grain: Grain, stale: Sequence[datetime], settled: datetime, until: datetime) -> list[datetime]:
@@ -84,10 +83,8 @@ class Roller:
 
     async def _make(self, grain: Grain, stretches: Iterable[datetime]) -> None:
         for at in stretches:
-            parts = await self._rollups.read([Span(FINER[grain], at, at + grain.span)], SAMPLED, kinds=True)
-            rollup = rolled_up(grain, at, parts)
-            if not rollup.empty:
-                await self._rollups.put([rollup], self._services.clock.now())
+            parts = await self._rollups.all_in(Span(FINER[grain], at, at + grain.span), SAMPLED)
+            await self._rollups.put(rolled_up(grain, at, parts), self._services.clock.now())
 
 
 def batches(stale: Sequence[datetime], there: Mapping[datetime, int]) -> Iterator[list[datetime]]:

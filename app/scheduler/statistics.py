@@ -10,7 +10,8 @@ import asyncio
 from collections import Counter
 from datetime import datetime
 
-from app.domain.analytics.cells import OTHER
+from app.domain.analytics.breakdown import EVERYONE
+from app.domain.analytics.failure_counts import OTHER
 from app.domain.analytics.rollups import DAY, Gauge, Grain
 from app.domain.analytics.windows import Period, cover
 from app.metering import MOST_TEMPLATES, RunMeter
@@ -53,7 +54,7 @@ class Statistics:
         rollups = self._services.rollups
         spans = cover(Period(Grain.HOUR.floor(now - DAY), now), await rollups.settled())
         runs: Counter[str] = Counter()
-        for rollup in await rollups.read(spans, (), kinds=True):
-            for kind, cell in rollup.cells.items():
-                runs[kind.template] += cell.runs
+        for rollup in await rollups.read(spans, EVERYONE):
+            for template, cell in rollup.runs.by["template"].items():
+                runs[template] += cell.runs
         return [template for template, _ in runs.most_common(MOST_TEMPLATES) if template != OTHER]

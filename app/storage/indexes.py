@@ -95,6 +95,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("of_job", ("job_id", UP), ("run_no", UP)),
         _index("needs", ("outcome", UP), ("finished_at", DOWN)),
     ),
+    "rollups": (_index("of_one", ("whose", UP), ("_id", UP)),),
     "logs": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
     "metrics": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
     "artifacts.files": (

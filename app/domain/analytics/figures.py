@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.domain.analytics.cells import COUNTED, OTHER, Cell, Cells, Kind, merged, most_frequent, sum_of
+from app.domain.analytics.cells import COUNTED, Cell
 from app.domain.analytics.histograms import Histogram, quantile
 from app.domain.analytics.rollups import Gauges
 from app.domain.resources import DIMENSIONS, SCALES
 from app.domain.states import JobStatus
 
 AN_HOUR = 3_600.0
-MOST_GROUPS = 50
 SAMPLED_SECONDS = 60.0
 """How far apart two samples of a gauge are."""
 WAITING = "waiting_"
@@ -142,26 +140,3 @@ def waited(gauges: Gauges) -> list[Waited]:
         if gauge.total
     ]
     return sorted(found, key=lambda w: (-w.seconds, w.reason))
-
-
-def grouped(cells: Cells, name: Callable[[Kind], str | None], most: int = MOST_GROUPS) -> list[tuple[str, Cell]]:
-    """By what the kinds are called, the most frequent first; those without a name are left out, and what is too much is
-    one group more."""
-    groups: dict[str, Cell] = {}
-    for kind, cell in cells.items():
-        if (called := name(kind)) is not None:
-            groups.setdefault(called, Cell()).merge(cell)
-    ordered = sorted(groups.items(), key=lambda pair: (pair[0] == OTHER, -pair[1].runs, pair[0]))
-    if len(ordered) <= most:
-        return ordered
-    return [*ordered[:most], (OTHER, sum_of(cell for _, cell in ordered[most:]))]
-
-
-def of_tenant(pairs: Sequence[tuple[Kind, Cell]], tenant: str | None) -> dict[Kind, Cell]:
-    """The cells of a tenant, or of all."""
-    return merged((kind, cell) for kind, cell in pairs if tenant in {None, kind.tenant})
-
-
-def failure_counts(cell: Cell, most: int) -> Mapping[str, int]:
-    """The most frequent failure patterns of a cell, with how often each occurred; the rest under `OTHER`."""
-    return {fingerprint: seen.times for fingerprint, seen in most_frequent(cell.failures, most).items()}

@@ -7,13 +7,14 @@ same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from app.domain.analytics.cells import Cell, Kind, bounded, merged
+from app.domain.analytics.breakdown import EVERYONE, Breakdown, breakdowns_of, sum_up
+from app.domain.records import RunSummary
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -64,26 +65,36 @@ Gauges = Mapping[str, Gauge]
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """A stretch of time: runs that ended in it by kind, and what was seen of the queue and the nodes. `counted`: of how
-    many runs it is made, those that could not be read included."""
+    """A stretch of time: runs that ended in it, everyone's or a tenant's (`whose`), and, of everyone, what was seen of
+    the queue and the nodes. `counted`: of how many runs it is made, those that could not be read included."""
 
     grain: Grain
     at: datetime
-    cells: Mapping[Kind, Cell] = field(default_factory=dict)
+    whose: str = EVERYONE
+    runs: Breakdown = field(default_factory=Breakdown)
     gauges: Gauges = field(default_factory=dict)
     counted: int = 0
 
-    @property
-    def empty(self) -> bool:
-        return not self.cells and not self.gauges
+
+def minute_of(at: datetime, runs: Iterable[RunSummary], counted: int) -> list[Rollup]:
+    """Everyone's, and each tenant's, of the runs that ended in the minute that begins then."""
+    whole = {EVERYONE: Breakdown(), **breakdowns_of(runs)}
+    return [Rollup(Grain.MINUTE, at, whose, made, counted=counted) for whose, made in whole.items()]
 
 
-def rolled_up(grain: Grain, at: datetime, parts: Iterable[Rollup]) -> Rollup:
-    """One stretch from those that lie in it."""
-    found = list(parts)
-    cells = merged(pair for part in found for pair in part.cells.items())
-    gauges = sum_gauges(part.gauges for part in found)
-    return Rollup(grain, at, bounded(cells), gauges, sum(part.counted for part in found))
+def rolled_up(grain: Grain, at: datetime, parts: Iterable[Rollup]) -> list[Rollup]:
+    """One stretch from those that lie in it, whosever they are."""
+    groups: dict[str, list[Rollup]] = {}
+    for part in parts:
+        groups.setdefault(part.whose, []).append(part)
+    return [_rolled_up(grain, at, whose, found) for whose, found in groups.items()]
+
+
+def _rolled_up(grain: Grain, at: datetime, whose: str, parts: Sequence[Rollup]) -> Rollup:
+    runs = sum_up(part.runs for part in parts)
+    runs.bound()
+    gauges = sum_gauges(part.gauges for part in parts)
+    return Rollup(grain, at, whose, runs, gauges, sum(part.counted for part in parts))
 
 
 def sum_gauges(parts: Iterable[Gauges]) -> dict[str, Gauge]:

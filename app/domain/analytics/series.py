@@ -79,7 +79,7 @@ def _values(series: Sequence[Series], rollups: Sequence[Rollup]) -> list[Value]:
     if not rollups:
         return [None] * len(series)
     gauges = sum_gauges(rollup.gauges for rollup in rollups)
-    cell = sum_of(cell for rollup in rollups for cell in rollup.cells.values())
+    cell = sum_of(rollup.runs.total for rollup in rollups)
     return [
         s.of_runs(cell) if s.of_runs is not None else gauges[s.name].mean if s.name in gauges else None for s in series
     ]
@@ -121,14 +121,10 @@ def _catalogue() -> Iterable[Series]:
     yield Series("failed_jobs", "jobs", "Jobs that a run ended FAILED or TIMEOUT.", _ended(*_UNHAPPY))
     yield Series("cancelled_jobs", "jobs", "Jobs that were cancelled in a run.", _ended(JobStatus.CANCELLED))
     yield Series("ended_runs", "runs", "Runs that ended, however.", lambda cell: float(cell.runs))
-    yield Series("failed_runs", "runs", "Runs that failed, also where a retry followed.", _failed_runs)
+    yield Series("failed_runs", "runs", "Runs that failed, also where a retry followed.", lambda c: float(c.failed))
     yield Series("success_rate", "fraction", "Completed jobs, of those that ended by themselves.", success_rate)
     yield from _quantiles("wait", "Time from queued to started", waits_of)
     yield from _quantiles("run", "Time from start to end", times_of)
-
-
-def _failed_runs(cell: Cell) -> Value:
-    return float(sum(seen.times for seen in cell.failures.values()))
 
 
 _UNHAPPY = (JobStatus.FAILED, JobStatus.TIMEOUT)

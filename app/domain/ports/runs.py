@@ -46,7 +46,8 @@ class RollupStore(Protocol):
     """What happened in each minute, hour and day. A rollup is gone when it has been kept long enough."""
 
     async def put(self, rollups: Sequence[Rollup], now: datetime) -> None:
-        """Each in place of what was there. Of a minute only the runs: what was seen in it stays."""
+        """Each in place of what was there. Of a minute only the runs: what was seen in it stays, and a rollup without
+        runs or gauges is none."""
 
     async def see(self, at: datetime, gauges: Gauges, now: datetime) -> None:
         """What was seen in the minute that begins then, in place of what was seen in it before."""
@@ -54,8 +55,14 @@ class RollupStore(Protocol):
     async def counted(self, begin: datetime, end: datetime) -> dict[datetime, int]:
         """Of how many runs each minute of [begin, end) is made; a minute that is made of none is left out."""
 
-    async def read(self, spans: Sequence[Span], gauges: Collection[str], *, kinds: bool) -> list[Rollup]:
-        """What there is in these spans, by time, with these gauges. Without `kinds` all runs of a rollup are of one."""
+    async def read(
+        self, spans: Sequence[Span], whose: str, gauges: Collection[str] = (), *, totals: bool = False
+    ) -> list[Rollup]:
+        """Everyone's or a tenant's rollups in these spans, by time, with these gauges. `totals`: of the runs no more
+        than the total."""
+
+    async def all_in(self, span: Span, gauges: Collection[str]) -> list[Rollup]:
+        """Whosever there are."""
 
     async def settled(self) -> datetime | None:
         """Until when every minute is made, and every hour and day that ended by then; None before any."""

@@ -7,39 +7,47 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 
-from app.domain.analytics.cells import sum_of
+from app.domain.analytics.breakdown import EVERYONE, Breakdown
 from app.domain.analytics.rollups import Gauges, Grain, Rollup
 from app.domain.analytics.windows import Span
-from app.storage.rollups import EVERYTHING
 
 
 class MemoryRollupStore:
     """`RollupStore`, which forgets nothing, whatever the time is."""
 
     def __init__(self) -> None:
-        self._stored: dict[tuple[Grain, datetime], Rollup] = {}
+        self._stored: dict[tuple[Grain, datetime, str], Rollup] = {}
         self._settled: datetime | None = None
 
     async def put(self, rollups: Sequence[Rollup], now: datetime) -> None:
         del now
         for rollup in rollups:
-            key = rollup.grain, rollup.at
+            key = rollup.grain, rollup.at, rollup.whose
             known = self._stored.get(key)
-            seen = known.gauges if known is not None and rollup.grain is Grain.MINUTE else rollup.gauges
-            self._stored[key] = replace(rollup, cells=deepcopy(dict(rollup.cells)), gauges=seen)
+            seen = rollup.gauges
+            if rollup.grain is Grain.MINUTE:
+                seen = known.gauges if known is not None else {}
+            if rollup.runs.total.runs or rollup.counted or rollup.gauges:
+                self._stored[key] = replace(rollup, runs=deepcopy(rollup.runs), gauges=seen)
 
     async def see(self, at: datetime, gauges: Gauges, now: datetime) -> None:
         del now
-        known = self._stored.get((Grain.MINUTE, at), Rollup(Grain.MINUTE, at))
-        self._stored[Grain.MINUTE, at] = replace(known, gauges=dict(gauges))
+        key = Grain.MINUTE, at, EVERYONE
+        self._stored[key] = replace(self._stored.get(key, Rollup(Grain.MINUTE, at)), gauges=dict(gauges))
 
     async def counted(self, begin: datetime, end: datetime) -> dict[datetime, int]:
-        minutes = [r for r in self._stored.values() if r.grain is Grain.MINUTE and begin <= r.at < end]
-        return {r.at: r.counted for r in minutes if r.counted}
+        found = await self.read([Span(Grain.MINUTE, begin, end)], EVERYONE)
+        return {r.at: r.counted for r in found if r.counted}
 
-    async def read(self, spans: Sequence[Span], gauges: Collection[str], *, kinds: bool) -> list[Rollup]:
-        found = [r for r in self._stored.values() if any(_within(r, span) for span in spans)]
-        return [_shown(r, gauges, kinds=kinds) for r in sorted(found, key=lambda r: r.at)]
+    async def read(
+        self, spans: Sequence[Span], whose: str, gauges: Collection[str] = (), *, totals: bool = False
+    ) -> list[Rollup]:
+        found = [r for r in self._stored.values() if r.whose == whose and any(_within(r, span) for span in spans)]
+        return [_shown(r, gauges, totals=totals) for r in sorted(found, key=lambda r: r.at)]
+
+    async def all_in(self, span: Span, gauges: Collection[str]) -> list[Rollup]:
+        found = [r for r in self._stored.values() if _within(r, span)]
+        return [_shown(r, gauges, totals=False) for r in sorted(found, key=lambda r: r.at)]
 
     async def settled(self) -> datetime | None:
         return self._settled
@@ -52,8 +60,7 @@ def _within(rollup: Rollup, span: Span) -> bool:
     return rollup.grain is span.grain and span.start <= rollup.at < span.end
 
 
-def _shown(rollup: Rollup, gauges: Collection[str], *, kinds: bool) -> Rollup:
-    cells = deepcopy(dict(rollup.cells))
-    if cells and not kinds:
-        cells = {EVERYTHING: sum_of(cells.values())}
-    return replace(rollup, cells=cells, gauges={name: g for name, g in rollup.gauges.items() if name in gauges})
+def _shown(rollup: Rollup, gauges: Collection[str], *, totals: bool) -> Rollup:
+    runs = deepcopy(rollup.runs)
+    shown = {name: gauge for name, gauge in rollup.gauges.items() if name in gauges}
+    return replace(rollup, runs=Breakdown(runs.total) if totals else runs, gauges=shown)

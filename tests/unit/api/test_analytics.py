@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.api.schemas.analytics import Analytics, AnalyticsTimeseries
-from app.domain.analytics.cells import OTHER
+from app.domain.analytics.failure_counts import OTHER
 from app.domain.analytics.rollups import Gauge, Grain
 from app.domain.calibration import Announcement, Calibration, learn
 from app.domain.priority import Priority

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.analytics.cells import Cell, cells_of, sum_of
+from app.domain.analytics.breakdown import EVERYONE, Breakdown, breakdowns_of, sum_up
 from app.domain.analytics.rollups import DAY, HOUR, Gauge, Grain, Rollup
 from app.domain.analytics.series import SAMPLED
 from app.domain.analytics.windows import LONGEST, Period, Span, cover
@@ -53,19 +53,18 @@ class World:
 
     async def all(self, grain: Grain) -> list[Rollup]:
         span = Span(grain, START - 40 * DAY, self.now + 2 * DAY)
-        return await self.cluster.rollups.read([span], SAMPLED, kinds=True)
+        return await self.cluster.rollups.read([span], EVERYONE, SAMPLED)
 
-    async def covered(self) -> Cell:
+    async def covered(self, whose: str = EVERYONE) -> Breakdown:
         """All that ended until now, by the coarsest rollups there are."""
         until = self.now + timedelta(milliseconds=1)
         spans = cover(Period(Grain.HOUR.floor(START - 30 * DAY), until), await self.cluster.rollups.settled())
-        rollups = await self.cluster.rollups.read(spans, (), kinds=True)
-        return sum_of(cell for rollup in rollups for cell in rollup.cells.values())
+        return sum_up(rollup.runs for rollup in await self.cluster.rollups.read(spans, whose))
 
     async def assert_right(self) -> None:
         """Whatever is covered is what the runs say."""
-        want = sum_of(cells_of(self.cluster.runs.summaries).values())
-        assert asdict(await self.covered()) == asdict(want)
+        for whose, want in breakdowns_of(self.cluster.runs.summaries).items():
+            assert asdict(await self.covered(whose)) == asdict(want)
 
 
 async def test_a_minute_holds_what_ended_in_it_and_grows() -> None:
@@ -145,7 +144,7 @@ async def test_what_was_there_before_there_were_rollups_is_rolled_up_as_far_as_w
     world = World()
     await world.end((LONGEST + 3 * DAY) / minutes(1), 5)
     await world.roll()
-    assert (await world.covered()).runs == 1
+    assert (await world.covered()).total.runs == 1
 
 
 async def test_two_leaders_at_once_make_the_same() -> None:
@@ -209,7 +208,7 @@ async def test_runs_that_are_forgotten_stay_in_the_sums() -> None:
     await world.roll()
     world.cluster.runs.forget()
     await world.roll()
-    assert (await world.covered()).runs == 2
+    assert (await world.covered()).total.runs == 2
 
 
 EVENTS = st.lists(
@@ -237,7 +236,7 @@ async def test_whatever_happens_in_whatever_order_nothing_is_lost_or_counted_twi
             world.cluster.clock.advance(minutes(amount))
         else:
             make = a_run if what == "end" else a_failed_run
-            await world.cluster.runs.insert(make(max(START, world.now - minutes(amount))))
+            await world.cluster.runs.insert(make(max(START, world.now - minutes(amount)), tenant=f"t{int(amount) % 2}"))
             await world.roll()
     await world.roll()
     await world.assert_right()

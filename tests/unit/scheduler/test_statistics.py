@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from app.domain import control_transitions
+from app.domain.analytics.breakdown import EVERYONE
 from app.domain.analytics.rollups import Gauge, Grain
 from app.domain.analytics.series import SAMPLED
 from app.domain.analytics.windows import Span
@@ -108,7 +109,7 @@ class Leading:
     async def looks(self) -> dict[int, Gauge]:
         """`running_jobs` by the minute since the start."""
         span = Span(Grain.MINUTE, NOW - minutes(1), NOW + minutes(60))
-        found = await self.cluster.rollups.read([span], ("running_jobs",), kinds=False)
+        found = await self.cluster.rollups.read([span], EVERYONE, ("running_jobs",))
         start = Grain.MINUTE.floor(NOW)
         return {(r.at - start) // minutes(1): r.gauges["running_jobs"] for r in found if r.gauges}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from app.domain.analytics.cells import cells_of
-from app.domain.analytics.rollups import HOUR, MINUTE, Gauge, Grain, Rollup, rolled_up
+from app.domain.analytics.cells import Cell
+from app.domain.analytics.rollups import HOUR, MINUTE, Gauge, Grain, Rollup, minute_of, rolled_up
 from app.domain.analytics.series import CATALOGUE, DEFAULT, MOST_SERIES, SAMPLED, floor_to, plot, series_of
 from app.domain.errors import Invalid
 from tests.support.clock import NOON
@@ -17,7 +18,8 @@ from tests.unit.domain.analytics.builders import a_failed_run, a_run, minutes
 
 def minute(n: int, *runs: Any, **gauges: float) -> Rollup:
     seen = {name: Gauge(value) for name, value in gauges.items()}
-    return Rollup(Grain.MINUTE, NOON + minutes(n), cells_of(runs), seen, len(runs))
+    made = minute_of(NOON + minutes(n), runs, len(runs))[0]
+    return replace(made, gauges=seen)
 
 
 def values(names: str, rollups: list[Rollup], step: timedelta = 5 * MINUTE, steps: int = 3) -> list[Any]:
@@ -44,7 +46,7 @@ def test_a_rate_without_a_run_and_a_gauge_that_nobody_saw_are_unknown() -> None:
 
 
 def test_a_step_may_be_of_hours_and_the_last_may_be_cut_short() -> None:
-    hours = [rolled_up(Grain.HOUR, NOON, [minute(0, running_jobs=4.0), minute(1, running_jobs=0.0)])]
+    hours = rolled_up(Grain.HOUR, NOON, [minute(0, running_jobs=4.0), minute(1, running_jobs=0.0)])
     assert values("running_jobs", [*hours, minute(70, running_jobs=8.0)], HOUR, 2) == [[2.0, 8.0]]
     found = plot(series_of("running_jobs"), [], NOON, NOON + minutes(61), HOUR)
     assert found.times == (NOON, NOON + HOUR)
@@ -68,7 +70,8 @@ def test_none_and_too_many_are_refused(names: str) -> None:
 
 def test_every_series_is_of_one_sort_and_every_default_is_one() -> None:
     assert set(DEFAULT) <= CATALOGUE.keys() and set(SAMPLED) < CATALOGUE.keys()
-    cell = next(iter(cells_of([a_run()]).values()))
+    cell = Cell()
+    cell.add(a_run())
     for series in CATALOGUE.values():
         assert series.of_runs is None or isinstance(series.of_runs(cell), float)
 
