@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from app.config import load_settings
 from app.domain import transitions
+from app.domain.analytics.rollups import Grain
 from app.domain.durations import PastRun
 from app.domain.job import Job
 from app.domain.nodes import Node, NodeState
@@ -61,6 +62,18 @@ class Runs(MemoryRunStore):
         self._stored.clear()
 
 
+class Rollups(MemoryRollupStore):
+    """Which forgets minutes when it is told to."""
+
+    def expire(self, before: datetime) -> None:
+        """Minutes that were made of what ended before then, as if they had been made at once."""
+        self._stored = {
+            key: rollup
+            for key, rollup in self._stored.items()
+            if rollup.grain is not Grain.MINUTE or rollup.at >= before
+        }
+
+
 class Cluster:
     """Stores, a cycle, and what tests do to them. Settings by variable name."""
 
@@ -74,7 +87,7 @@ class Cluster:
         self.dispatcher = MemoryDispatcher(self.bells)
         self.decisions = MemoryDecisionStore()
         self.runs = Runs()
-        self.rollups = MemoryRollupStore()
+        self.rollups = Rollups()
         self.scheduler = MemorySchedulerStore()
         self.metrics = Metrics()
         self.services = Services(

@@ -147,6 +147,22 @@ async def test_what_was_there_before_there_were_rollups_is_rolled_up_as_far_as_w
     assert (await world.covered()).total.runs == 1
 
 
+@pytest.mark.parametrize("hours", [1, 20, 47, 49, 50, 51, 60, 73, 100, 400])
+async def test_after_a_pause_of_any_length_all_hours_are_whole(hours: int) -> None:
+    """Nobody led for so long, and minutes go when they have been kept: no hour may be made of what is left of it."""
+    world = World()
+    await world.end(*range(0, 120, 7))
+    await world.roll()
+    for _ in range(hours):
+        world.cluster.clock.advance(HOUR)
+        await world.end(1, 17, 43)
+    world.cluster.rollups.expire(world.now - 3 * DAY)
+    await world.roll()
+    await world.assert_right()
+    await world.roll(minutes(90))
+    await world.assert_right()
+
+
 async def test_two_leaders_at_once_make_the_same() -> None:
     world = World()
     other = Roller(world.cluster.services, lambda _: None)
