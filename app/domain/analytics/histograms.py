@@ -42,5 +42,6 @@ def quantile(histogram: Mapping[int, int], q: float) -> float | None:
 
 def add(into: Histogram, other: Mapping[int, int]) -> None:
     """Count the other's too."""
+    known = into.get
     for bucket, count in other.items():
-        into[bucket] = into.get(bucket, 0) + count
+        into[bucket] = known(bucket, 0) + count

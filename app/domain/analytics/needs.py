@@ -11,7 +11,8 @@ earlier needs and at least 250 MiB, as the autoscaler of Kubernetes recommends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import insort
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -20,7 +21,7 @@ ENOUGH = 5
 KILLED_NEEDS = 1.2
 WINDOW, OVER_MAXIMUM = 20, 1.1
 VPA_RANK, OVER_VPA, VPA_LEAST = 0.9, 1.15, 250.0
-Rule = Callable[[Sequence[float]], float]
+Rule = Callable[["Earlier"], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,26 @@ class Review:
     rules: dict[str, Judged] = field(default_factory=dict)
 
 
-def window_maximum(peaks: Sequence[float]) -> float:
-    """`peaks`: MiB, oldest first, at least one."""
-    return OVER_MAXIMUM * max(peaks[-WINDOW:])
+@dataclass(slots=True)
+class Earlier:
+    """What earlier runs of a kind needed, in MiB: in their order, and from the least on."""
+
+    needs: list[float] = field(default_factory=list)
+    ordered: list[float] = field(default_factory=list)
+
+    def add(self, need: float) -> None:
+        self.needs.append(need)
+        insort(self.ordered, need)
 
 
-def vpa(peaks: Sequence[float]) -> float:
-    """`peaks`: as above."""
-    return max(VPA_LEAST, OVER_VPA * sorted(peaks)[ceil(VPA_RANK * len(peaks)) - 1])
+def window_maximum(earlier: Earlier) -> float:
+    """Of at least one run."""
+    return OVER_MAXIMUM * max(earlier.needs[-WINDOW:])
+
+
+def vpa(earlier: Earlier) -> float:
+    """Of at least one run."""
+    return max(VPA_LEAST, OVER_VPA * earlier.ordered[ceil(VPA_RANK * len(earlier.ordered)) - 1])
 
 
 RULES: dict[str, Rule] = {"window_maximum": window_maximum, "vpa_p90": vpa}
@@ -89,13 +102,13 @@ RULES: dict[str, Rule] = {"window_maximum": window_maximum, "vpa_p90": vpa}
 def review(runs: Iterable[Need]) -> Review:
     """Judge the runs, oldest first."""
     found = Review(rules={name: Judged() for name in RULES})
-    earlier: dict[tuple[str | None, ...], list[float]] = {}
+    kinds: dict[tuple[str | None, ...], Earlier] = {}
     for run in runs:
-        peaks = earlier.setdefault(run.kin, [])
-        if len(peaks) >= ENOUGH:
+        earlier = kinds.setdefault(run.kin, Earlier())
+        if len(earlier.needs) >= ENOUGH:
             found.ours.judge(run.allocated, run.peak, killed=run.killed)
             for name, rule in RULES.items():
-                given = rule(peaks)
+                given = rule(earlier)
                 found.rules[name].judge(given, run.least, killed=given < run.least)
-        peaks.append(run.least)
+        earlier.add(run.least)
     return found

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from app.domain.analytics.cells import Cell, sum_of
-from app.domain.analytics.figures import WAITING, success_rate, times_of, waits_of
+from app.domain.analytics.figures import WAITING, success_rate
+from app.domain.analytics.histograms import Histogram, quantile
 from app.domain.analytics.rollups import Rollup, sum_gauges
 from app.domain.errors import FieldError, Invalid
 from app.domain.explain import WAIT_CODES
@@ -79,7 +81,7 @@ def _values(series: Sequence[Series], rollups: Sequence[Rollup]) -> list[Value]:
     if not rollups:
         return [None] * len(series)
     gauges = sum_gauges(rollup.gauges for rollup in rollups)
-    cell = sum_of(rollup.runs.total for rollup in rollups)
+    cell = rollups[0].runs.total if len(rollups) == 1 else sum_of(rollup.runs.total for rollup in rollups)
     return [
         s.of_runs(cell) if s.of_runs is not None else gauges[s.name].mean if s.name in gauges else None for s in series
     ]
@@ -89,15 +91,14 @@ def _ended(*states: JobStatus) -> Callable[[Cell], Value]:
     return lambda cell: float(sum(cell.ended.get(status.value, 0) for status in states))
 
 
-def _quantiles(of: str, noun: str, take: Callable[[Cell], object]) -> Iterable[Series]:
-    for q in ("p50", "p90", "p99"):
-        text = f"{noun} of runs that ended: {q[1:]} of 100 stay below, within 5 %."
+def _quantiles(of: str, noun: str, take: Callable[[Cell], Histogram]) -> Iterable[Series]:
+    for percent in (50, 90, 99):
+        text = f"{noun} of runs that ended: {percent} of 100 stay below, within 5 %."
+        yield Series(f"{of}_p{percent}", "seconds", text, partial(_quantile, take, percent / 100))
 
-        def value(cell: Cell, q: str = q) -> Value:
-            found: Value = getattr(take(cell), q)
-            return found
 
-        yield Series(f"{of}_{q}", "seconds", text, value)
+def _quantile(take: Callable[[Cell], Histogram], q: float, cell: Cell) -> Value:
+    return quantile(take(cell), q)
 
 
 def _catalogue() -> Iterable[Series]:
@@ -123,8 +124,8 @@ def _catalogue() -> Iterable[Series]:
     yield Series("ended_runs", "runs", "Runs that ended, however.", lambda cell: float(cell.runs))
     yield Series("failed_runs", "runs", "Runs that failed, also where a retry followed.", lambda c: float(c.failed))
     yield Series("success_rate", "fraction", "Completed jobs, of those that ended by themselves.", success_rate)
-    yield from _quantiles("wait", "Time from queued to started", waits_of)
-    yield from _quantiles("run", "Time from start to end", times_of)
+    yield from _quantiles("wait", "Time from queued to started", lambda cell: cell.waits)
+    yield from _quantiles("run", "Time from start to end", lambda cell: cell.times)
 
 
 _UNHAPPY = (JobStatus.FAILED, JobStatus.TIMEOUT)

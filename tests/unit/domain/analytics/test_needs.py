@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.analytics.needs import ENOUGH, Need, review, vpa, window_maximum
+from app.domain.analytics.needs import ENOUGH, Earlier, Need, review, vpa, window_maximum
 
 KIN = ("default", "train", "svm", "iris")
 
 
 def need(peak: float, allocated: float = 1_000.0, *, killed: bool = False, kin: tuple[str | None, ...] = KIN) -> Need:
     return Need(kin, allocated, peak, killed)
+
+
+def earlier(*needs: float) -> Earlier:
+    found = Earlier()
+    for each in needs:
+        found.add(each)
+    return found
 
 
 def test_runs_are_judged_once_there_are_enough_before_them_of_their_kind() -> None:
@@ -39,13 +46,13 @@ def test_a_run_that_was_killed_needed_more_than_it_had() -> None:
     found = review([*[need(500.0)] * 5, need(610.0, 600.0, killed=True), *[need(500.0)] * 2])
     assert found.ours.killed == 1
     assert found.rules["window_maximum"].killed == 1, "1.1 x 500 is less than 1.2 x 600"
-    assert window_maximum([500.0, need(610.0, 600.0, killed=True).least]) == pytest.approx(1.1 * 720)
+    assert window_maximum(earlier(500.0, need(610.0, 600.0, killed=True).least)) == pytest.approx(1.1 * 720)
 
 
 def test_the_rules() -> None:
-    assert window_maximum([9_000.0, *[100.0] * 20]) == pytest.approx(110)
-    assert vpa([10.0] * 5) == 250.0
-    assert vpa([float(n) for n in range(1_000, 11_000, 1_000)]) == pytest.approx(1.15 * 9_000)
+    assert window_maximum(earlier(9_000.0, *[100.0] * 20)) == pytest.approx(110)
+    assert vpa(earlier(*[10.0] * 5)) == 250.0
+    assert vpa(earlier(*(float(n) for n in range(10_000, 0, -1_000)))) == pytest.approx(1.15 * 9_000)
 
 
 def test_of_no_runs_nothing_is_said() -> None:
