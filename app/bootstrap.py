@@ -42,8 +42,10 @@ from app.storage.logs import MongoLogStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.names import MongoNameRegister
 from app.storage.nodes import MongoNodeStore
+from app.storage.observing import StoreObserver
 from app.storage.quarantine import QuarantineStore
 from app.storage.queue_index import RedisQueueIndex
+from app.storage.rollups import MongoRollupStore
 from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.secrets import MongoSecretStore
@@ -53,12 +55,15 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, *, role: str) -> AsyncIterator[Services]:
-    """The services of a process in this role (`api`, `worker`). Raises StartupTrouble when MongoDB cannot be used."""
+async def open_services(
+    settings: Settings, *, role: str, observer: StoreObserver | None = None
+) -> AsyncIterator[Services]:
+    """The services of a process in this role (`api`, `worker`); `observer` is told how long the stores take. Raises
+    StartupTrouble when MongoDB cannot be used."""
     if settings.store.mongodb_uri is None:
         raise StartupTrouble(mongodb_missing())
     async with AsyncExitStack() as stack:
-        database = mongo.connect(settings.store.mongodb_uri, settings.store.database)
+        database = mongo.connect(settings.store.mongodb_uri, settings.store.database, observer=observer)
         stack.push_async_callback(database.close)
         facts = await mongo.verify(database)
         await ensure_indexes(database)
@@ -66,7 +71,7 @@ async def open_services(settings: Settings, *, role: str) -> AsyncIterator[Servi
             await ensure_indexes(database, kept_indexes(settings.retention))
         _share(settings.data.artifact_directory)
         url = settings.queue.redis_url or DEFAULT_REDIS_URL
-        index = redis.connect(url)
+        index = redis.connect(url, observer)
         stack.push_async_callback(index.aclose)
         await _meet(index, url)
         log.info("stores.opened", role=role, mongodb=facts.version)
@@ -110,7 +115,8 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         names=MongoNameRegister(database),
         secrets=MongoSecretStore(database),
         answers=MongoAnswerStore(database),
-        runs=MongoRunStore(database),
+        runs=MongoRunStore(database, quarantine=quarantine),
+        rollups=MongoRollupStore(database, quarantine=quarantine),
         scheduler=MongoSchedulerStore(database),
         capacity=MongoCapacityStore(database),
         limits=MongoLimitStore(database),

@@ -19,10 +19,12 @@ from app.api.state import STATE_KEY, ApiState, LoopStatus
 from app.bootstrap import open_services
 from app.config import Settings, load_settings
 from app.lifecycle import ServiceGroup
+from app.metering import EventMeter, StoreMeter, template_labels
 from app.metrics import Metrics
 from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.inquiry import Inquiry
 from app.scheduler.service import SchedulerService, SchedulerStatus
+from app.services import Services
 from app.startup import StartupTrouble
 
 LONGEST_CYCLE_AGE = 60.0
@@ -50,10 +52,12 @@ class Process:
     async def lifespan(self, settings: Settings, checkpoint: Checkpoint) -> AsyncIterator[Mapping[str, Any]]:
         """Open everything, yield the state of the API, close everything."""
         try:
-            async with open_services(settings, role="api") as services:
-                metrics = Metrics(version("tensorfleet"))
-                services.quarantine.on_new = lambda kind: metrics.documents_quarantined.labels(kind).inc()
-                hub, scheduler = Hub(services.feed, metrics), SchedulerService(services, metrics, checkpoint=checkpoint)
+            metrics, templates = Metrics(version("tensorfleet")), template_labels()
+            async with open_services(settings, role="api", observer=StoreMeter(metrics)) as services:
+                _count(services, metrics)
+                hub = Hub(services.feed, metrics)
+                scheduler = SchedulerService(services, metrics, checkpoint=checkpoint, templates=templates)
+                hub.on_event = EventMeter(metrics, templates, lambda: scheduler.leading).heard
                 loops = ServiceGroup("api", [hub, scheduler])
                 loops.on_failure(self._failed)
                 self.hub = hub
@@ -62,6 +66,12 @@ class Process:
         except StartupTrouble as trouble:
             self.trouble = trouble
             raise
+
+
+def _count(services: Services, metrics: Metrics) -> None:
+    """Have counted what the services meet."""
+    services.quarantine.on_new = lambda kind: metrics.documents_quarantined.labels(kind).inc()
+    services.refusals.on_new = lambda kind, times: metrics.stale_writes_refused.labels(kind).inc(times)
 
 
 def _status(scheduler: SchedulerService) -> LoopStatus:

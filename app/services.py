@@ -30,6 +30,7 @@ from app.domain.ports import (
     NodeStore,
     NoProvider,
     QueueIndex,
+    RollupStore,
     RunStore,
     SchedulerStore,
     SecretStore,
@@ -38,6 +39,7 @@ from app.domain.ports import (
 from app.domain.transitions import SYSTEM, Stamp
 from app.quarantine import Quarantine
 from app.recent import Recent, Snapshots
+from app.refusals import Refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Services:
     secrets: SecretStore
     answers: AnswerStore
     runs: RunStore
+    rollups: RollupStore
     scheduler: SchedulerStore
     capacity: CapacityStore
     limits: LimitStore
@@ -70,6 +73,7 @@ class Services:
     health: Health
     provider: CapacityProvider = field(default_factory=NoProvider)
     quarantine: Quarantine = field(default_factory=Quarantine)
+    refusals: Refusals = field(default_factory=Refusals)
     recent: Recent = field(default_factory=Recent)
     snapshots: Snapshots = field(default_factory=Snapshots)
     _process: str = field(default_factory=lambda: os.urandom(6).hex())

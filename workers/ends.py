@@ -98,6 +98,7 @@ class Ends(Loop):
     def _decide(self, each: _Waiting) -> Change | None:
         change = decide(each.job, each.ending, chance(), self._services.stamp())
         if change is None:
+            self._services.refusals.note("end")
             log.warning("run.superseded", job_id=each.job.id, run_no=each.ending.key.run_no, status=each.job.status)
             _settle(each, None)
         return change

@@ -80,6 +80,7 @@ class Heart(Loop):
             self.lease = renewed
             await self._guard.protect(renewed.epoch, asked + term.trusted.total_seconds())
             return
+        self._services.refusals.note("lease")
         log.error("heart.fenced", lease=self.lease.name, epoch=self.lease.epoch)
         self.lease = await self._on_fenced()
 

@@ -8,14 +8,13 @@ becomes RUNNING again, and then its end is decided.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from app.domain.control_transitions import as_asked, release, resume_in_place
+from app.domain.failures import with_fingerprint
 from app.domain.job import Job, JobError, Progress
 from app.domain.json import Json
 from app.domain.losses import lose_run
@@ -51,9 +50,6 @@ _LEAVES = {
 }
 """Ends after which the job goes on in another run, and why, unless a user wants it to wait: a release may have been
 taken back while it was carried out."""
-_NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{16,}\b|\d+(\.\d+)?([eE][+-]?\d+)?")
-_PATHS = re.compile(r"(/[\w.@+-]+)+/")
-_MAX_NORMALISED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,24 +168,14 @@ def _run_end(ending: Ending) -> RunEnd:
 
 def error_of(report: RunReport) -> JobError:
     """The failure as the job keeps it."""
-    return JobError(
+    error = JobError(
         code=_FAILURE_REASON.get(report.ending, report.ending.value),
         message=report.message,
         step=report.step,
         exit_code=report.exit_code,
         signal=report.signal,
-        fingerprint=fingerprint(report),
         log_tail=report.log_tail,
+        exception_type=report.exception_type,
+        frame=report.frame,
     )
-
-
-def fingerprint(report: RunReport) -> str:
-    """16 hexadecimal digits, equal for failures that are alike: what differs from run to run is left out."""
-    kind = report.exception_type or report.signal or report.exit_code or report.ending
-    parts = (str(kind), report.step or "", normalised(report.message), report.frame or "")
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
-
-
-def normalised(message: str) -> str:
-    """A message without numbers, addresses and folders, so that equal faults read equal."""
-    return _NUMBERS.sub("#", _PATHS.sub("", message))[:_MAX_NORMALISED].strip().lower()
+    return with_fingerprint(error)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable
 import structlog
 
 from app.domain.errors import Unavailable
+from app.domain.job import Progress
 from app.domain.records import LogLine
 from app.lifecycle import Loop
 from app.services import Services
@@ -110,10 +111,14 @@ class Scribe(Loop):
 
     async def _save_progress(self, run: LiveRun) -> bool:
         progress = run.record.progress(self._services.clock.now())
-        if written := await self._written("progress", run, self._services.jobs.save_progress(run.key.job_id, progress)):
+        if written := await self._written("progress", run, self._offer(run, progress)):
             return written
         run.record.changed = True
         return False
+
+    async def _offer(self, run: LiveRun, progress: Progress) -> None:
+        if not await self._services.jobs.save_progress(run.key.job_id, progress):
+            self._services.refusals.note("progress")
 
     async def _written(self, what: str, run: LiveRun, write: Awaitable[object]) -> bool:
         """Whether it need not be offered again: it was taken, or the store refused it, which it would do each time."""

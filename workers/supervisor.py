@@ -39,6 +39,7 @@ from workers.runners.nursery import Nursery
 from workers.runners.process import ProcessRunner
 from workers.scribe import Scribe
 from workers.settling import give_back_scheduled, settle_running
+from workers.telling import Telling
 from workers.tenure import take_lease
 from workers.usage import TreeWatch
 
@@ -63,6 +64,7 @@ class Supervisor(Service):
         self._home = NodeHome(services.settings.data.directory, node_id)
         self._nursery = Nursery()
         self._watch = TreeWatch()
+        self._telling = Telling(services, node_id, self._watch)
         self._scribe = Scribe(services, self.runs)
         self._keeper = Keeper(services, self._home, self.runs, lambda: self._guard.frozen)
         self._ends = Ends(services, COMMIT_SECONDS)
@@ -112,6 +114,8 @@ class Supervisor(Service):
         await self._claims.sweep()
         await self._look()
         await settle_running(self._services, self.node_id, but=self._claims)
+        if self._heart is not None:
+            await self._telling.tell(self._heart.lease.epoch)
 
     async def _look(self) -> None:
         """What users want of this node and of its runs."""

@@ -23,9 +23,11 @@ _MIB = 1 << 20
 
 @dataclass(slots=True)
 class Usage:
-    """Peaks of one tree so far: MiB, processor seconds (of processes seen, ended ones included)."""
+    """Of one tree so far: MiB at their peak and at the last look, processor seconds (of processes seen, ended ones
+    included)."""
 
     peak_memory_mib: float = 0.0
+    memory_mib: float = 0.0
     cpu_by_process: dict[tuple[int, float], float] = field(default_factory=dict)
 
     @property
@@ -63,6 +65,17 @@ class TreeWatch(Loop):
         super().__init__("tree_watch")
         self._watched: dict[int, Watched] = {}
         self._wake = asyncio.Event()
+        self._ended_cpu = 0.0
+
+    @property
+    def memory_mib(self) -> float:
+        """Of all trees, at the last look."""
+        return sum(watched.usage.memory_mib for watched in self._watched.values())
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of all trees ever; it only grows."""
+        return self._ended_cpu + sum(watched.usage.cpu_seconds for watched in self._watched.values())
 
     def add(self, root: int, limit_mib: int, inherited_mib: float, exceeded: Callable[[float], None]) -> Watched:
         """Watch the tree below `root`; a limit of 0 is none."""
@@ -71,7 +84,8 @@ class TreeWatch(Loop):
         return watched
 
     def remove(self, root: int) -> None:
-        self._watched.pop(root, None)
+        if (watched := self._watched.pop(root, None)) is not None:
+            self._ended_cpu += watched.usage.cpu_seconds
 
     async def run(self) -> None:
         while await self.pause(3600.0 if not self._watched else WATCH_SECONDS, None if self._watched else self._wake):
@@ -85,6 +99,7 @@ class TreeWatch(Loop):
             watched = self._watched[root]
             known = [m for m in members if m.pid == root or (m.pid, m.started) in watched.usage.cpu_by_process]
             memory = max(0.0, sum(m.memory_mib for m in known) - watched.inherited_mib)
+            watched.usage.memory_mib = memory
             watched.usage.peak_memory_mib = max(watched.usage.peak_memory_mib, memory)
             watched.usage.cpu_by_process.update({(m.pid, m.started): m.cpu_seconds for m in members})
             if watched.limit_mib and memory > watched.limit_mib and not watched.told:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -118,6 +118,8 @@ class Hub(Loop):
         self._by_job: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._general: set[Subscription] = set()
         self._closed = False
+        self.on_event: Callable[[Event], None] = lambda _: None
+        """Told of every event that is new, whether or not anybody listens."""
 
     @property
     def mode(self) -> str:
@@ -174,6 +176,8 @@ class Hub(Loop):
         job_id = event.subject.get("job_id")
         for subscription in self._by_job.get(job_id, ()) if isinstance(job_id, str) else ():
             subscription.offer(delivery)
+        if self._opened.is_set():
+            self.on_event(event)
         if event.type == "resync":
             self._metrics.stream_resyncs.labels("feed").inc()
             for subscription in [s for group in self._by_job.values() for s in group]:

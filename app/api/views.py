@@ -211,6 +211,8 @@ def _error(error: JobError) -> View:
         "signal": error.signal,
         "fingerprint": error.fingerprint,
         "log_tail": error.log_tail,
+        "exception_type": error.exception_type,
+        "frame": error.frame,
     }
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from app.dev import metric_pages
 from app.domain import states
 
-PAGES: Mapping[str, Callable[[], str]] = {"state_machine.md": states.as_markdown}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "state_machine.md": states.as_markdown,
+    "metrics.md": metric_pages.metrics,
+    "series.md": metric_pages.series,
+}
 
 
 def main() -> None:

@@ -16,6 +16,11 @@ from app.domain.states import JobStatus
 from app.domain.transitions import SYSTEM
 
 Fact = float | int | str
+WAIT_CODES = (
+    "dependencies", "start_time", "resources", "node_selector", "concurrency_limit", "behind_reservation", "held",
+    "queue_paused", "fair_share", "quota", "retry_delay", "no_workers", "unsatisfiable", "position",
+)  # fmt: skip
+"""Every code that a reason to wait may have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why a run ended without success. `fingerprint` groups failures that are alike."""
+    """Why a run ended without success. `fingerprint` groups failures that are alike (`app.domain.failures`); `frame`:
+    `file:function` where an exception was raised."""
 
     code: str
     message: str
@@ -74,6 +75,8 @@ class JobError:
     signal: int | None = None
     fingerprint: str | None = None
     log_tail: tuple[str, ...] = ()
+    exception_type: str | None = None
+    frame: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

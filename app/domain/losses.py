@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.domain.control_transitions import as_asked, release
+from app.domain.failures import with_fingerprint
 from app.domain.job import Job, JobError
 from app.domain.states import JobStatus
 from app.domain.transitions import Change, RunEnd, Stamp, finish_cancel, lose_worker
@@ -27,5 +28,5 @@ def lose_run(job: Job, message: str, stamp: Stamp, *, crashed: bool, end: RunEnd
     if job.wants("pause", "release"):
         return release(job, replace(known, error=None), as_asked(job, stamp), message)
     step = job.progress.step if job.progress else None
-    error = known.error or JobError("worker_lost", message, step)
+    error = known.error or with_fingerprint(JobError("worker_lost", message, step))
     return lose_worker(job, replace(known, error=error), stamp, crashed=crashed)

@@ -43,6 +43,18 @@ class Allocation:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeReport:
+    """What a node says of itself at a beat: what its runs use now, and how many late writes of it were refused since it
+    began to count (`since`), by kind."""
+
+    at: datetime
+    since: datetime
+    cpu_cores: float = 0.0
+    memory_mib: float = 0.0
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A node and its ledger. `logical`: the capacity is advertised, not detected."""
 
@@ -58,6 +70,7 @@ class Node:
     registered_at: datetime | None = None
     lease_until: datetime | None = None
     drain: Drain | None = None
+    report: NodeReport | None = None
 
     @property
     def allocated(self) -> Vector:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from app.domain.estimates import Forecast
 from app.domain.explain import Reason
+from app.domain.failures import FailurePattern
 from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.priority import RANK, Priority
@@ -51,7 +52,11 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One finished run, small and long-lived: what analytics and sizing read. MiB and seconds."""
+    """One finished run, small and long-lived: what analytics and sizing read. MiB and seconds.
+
+    `ended_as`: the state in which the job ended with it, None where the job goes on; `age_seconds`: from the job's
+    submission to the end of the run; `failure`: what `fingerprint` stands for; `steps` that ended, with their seconds.
+    """
 
     job_id: str
     run_no: int
@@ -71,6 +76,10 @@ class RunSummary:
     outcome: str
     fingerprint: str | None
     finished_at: datetime
+    ended_as: JobStatus | None = None
+    age_seconds: float = 0.0
+    failure: FailurePattern | None = None
+    steps: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

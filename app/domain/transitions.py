@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.errors import HistoryFull, InvalidTransition
+from app.domain.failures import with_fingerprint
 from app.domain.job import Attempt, Entry, Job, JobError
 from app.domain.json import Json
 from app.domain.states import TERMINAL, Edge, JobStatus, allowed_from, is_allowed
@@ -199,17 +200,18 @@ def retry_now(job: Job, stamp: Stamp) -> Change:
 
 def fail_dependency(job: Job, cause: str, stamp: Stamp) -> Change:
     """Waiting → FAILED: a dependency can no longer be met; `cause` is the first ancestor that failed."""
-    error = JobError("dependency_failed", f"dependency {cause} did not complete")
+    error = with_fingerprint(JobError("dependency_failed", f"dependency {cause} did not complete"))
     return make_change(job, JobStatus.FAILED, "dependency_failed", stamp, cause, finished_at=stamp.at, error=error)
 
 
 def pass_queue_deadline(job: Job, stamp: Stamp) -> Change:
     """Waiting → TIMEOUT: `queue_deadline` passed."""
-    error = JobError("queue_deadline", f"did not start within {job.queue_deadline or 0:g} s of its submission")
+    message = f"did not start within {job.queue_deadline or 0:g} s of its submission"
+    error = with_fingerprint(JobError("queue_deadline", message))
     return make_change(job, JobStatus.TIMEOUT, "queue_deadline", stamp, finished_at=stamp.at, error=error)
 
 
 def give_up_unsatisfiable(job: Job, facts: str, stamp: Stamp) -> Change:
     """QUEUED → FAILED: no node could hold it until the deadline passed. `facts`: the dimension and the limit."""
-    error = JobError("unsatisfiable", facts)
+    error = with_fingerprint(JobError("unsatisfiable", facts))
     return make_change(job, JobStatus.FAILED, "unsatisfiable", stamp, facts, finished_at=stamp.at, error=error)

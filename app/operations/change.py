@@ -92,6 +92,7 @@ async def _commit(services: Services, pairs: Sequence[tuple[Job, Change]]) -> tu
     if not pairs:
         return [], []
     won = await services.jobs.commit([change for _, change in pairs])
+    services.refusals.note("change", won.count(False))
     results = [apply(job, change) if ok else None for (job, change), ok in zip(pairs, won, strict=True)]
     moved = [Moved(job, after) for (job, _), after in zip(pairs, results, strict=True) if after is not None]
     await carry_out(services, moved)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from app.domain.errors import Unavailable
+from app.domain.failures import pattern_of
 from app.domain.job import Job
 from app.domain.limits import holds_places, places_of
 from app.domain.ports import ROOM_BELL
@@ -133,6 +134,7 @@ def _summary(moved: Moved) -> RunSummary:
     """The run that just ended, as analytics will read it."""
     job, attempt = moved.after, moved.after.attempts[-1]
     started = attempt.started_at or attempt.finished_at
+    error = job.error
     queued = moved.before.queued_at or job.submitted_at
     return RunSummary(
         job_id=job.id,
@@ -151,6 +153,18 @@ def _summary(moved: Moved) -> RunSummary:
         wait_seconds=max(0.0, (started - queued).total_seconds()),
         run_seconds=(attempt.finished_at - started).total_seconds(),
         outcome=attempt.outcome,
-        fingerprint=job.error.fingerprint if job.error else None,
+        fingerprint=error.fingerprint if error else None,
         finished_at=attempt.finished_at,
+        ended_as=job.status if job.terminal else None,
+        age_seconds=max(0.0, (attempt.finished_at - job.submitted_at).total_seconds()),
+        failure=pattern_of(error) if error else None,
+        steps=_step_seconds(job, attempt.run_no),
     )
+
+
+def _step_seconds(job: Job, run_no: int) -> tuple[tuple[str, float], ...]:
+    """The steps of a run that ended, with their seconds."""
+    if job.progress is None or job.progress.run_no != run_no:
+        return ()
+    steps = [(s.step, s.started_at, s.finished_at) for s in job.progress.steps]
+    return tuple((name, max(0.0, (end - begin).total_seconds())) for name, begin, end in steps if begin and end)

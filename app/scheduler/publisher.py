@@ -16,16 +16,16 @@ import structlog
 
 from app.domain.ageing import cost_of, credit_after
 from app.domain.errors import Unavailable
-from app.domain.nodes import NodeState
 from app.domain.priority import Priority, moment
 from app.domain.records import Board, BucketHead
 from app.domain.scheduler_state import QueuePause
 from app.metrics import Metrics
 from app.scheduler.calibrator import Calibrator
+from app.scheduler.cluster_gauges import ClusterGauges
 from app.scheduler.forecast import forecast
 from app.scheduler.planner import Plan, shares_of
 from app.scheduler.snapshot import Snapshot
-from app.scheduler.verdicts import Verdicts, reason_counts, verdicts
+from app.scheduler.verdicts import verdicts
 from app.services import Services
 
 log = structlog.get_logger()
@@ -37,8 +37,7 @@ COST_FACTOR = 20.0
 """A board that took a second is followed by the next no sooner than this many seconds later."""
 LONG_QUEUE = 200
 """With more waiting jobs than this the cycles do not wait for the board."""
-BASE_UNITS = {"cpu_cores": 0.001, "memory_bytes": 1 << 20, "gpus": 1, "storage_bytes": 1 << 30}
-"""Label of each dimension, and how many base units one of a vector's is."""
+WAITED_MAX_AGE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,7 @@ class Publisher:
     def __init__(self, services: Services, metrics: Metrics, calibrator: Calibrator) -> None:
         self._services = services
         self._metrics = metrics
+        self._gauges = ClusterGauges(metrics, services.settings.lease.duration)
         self._calibrator = calibrator
         self._bands: dict[str, int] = {}
         self._next = 0.0
@@ -108,45 +108,17 @@ class Publisher:
             self._bands = bands
         await self._services.queue.publish(board)
         self._seen = _fingerprint(told)
-        self._show(snapshot, board.verdicts)
+        since = await self._services.recent.get("queued_since", self._services.jobs.queued_since, WAITED_MAX_AGE)
+        self._gauges.show(snapshot, board.verdicts, since)
         ended = time.monotonic()
         self._next = ended + max(LEAST_GAP, COST_FACTOR * (ended - began))
         self._refresh = max(self._next, ended + REFRESH)
-
-    def _show(self, snapshot: Snapshot, known: Verdicts) -> None:
-        metrics = self._metrics
-        lengths = dict.fromkeys(Priority, 0)
-        for head in snapshot.heads:
-            lengths[head.bucket.priority] += head.count
-        for priority, count in lengths.items():
-            metrics.queue_jobs.labels(priority.value).set(count)
-        metrics.waiting_jobs.clear()
-        for code, count in reason_counts(snapshot, known).items():
-            metrics.waiting_jobs.labels(code).set(count)
-        for state in NodeState:
-            metrics.nodes.labels(state.value).set(sum(n.state is state for n in snapshot.nodes))
-        self._show_resources(snapshot)
-
-    def _show_resources(self, snapshot: Snapshot) -> None:
-        metrics = self._metrics
-        metrics.resource_capacity.clear()
-        metrics.resource_allocated.clear()
-        for node in snapshot.nodes:
-            whole, taken = node.capacity.parts(), (node.capacity - node.free).parts()
-            for n, (resource, unit) in enumerate(BASE_UNITS.items()):
-                metrics.resource_capacity.labels(node.id, resource).set(whole[n] * unit)
-                metrics.resource_allocated.labels(node.id, resource).set(taken[n] * unit)
 
     def withdraw(self) -> None:
         """No more boards from here, and no gauges: another process leads, or this one stops."""
         if self._making is not None:
             self._making.cancel()
-        metrics = self._metrics
-        for gauge in (metrics.queue_jobs, metrics.waiting_jobs, metrics.nodes):
-            gauge.clear()
-        metrics.resource_capacity.clear()
-        metrics.resource_allocated.clear()
-        metrics.leaked_allocations.set(0)
+        self._gauges.forget()
         self._seen, self._refresh, self._next = (), 0.0, 0.0
 
 

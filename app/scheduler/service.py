@@ -19,6 +19,7 @@ import structlog
 from app.domain.errors import Unavailable
 from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, Waker
 from app.lifecycle import Loop, ServiceGroup
+from app.metering import Labels, RunMeter, template_labels
 from app.metrics import Metrics
 from app.scheduler import index_keeper
 from app.scheduler.autoscaler import Autoscaler
@@ -29,6 +30,8 @@ from app.scheduler.leader import Leader
 from app.scheduler.reaper import Reaper
 from app.scheduler.reconciler import Reconciler
 from app.scheduler.retention import EVERY, Retention
+from app.scheduler.statistics import EVERY as STATISTICS_EVERY
+from app.scheduler.statistics import Statistics
 from app.scheduler.timers import Timers
 from app.services import Services
 
@@ -200,7 +203,15 @@ class Periodic(Loop):
 class SchedulerService(ServiceGroup):
     """The scheduler of one process."""
 
-    def __init__(self, services: Services, metrics: Metrics, *, checkpoint: Checkpoint = no_checkpoint) -> None:
+    def __init__(
+        self,
+        services: Services,
+        metrics: Metrics,
+        *,
+        checkpoint: Checkpoint = no_checkpoint,
+        templates: Labels | None = None,
+    ) -> None:
+        """`templates`: those that metrics tell apart."""
         scheduler = services.settings.scheduler
         self._leader = Leader(services, metrics, holder_name())
         self._cycles = CycleLoop(services, metrics, self._leader, checkpoint)
@@ -209,17 +220,27 @@ class SchedulerService(ServiceGroup):
         every = services.settings.capacity.interval.total_seconds()
         came = self._cycles.arrivals.taken
         autoscaler = Autoscaler(services, metrics, lambda: self._leader.term_number, came, checkpoint)
+        statistics = Statistics(services, RunMeter(metrics, templates or template_labels()))
         members = (
             self._leader,
             Periodic("scheduler.reconciler", self._leader, scheduler.reconcile.total_seconds(), reconciler.run_once),
             Periodic("scheduler.index", self._leader, index_keeper.EVERY, reconciler.index.restore),
             Periodic("scheduler.retention", self._leader, EVERY, Retention(services).run_once),
+            Periodic("scheduler.statistics", self._leader, STATISTICS_EVERY, lambda: statistics.run_once(self._term)),
             Periodic("scheduler.timers", self._leader, scheduler.interval.total_seconds(), timers.fire),
             Periodic("scheduler.reaper", self._leader, self._reaper.every, self._reaper.run_once),
             Periodic("scheduler.capacity", self._leader, every, autoscaler.run_once, autoscaler.withdraw),
             self._cycles,
         )
         super().__init__("scheduler", members)
+
+    @property
+    def leading(self) -> bool:
+        return self._leader.leading
+
+    @property
+    def _term(self) -> int:
+        return self._leader.term_number or 0
 
     def status(self) -> SchedulerStatus:
         """What is so now."""

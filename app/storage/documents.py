@@ -26,7 +26,9 @@ from app.storage.search import search_fields
 
 Document = dict[str, Any]
 
-SUBJECT = ("name", "tags", "batch_id", "workflow_id", "tenant", "priority", "effective_priority", "moved_to")
+SUBJECT = (
+    "name", "tags", "batch_id", "workflow_id", "tenant", "template", "priority", "effective_priority", "moved_to",
+)  # fmt: skip
 """What `last` tells of the job beside the entry."""
 PLAIN = (
     "name", "tenant", "seq", "template", "template_version", "executor", "parameters", "order_key", "timeout",
@@ -132,6 +134,8 @@ def _error_document(e: JobError) -> Document:
         "signal": e.signal,
         "fingerprint": e.fingerprint,
         "log_tail": list(e.log_tail),
+        "exception_type": e.exception_type,
+        "frame": e.frame,
     }
 
 

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 _DATE = {"$gte": LONG_AGO}
 DECISIONS_KEPT = timedelta(days=7)
+AT_ONCE = timedelta(0)
 LONGEST_KEPT = 2_147_483_647
 """Seconds: more the server does not take."""
 UP, DOWN = 1, -1
@@ -93,7 +94,9 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _present("of_algorithm", "algorithm", ("outcome", UP), ("finished_at", DOWN)),
         _index("of_node", ("outcome", UP), ("node_id", UP)),
         _index("of_job", ("job_id", UP), ("run_no", UP)),
+        _index("needs", ("outcome", UP), ("finished_at", DOWN)),
     ),
+    "rollups": (_index("of_one", ("whose", UP), ("_id", UP)),),
     "logs": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
     "metrics": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
     "artifacts.files": (
@@ -116,6 +119,7 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
     return {
         "answers": (_kept("at", retention.answers),),
         "runs": (_kept("finished_at", retention.runs),),
+        "rollups": (_kept("expires_at", AT_ONCE),),
         "logs": (_kept("at", retention.logs),),
         "metrics": (_kept("first", 2 * retention.jobs),),
         "decisions": (_kept("at", DECISIONS_KEPT),),

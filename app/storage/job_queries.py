@@ -10,6 +10,7 @@ from typing import Any
 
 from app.domain.errors import Invalid
 from app.domain.ports import EndedJob
+from app.domain.priority import Priority
 from app.domain.records import JobQuery
 from app.domain.states import TERMINAL, WAITING, JobStatus
 from app.storage.search import fact, search_words
@@ -180,6 +181,25 @@ STATE_COUNTS: list[Filter] = [
     {"$sort": {"_id": 1}},
 ]
 """Jobs a state and class; `wait` in milliseconds since they were queued, else submitted."""
+
+
+def queued_of(priority: Priority) -> Filter:
+    """QUEUED jobs of an effective class with the time since when they are."""
+    return {"status": "QUEUED", "effective_priority": priority.value, "queued_at": {"$gte": LONG_AGO}}
+
+
+def not_eligible(now: datetime) -> list[Filter]:
+    """SUBMITTED jobs by what keeps them from the queue, as `app.domain.explain` names it. Those that wait neither for
+    a time nor for a parent wait for a place."""
+    parents = {"$gt": [{"$size": {"$cond": [{"$isArray": "$dependencies"}, "$dependencies", []]}}, 0]}
+    reasons = [
+        {"case": parents, "then": "dependencies"},
+        {"case": {"$gt": ["$start_after", now]}, "then": "start_time"},
+    ]
+    return [
+        {"$match": {"status": "SUBMITTED"}},
+        {"$group": {"_id": {"$switch": {"branches": reasons, "default": "concurrency_limit"}}, "jobs": {"$sum": 1}}},
+    ]
 
 
 def mean_waits(since: datetime) -> list[Filter]:

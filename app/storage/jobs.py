@@ -20,7 +20,7 @@ from app.domain.job import Job, Progress
 from app.domain.ports import EndedJob
 from app.domain.priority import Priority, most_urgent
 from app.domain.queueing import Ticket
-from app.domain.records import JobPage, JobQuery, StateCount, StoredAnswer
+from app.domain.records import JobPage, JobQuery, StoredAnswer
 from app.domain.states import JobStatus
 from app.domain.transitions import Change
 from app.quarantine import Quarantine
@@ -29,6 +29,7 @@ from app.storage.documents import Document, job_document, job_from, progress_doc
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
 from app.storage.group_commit import GroupCommit, GroupedInserts
+from app.storage.job_counts import JobCounts
 from app.storage.keyed import BARE, KeyedJobs
 from app.storage.mongo import Cursor, Database
 from app.storage.quarantine import Reading
@@ -46,7 +47,7 @@ READ = 1_000
 """Most jobs in one gathered read."""
 
 
-class MongoJobStore:
+class MongoJobStore(JobCounts):
     """`JobStore` over the collection `jobs`. `patience`: seconds in which an unanswered write is sent again.
 
     `answers_kept`: how long the answer to a submit belongs to its key.
@@ -60,9 +61,8 @@ class MongoJobStore:
         quarantine: Quarantine | None = None,
         answers_kept: timedelta = A_DAY,
     ) -> None:
-        self._reading = Reading("job", quarantine)
-        self._database, self._patience = database, patience
-        self._jobs = database["jobs"]
+        super().__init__(database, Reading("job", quarantine))
+        self._patience = patience
         self._subjects = Subjects(self._jobs)
         self._inserts = GroupedInserts(self._jobs, patience)
         self._keyed = KeyedJobs(self._jobs, self._inserts, answers_kept, patience)
@@ -242,16 +242,6 @@ class MongoJobStore:
             found = await self._jobs.find(job_queries.PLACE_HOLDERS, {"limits": 1}).to_list(None)
         return {d["_id"]: tuple(d["limits"]) for d in found}
 
-    async def state_counts(self) -> list[StateCount]:
-        with answered():
-            rows = [row async for row in self._database.aggregate("jobs", job_queries.STATE_COUNTS)]
-        return await self._reading.each(rows, _state_count)
-
-    async def mean_waits(self, since: datetime) -> dict[Priority, float]:
-        with answered():
-            rows = [row async for row in self._database.aggregate("jobs", job_queries.mean_waits(since))]
-        return dict(await self._reading.each(rows, lambda row: (Priority(row["_id"]), row["wait"] / 1000)))
-
     async def _find(self, wanted: Document, order: Sequence[tuple[str, int]] = (), limit: int = 0) -> list[Job]:
         """Readable ones; with a limit so many of them as there are, whatever else stands before them."""
         jobs: list[Job] = []
@@ -279,11 +269,6 @@ class MongoJobStore:
         check_job(document)
         self._subjects.remember(document)
         return checked(job_from(document))
-
-
-def _state_count(row: Mapping[str, Any]) -> StateCount:
-    status, priority = JobStatus(row["_id"]["status"]), Priority(row["_id"]["class"])
-    return StateCount(status, priority, row["jobs"], row["oldest"], max(0.0, row["wait"] / 1000))
 
 
 def _class_of_parent(row: Mapping[str, Any]) -> tuple[str, Priority]:

@@ -27,6 +27,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
 from app.startup import StartupTrouble, mongodb_refused, mongodb_unreachable, not_a_replica_set, without_credentials
+from app.storage.observing import MongoListener, StoreObserver
 
 Document = dict[str, Any]
 Driver = Literal["motor", "pymongo"]
@@ -165,11 +166,13 @@ async def _settled(answer: Any) -> Any:
     return await answer if inspect.isawaitable(answer) else answer
 
 
-def connect(uri: str, database: str, *, driver: Driver = "motor") -> Database:
-    """A handle for `mongodb://` or `mongodb+srv://`. Raises StartupTrouble when the address itself is wrong."""
+def connect(uri: str, database: str, *, driver: Driver = "motor", observer: StoreObserver | None = None) -> Database:
+    """A handle for `mongodb://` or `mongodb+srv://`; `observer` is told of every command. Raises StartupTrouble when
+    the address itself is wrong."""
     make: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
+    options = {**DURABLE, **READABLE, **_bounds(uri), "event_listeners": [MongoListener(observer)] if observer else []}
     try:
-        client = make(uri, tz_aware=True, tzinfo=UTC, appname="tensorfleet", **DURABLE, **READABLE, **_bounds(uri))
+        client = make(uri, tz_aware=True, tzinfo=UTC, appname="tensorfleet", **options)
     except (PyMongoError, ValueError) as error:
         raise StartupTrouble(f"MONGODB_URI cannot be used: {without_credentials(str(error), uri)}") from error
     return Database(uri, database, driver, client, client[database])

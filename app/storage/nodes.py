@@ -5,7 +5,7 @@ one guarded update for all its allocations, a release one for all that were gath
 
     {_id, state, epoch, labels, logical, facts, registered_at, capacity: {…}, free: {…}, gpu_free: [1, 2],
      allocations: {"job_…-3": {job_id, run_no, vector: {…}, gpus: [0]}}, last: {state, reason, at},
-     drain: {actor, reason, at, patient?} or null}
+     drain: {actor, reason, at, patient?} or null, report: {at, since, cpu_cores, memory_mib, refused: {kind: n}}}
 
 `drain` is somebody's wish, and outlives what the worker says of its node: whoever registers while it stands is
 DRAINING. Only a patient one ends there: what registers anew is another node to the fleet.
@@ -24,7 +24,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from app.domain.ids import is_object_id, run_key
-from app.domain.nodes import Allocation, Drain, Node, NodeState
+from app.domain.nodes import Allocation, Drain, Node, NodeReport, NodeState
 from app.domain.ports import node_lease
 from app.domain.resources import total
 from app.quarantine import Quarantine
@@ -154,6 +154,11 @@ class MongoNodeStore:
         result = await until_answered(lambda: self._nodes.delete_one(gone), self._patience)
         return bool(result.deleted_count)
 
+    async def report(self, node_id: str, report: NodeReport, epoch: int) -> None:
+        document = {"report": _report_document(report)}
+        named = {"_id": node_id, "epoch": epoch}
+        await until_answered(lambda: self._nodes.update_one(named, {"$set": document}), self._patience)
+
     async def forget_lost(self, before: datetime) -> list[str]:
         lost = {"state": NodeState.LOST.value, "last.at": {"$lt": before}, "allocations": {}, "drain": None}
         with answered():
@@ -271,7 +276,21 @@ def node_from(d: Mapping[str, Any], lease_until: datetime | None = None) -> Node
         registered_at=d["registered_at"],
         lease_until=lease_until,
         drain=None if d.get("drain") is None else Drain(**d["drain"]),
+        report=_report_from(d.get("report")),
     )
+
+
+def _report_document(report: NodeReport) -> Document:
+    use = {"cpu_cores": report.cpu_cores, "memory_mib": report.memory_mib}
+    return {"at": report.at, "since": report.since, **use, "refused": dict(report.refused)}
+
+
+def _report_from(d: Any) -> NodeReport | None:
+    """What cannot be read is not there: no node is set aside for what it said of itself."""
+    try:
+        return None if d is None else NodeReport(**d)
+    except TypeError:
+        return None
 
 
 def _allocation_document(a: Allocation) -> Document:

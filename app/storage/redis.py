@@ -20,6 +20,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.domain.errors import Unavailable
+from app.storage.observing import ObservedRedis, StoreObserver
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -49,8 +50,9 @@ def namespace_of(database: str) -> str:
     return f"tf:{database}"
 
 
-def connect(url: str) -> Redis:
-    """A client for `redis://`, `rediss://` or `unix://`. Nothing is sent before the first call."""
+def connect(url: str, observer: StoreObserver | None = None) -> Redis:
+    """A client for `redis://`, `rediss://` or `unix://`; `observer` is told of every command. Nothing is sent before
+    the first call."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
@@ -59,7 +61,10 @@ def connect(url: str) -> Redis:
         socket_timeout=ANSWER_SECONDS,
         **({} if url.startswith("unix") else {"socket_keepalive": True}),
     )
-    return Redis.from_pool(pool)
+    client = ObservedRedis(connection_pool=pool)
+    client.auto_close_connection_pool = True
+    client.observer = observer
+    return client
 
 
 async def call(operation: Awaitable[T]) -> T:

@@ -1,61 +1,36 @@
-"""Summaries of finished runs in MongoDB: one small document a run, `_id` "{job}-{run}", so a second write is none."""
+"""Summaries of finished runs in MongoDB: one small document a run (`run_documents`)."""
 
 from __future__ import annotations
 
-from app.domain.durations import TELLING, Kinship, PastRun
-from app.domain.ids import run_key
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from app.domain.analytics.needs import Need
+from app.domain.durations import TELLING, PastRun
 from app.domain.records import RunSummary
-from app.storage.documents import vector_document
+from app.quarantine import Quarantine
 from app.storage.failures import PATIENCE, answered
 from app.storage.group_commit import GroupedInserts
+from app.storage.job_queries import LONG_AGO
 from app.storage.mongo import Database, Document
+from app.storage.quarantine import Reading
+from app.storage.run_documents import COMPLETED, KILLED, NEED, PAST, need_of, past_run, summary_document, summary_from
 
-COMPLETED = "completed"
-"""The outcome of a run that ended well."""
-
-
-def _document(run: RunSummary) -> Document:
-    return {
-        "_id": run_key(run.job_id, run.run_no),
-        "job_id": run.job_id,
-        "run_no": run.run_no,
-        "attempt": run.attempt,
-        "tenant": run.tenant,
-        "template": run.template,
-        "template_version": run.template_version,
-        "algorithm": run.algorithm,
-        "dataset": run.dataset,
-        "priority": run.priority.value,
-        "node_id": run.node_id,
-        "asked": vector_document(run.asked),
-        "peak_memory_mib": run.peak_memory_mib,
-        "cpu_seconds": run.cpu_seconds,
-        "wait_seconds": run.wait_seconds,
-        "run_seconds": run.run_seconds,
-        "outcome": run.outcome,
-        "fingerprint": run.fingerprint,
-        "finished_at": run.finished_at,
-    }
-
-
-_PAST = dict.fromkeys(("tenant", "template", "algorithm", "dataset", "run_seconds", "outcome", "finished_at"), 1)
-
-
-def _past_run(d: Document) -> PastRun:
-    kin = Kinship(d["tenant"], d["template"], d["algorithm"], d["dataset"])
-    return PastRun(kin, float(d["run_seconds"]), d["outcome"], d["finished_at"])
+BY_TIME = [("finished_at", 1), ("_id", 1)]
 
 
 class MongoRunStore:
     """`RunStore` over the collection `runs`."""
 
-    def __init__(self, database: Database, patience: float = PATIENCE) -> None:
+    def __init__(self, database: Database, patience: float = PATIENCE, *, quarantine: Quarantine | None = None) -> None:
+        self._reading = Reading("run", quarantine)
         self._database = database
         self._runs = database["runs"]
         self._inserts = GroupedInserts(self._runs, patience)
 
     async def insert(self, summary: RunSummary) -> None:
-        await self._inserts.insert([_document(summary)])
+        await self._inserts.insert([summary_document(summary)])
 
     async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
         wanted: list[Document] = [{"template": template}]
@@ -69,14 +44,58 @@ class MongoRunStore:
     async def _telling(self, query: Document, limit: int) -> dict[str, PastRun]:
         telling = query | {"outcome": {"$in": list(TELLING)}}
         with answered():
-            newest = self._runs.find(telling, _PAST).sort([("finished_at", -1)]).limit(limit)
-            return {d["_id"]: _past_run(d) async for d in newest}
+            newest = self._runs.find(telling, PAST).sort([("finished_at", -1)]).limit(limit)
+            return {d["_id"]: past_run(d) async for d in newest}
 
     async def completed_by_node(self) -> dict[str, int]:
         counts: list[Document] = [
             {"$match": {"outcome": COMPLETED}},
             {"$group": {"_id": "$node_id", "runs": {"$sum": 1}}},
         ]
+        return {row["_id"]: row["runs"] for row in await self._rows(counts) if row["_id"] is not None}
+
+    async def first_end(self) -> datetime | None:
         with answered():
-            rows = [row async for row in self._database.aggregate("runs", counts)]
-        return {row["_id"]: row["runs"] for row in rows if row["_id"] is not None}
+            first = self._runs.find({"finished_at": {"$gte": LONG_AGO}}, {"finished_at": 1}).sort(BY_TIME[:1]).limit(1)
+            found = await first.to_list(1)
+        return found[0]["finished_at"] if found else None
+
+    async def ends_by_minute(self, begin: datetime, end: datetime) -> dict[datetime, int]:
+        minute = {"$dateTrunc": {"date": "$finished_at", "unit": "minute"}}
+        counts: list[Document] = [
+            {"$match": _between(begin, end)},
+            {"$project": {"_id": 0, "finished_at": 1}},
+            {"$group": {"_id": minute, "runs": {"$sum": 1}}},
+        ]
+        return {row["_id"]: row["runs"] for row in await self._rows(counts)}
+
+    async def ended(self, begin: datetime, end: datetime) -> list[RunSummary]:
+        with answered():
+            found = await self._runs.find(_between(begin, end)).sort(BY_TIME).to_list(None)
+        return await self._reading.each(found, summary_from)
+
+    async def get_many(self, keys: Iterable[str]) -> dict[str, RunSummary]:
+        with answered():
+            found = await self._runs.find({"_id": {"$in": list(keys)}}).to_list(None)
+        return {f"{run.job_id}-{run.run_no}": run for run in await self._reading.each(found, summary_from)}
+
+    async def needs(self, since: datetime, tenant: str | None, limit: int) -> list[Need]:
+        wanted: Document = {
+            "outcome": {"$in": [COMPLETED, KILLED]},
+            "finished_at": {"$gte": since},
+            "peak_memory_mib": {"$gt": 0},
+            "asked.memory_mib": {"$gt": 0},
+        }
+        if tenant is not None:
+            wanted["tenant"] = tenant
+        with answered():
+            found = await self._runs.find(wanted, NEED).sort([("finished_at", -1)]).limit(limit).to_list(None)
+        return await self._reading.each(reversed(found), need_of)
+
+    async def _rows(self, pipeline: list[Document]) -> list[Document]:
+        with answered():
+            return [row async for row in self._database.aggregate("runs", pipeline)]
+
+
+def _between(begin: datetime, end: datetime) -> dict[str, Any]:
+    return {"finished_at": {"$gte": begin, "$lt": end}}

@@ -211,3 +211,26 @@ class TestCounts:
         await inserted(stores, fast, slow.running(), early, requeued)
         waits = await stores.jobs.mean_waits(NOW - timedelta(hours=1))
         assert waits == {Priority.NORMAL: pytest.approx((2 + 9) / 2)}
+
+    async def test_since_when_the_oldest_is_queued_by_class(self, stores: Stores) -> None:
+        assert await stores.jobs.queued_since() == {}
+        low: dict[str, Any] = {"effective_priority": Priority.LOW}
+        late = a_job(now=NOW - SECOND, eligible=False)
+        await inserted(
+            stores, a_job(now=NOW + SECOND), a_job(now=NOW), late.queued().but(queued_at=NOW + 9 * SECOND),
+            a_job(now=NOW + 3 * SECOND).but(**low), a_job(now=NOW - SECOND).running(), a_job(eligible=False),
+        )  # fmt: skip
+        assert await stores.jobs.queued_since() == {Priority.NORMAL: NOW, Priority.LOW: NOW + 3 * SECOND}
+
+    async def test_what_keeps_jobs_from_the_queue(self, stores: Stores) -> None:
+        parents, later = ("job_a",), NOW + timedelta(hours=1)
+        await inserted(
+            stores,
+            a_job(eligible=False, dependencies=parents),
+            a_job(eligible=False, dependencies=parents, start_after=later),
+            a_job(eligible=False, start_after=later),
+            a_job(eligible=False).but(limits=("gpu",)),
+            a_job(eligible=False, start_after=NOW),
+            a_job(),
+        )
+        assert await stores.jobs.not_eligible(NOW) == {"dependencies": 2, "start_time": 1, "concurrency_limit": 2}

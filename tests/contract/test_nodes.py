@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from app.domain.nodes import Allocation, Drain, Node, NodeState
+from app.domain.nodes import Allocation, Drain, Node, NodeReport, NodeState
 from app.domain.ports import node_lease
 from app.domain.resources import Vector, total
 from app.storage.mongo import Database
@@ -344,3 +344,32 @@ class TestLostAnswers:
         losing.lose(fate)
         assert not await store.reserve("node-1", [run("job_a", vector=Vector(4_001, 0, 0, 0))])
         assert await store.get("node-1") == a_node()
+
+
+class TestReport:
+    """What a node says of itself."""
+
+    async def test_it_is_kept_over_registrations_and_nothing_else_is_touched(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node())
+        await stores.nodes.reserve("node-1", [run("job_a")])
+        said = NodeReport(NOW, NOW, 1.25, 300.5, {"end": 2})
+        await stores.nodes.report("node-1", said, 1)
+        node = await read(stores)
+        assert (node.report, len(node.allocations)) == (said, 1)
+        await stores.nodes.register(a_node(epoch=2))
+        assert (await read(stores)).report == said
+
+    async def test_what_comes_late_or_from_nowhere_is_nothing(self, stores: Stores) -> None:
+        await stores.nodes.register(a_node(epoch=2))
+        await stores.nodes.report("node-1", NodeReport(NOW, NOW), 1)
+        await stores.nodes.report("node-9", NodeReport(NOW, NOW), 1)
+        assert (await read(stores)).report is None
+        assert await stores.nodes.get("node-9") is None
+
+    @pytest.mark.parametrize("said", [5, "text", {"at": NOW}, {"cpu": 1}])
+    async def test_one_that_cannot_be_read_hides_no_node(self, mongo: Database, said: Any) -> None:
+        store = MongoNodeStore(mongo)
+        await store.register(a_node())
+        await mongo["nodes"].update_one({"_id": "node-1"}, {"$set": {"report": said}})
+        [node] = await store.all()
+        assert node.report is None

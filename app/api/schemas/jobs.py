@@ -7,15 +7,12 @@ from pydantic import Field
 
 from app.api.schemas.base import Outgoing, Timestamp, open_enum
 from app.api.schemas.origins import ValueOrigin
+from app.domain.explain import WAIT_CODES
 from app.domain.job import CONTROLS, DependencyType
 from app.domain.priority import Priority
 from app.domain.states import EDGES, FAILURES, STATE_KEEPING, JobStatus
 
 REASONS = tuple(dict.fromkeys([*(edge.reason for edge in EDGES), *sorted(STATE_KEEPING)]))
-WAIT_CODES = (
-    "dependencies", "start_time", "resources", "node_selector", "concurrency_limit", "behind_reservation", "held",
-    "queue_paused", "fair_share", "quota", "retry_delay", "no_workers", "unsatisfiable", "position",
-)  # fmt: skip
 
 
 class Backoff(StrEnum):
@@ -82,6 +79,8 @@ class JobError(Outgoing):
     signal: int | None
     fingerprint: str | None = Field(description="Equal for failures that are alike.")
     log_tail: list[str]
+    exception_type: str | None = Field(description="Type of the exception that ended it, if one did.")
+    frame: str | None = Field(description="`file:function` where that was raised.")
 
 
 class Control(Outgoing):

@@ -20,7 +20,7 @@ from app.domain.ports.queue import (
     Waker,
     node_bell,
 )
-from app.domain.ports.runs import ArtifactStore, LogStore, MetricStore, RunStore
+from app.domain.ports.runs import ArtifactStore, LogStore, MetricStore, RollupStore, RunStore
 from app.domain.ports.stores import (
     AnswerStore,
     DatasetStore,
@@ -66,6 +66,7 @@ __all__ = [
     "NodeStore",
     "ProvidedNode",
     "QueueIndex",
+    "RollupStore",
     "RunStore",
     "SchedulerStore",
     "SecretStore",

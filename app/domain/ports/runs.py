@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from app.domain.analytics.needs import Need
+from app.domain.analytics.rollups import Gauges, Rollup
+from app.domain.analytics.windows import Span
 from app.domain.durations import PastRun
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint, RunSummary
 
@@ -21,6 +24,51 @@ class RunStore(Protocol):
 
     async def completed_by_node(self) -> dict[str, int]:
         """How many runs completed on each node, ever; a node without any is left out."""
+
+    async def first_end(self) -> datetime | None:
+        """When the first run that is known of ended."""
+
+    async def ends_by_minute(self, begin: datetime, end: datetime) -> dict[datetime, int]:
+        """How many runs ended in each minute of [begin, end); a minute without any is left out."""
+
+    async def ended(self, begin: datetime, end: datetime) -> list[RunSummary]:
+        """Those that ended in [begin, end) and can be read, in the order of their ends."""
+
+    async def get_many(self, keys: Iterable[str]) -> dict[str, RunSummary]:
+        """Those that exist, by `{job_id}-{run_no}`."""
+
+    async def needs(self, since: datetime, tenant: str | None, limit: int) -> list[Need]:
+        """What the newest runs needed that ended since then, completed or for want of memory, oldest first; of one
+        tenant, or of all."""
+
+
+class RollupStore(Protocol):
+    """What happened in each minute, hour and day. A rollup is gone when it has been kept long enough."""
+
+    async def put(self, rollups: Sequence[Rollup], now: datetime) -> None:
+        """Each in place of what was there. Of a minute only the runs: what was seen in it stays, and a rollup without
+        runs or gauges is none."""
+
+    async def see(self, at: datetime, gauges: Gauges, now: datetime) -> None:
+        """What was seen in the minute that begins then, in place of what was seen in it before."""
+
+    async def counted(self, begin: datetime, end: datetime) -> dict[datetime, int]:
+        """Of how many runs each minute of [begin, end) is made; a minute that is made of none is left out."""
+
+    async def read(
+        self, spans: Sequence[Span], whose: str, gauges: Collection[str] = (), *, totals: bool = False
+    ) -> list[Rollup]:
+        """Everyone's or a tenant's rollups in these spans, by time, with these gauges. `totals`: of the runs no more
+        than the total."""
+
+    async def all_in(self, span: Span, gauges: Collection[str]) -> list[Rollup]:
+        """Whosever there are."""
+
+    async def settled(self) -> datetime | None:
+        """Until when every minute is made, and every hour and day that ended by then; None before any."""
+
+    async def settle(self, at: datetime) -> None:
+        """It never goes back."""
 
 
 class LogStore(Protocol):

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from app.domain.calibration import Calibration
 from app.domain.job import Job, Progress
 from app.domain.layers import Layer
-from app.domain.nodes import Allocation, Drain, Node, NodeState
+from app.domain.nodes import Allocation, Drain, Node, NodeReport, NodeState
 from app.domain.priority import Priority
 from app.domain.queueing import Ticket
 from app.domain.records import Dataset, JobPage, JobQuery, StateCount, StoredAnswer
@@ -103,6 +103,13 @@ class JobStore(Protocol):
     async def mean_waits(self, since: datetime) -> dict[Priority, float]:
         """Mean seconds from queued to started of jobs started since then, per class that has any."""
 
+    async def queued_since(self) -> dict[Priority, datetime]:
+        """Since when the job is queued that is so for the longest time, per effective class that has any."""
+
+    async def not_eligible(self, now: datetime) -> dict[str, int]:
+        """How many SUBMITTED jobs wait for their start time, for their dependencies, or for a place in a limit, by the
+        code of the reason; the first that holds counts."""
+
 
 class EndedJob(NamedTuple):
     """A terminal job, in the order of their ends."""
@@ -146,6 +153,9 @@ class NodeStore(Protocol):
     async def forget(self, node_id: str) -> bool:
         """Delete a node that is LOST and holds no allocation, unless somebody wants it to drain who is not patient.
         Whether it was. Its lease stays: an epoch must never come again."""
+
+    async def report(self, node_id: str, report: NodeReport, epoch: int) -> None:
+        """Keep what a node says of itself, in that epoch only. A node that is not there says nothing."""
 
     async def forget_lost(self, before: datetime) -> list[str]:
         """Delete nodes that were lost earlier, hold no allocation and were not told to drain. Answers their ids.

@@ -20,12 +20,14 @@ QUEUE_REASONS = frozenset({"priority_changed", "reordered"})
 
 
 def subject_of(job_id: str, last: Document) -> dict[str, Any]:
-    """What subscribers filter by."""
+    """What subscribers filter by, and events are counted by."""
     return {
         "job_id": job_id,
         "workflow_id": last.get("workflow_id"),
         "batch_id": last.get("batch_id"),
         "tags": last.get("tags") or [],
+        "template": last.get("template"),
+        "class": last.get("priority"),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -185,11 +185,29 @@ class MemoryJobStore:
                 waits[job.effective_priority].append((job.started_at - job.queued_at).total_seconds())
         return {priority: sum(found) / len(found) for priority, found in waits.items()}
 
+    async def queued_since(self) -> dict[Priority, datetime]:
+        found: dict[Priority, datetime] = {}
+        for job in self._in(JobStatus.QUEUED):
+            if job.queued_at is not None:
+                priority = job.effective_priority
+                found[priority] = min(job.queued_at, found.get(priority, job.queued_at))
+        return found
+
+    async def not_eligible(self, now: datetime) -> dict[str, int]:
+        return dict(Counter(_keeps(job, now) for job in self._in(JobStatus.SUBMITTED)))
+
     def _in(self, *status: JobStatus) -> list[Job]:
         return [job for job in self._jobs.values() if job.status in status]
 
     def _by_age(self, *, newest_first: bool = False) -> list[Job]:
         return sorted(self._jobs.values(), key=_age, reverse=newest_first)
+
+
+def _keeps(job: Job, now: datetime) -> str:
+    """What keeps a SUBMITTED job from the queue."""
+    if job.dependencies:
+        return "dependencies"
+    return "start_time" if job.start_after is not None and job.start_after > now else "concurrency_limit"
 
 
 def _age(job: Job) -> tuple[datetime, str]:

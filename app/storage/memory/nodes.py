@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.domain.ids import is_object_id, run_key
-from app.domain.nodes import Allocation, Drain, Node, NodeState
+from app.domain.nodes import Allocation, Drain, Node, NodeReport, NodeState
 from app.domain.ports import node_lease
 from app.domain.resources import total
 from app.storage.memory.leases import MemoryLeaseStore
@@ -25,7 +25,8 @@ class MemoryNodeStore:
         known = self._nodes.get(node.id)
         drain = known.drain if known and _hurries(known.drain) else None
         state = NodeState.DRAINING if drain is not None and node.state is NodeState.READY else node.state
-        kept = replace(node, state=state, drain=drain, allocations=known.allocations if known else ())
+        report = known.report if known else None
+        kept = replace(node, state=state, drain=drain, report=report, allocations=known.allocations if known else ())
         self._nodes[node.id] = _counted(kept)
 
     async def get(self, node_id: str) -> Node | None:
@@ -90,6 +91,11 @@ class MemoryNodeStore:
             return False
         del self._nodes[node_id]
         return True
+
+    async def report(self, node_id: str, report: NodeReport, epoch: int) -> None:
+        node = self._nodes.get(node_id)
+        if node is not None and node.epoch == epoch:
+            self._nodes[node_id] = replace(node, report=report)
 
     async def forget_lost(self, before: datetime) -> list[str]:
         lost = [n for n in self._nodes.values() if n.state is NodeState.LOST and not n.allocations and n.drain is None]

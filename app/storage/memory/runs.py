@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
 
+from app.domain.analytics.needs import Need
+from app.domain.analytics.rollups import Grain
 from app.domain.durations import TELLING, Kinship, PastRun
+from app.domain.ids import run_key
 from app.domain.records import RunSummary
-from app.storage.runs import COMPLETED
+from app.storage.run_documents import COMPLETED, KILLED
 
 
 class MemoryRunStore:
     """`RunStore`."""
 
     def __init__(self) -> None:
-        self._stored: dict[tuple[str, int], RunSummary] = {}
+        self._stored: dict[str, RunSummary] = {}
 
     async def insert(self, summary: RunSummary) -> None:
-        self._stored.setdefault((summary.job_id, summary.run_no), summary)
+        self._stored.setdefault(run_key(summary.job_id, summary.run_no), summary)
 
     async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
         telling = [r for r in self._stored.values() if r.outcome in TELLING]
@@ -32,3 +37,29 @@ class MemoryRunStore:
 
     async def completed_by_node(self) -> dict[str, int]:
         return dict(Counter(r.node_id for r in self._stored.values() if r.node_id and r.outcome == COMPLETED))
+
+    async def first_end(self) -> datetime | None:
+        return min((run.finished_at for run in self._stored.values()), default=None)
+
+    async def ends_by_minute(self, begin: datetime, end: datetime) -> dict[datetime, int]:
+        return dict(Counter(Grain.MINUTE.floor(run.finished_at) for run in await self.ended(begin, end)))
+
+    async def ended(self, begin: datetime, end: datetime) -> list[RunSummary]:
+        return [run for run in self._by_time() if begin <= run.finished_at < end]
+
+    async def get_many(self, keys: Iterable[str]) -> dict[str, RunSummary]:
+        return {key: self._stored[key] for key in keys if key in self._stored}
+
+    async def needs(self, since: datetime, tenant: str | None, limit: int) -> list[Need]:
+        told = [run for run in self._by_time() if run.finished_at >= since and tenant in {None, run.tenant}]
+        return [need for run in told if (need := _need(run)) is not None][-limit:]
+
+    def _by_time(self) -> list[RunSummary]:
+        return [run for _, run in sorted(self._stored.items(), key=lambda pair: (pair[1].finished_at, pair[0]))]
+
+
+def _need(run: RunSummary) -> Need | None:
+    if run.outcome not in {COMPLETED, KILLED} or not run.peak_memory_mib or not run.asked.memory_mib:
+        return None
+    kin = (run.tenant, run.template, run.algorithm, run.dataset)
+    return Need(kin, float(run.asked.memory_mib), run.peak_memory_mib, run.outcome == KILLED)

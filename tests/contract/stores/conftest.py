@@ -15,6 +15,7 @@ from app.domain.ports import (
     LogStore,
     MetricStore,
     NameRegister,
+    RollupStore,
     RunStore,
     SchedulerStore,
     SecretStore,
@@ -32,6 +33,7 @@ from app.storage.memory.datasets import MemoryDatasetStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.names import MemoryNameRegister
+from app.storage.memory.rollups import MemoryRollupStore
 from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
@@ -39,6 +41,7 @@ from app.storage.memory.templates import MemoryTemplateStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.mongo import Database, connect
 from app.storage.names import MongoNameRegister
+from app.storage.rollups import MongoRollupStore
 from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.secrets import MongoSecretStore
@@ -55,6 +58,7 @@ class SmallStores:
     names: NameRegister
     answers: AnswerStore
     runs: RunStore
+    rollups: RollupStore
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore
@@ -72,6 +76,7 @@ def over(database: Database) -> SmallStores:
         MongoNameRegister(database),
         MongoAnswerStore(database),
         MongoRunStore(database),
+        MongoRollupStore(database),
         MongoLogStore(database),
         MongoMetricStore(database),
         GridFsArtifactStore(database),
@@ -90,6 +95,7 @@ def in_memory() -> SmallStores:
         MemoryNameRegister(),
         MemoryAnswerStore(),
         MemoryRunStore(),
+        MemoryRollupStore(),
         MemoryLogStore(),
         MemoryMetricStore(),
         MemoryArtifactStore(),

@@ -7,9 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from app.domain.analytics.needs import Need
+from app.domain.failures import FailurePattern
 from app.domain.priority import Priority
 from app.domain.records import RunSummary
 from app.domain.resources import Vector
+from app.domain.states import JobStatus
 from tests.contract.stores.conftest import SmallStores
 from tests.support.clock import NOON
 
@@ -81,3 +84,61 @@ async def test_a_summary_is_stored_whole(small: SmallStores) -> None:
     assert stored["priority"] == "high"
     assert stored["finished_at"] == NOON
     assert set(stored) == {"_id", *RunSummary.__dataclass_fields__}
+
+
+async def test_a_summary_is_read_as_it_was_stored(small: SmallStores) -> None:
+    whole = replace(
+        RUN,
+        outcome="error",
+        fingerprint="f" * 16,
+        ended_as=JobStatus.FAILED,
+        age_seconds=3.5,
+        failure=FailurePattern("KeyError", "train", "no column #", "fit.py:fit"),
+        steps=(("prepare", 1.5), ("train", 2.0)),
+    )
+    await small.runs.insert(whole)
+    await small.runs.insert(replace(RUN, job_id="job_b"))
+    assert await small.runs.get_many(["job_a-1", "job_b-1", "job_c-1"]) == {
+        "job_a-1": whole,
+        "job_b-1": replace(RUN, job_id="job_b"),
+    }
+
+
+async def test_runs_by_when_they_ended(small: SmallStores) -> None:
+    assert await small.runs.first_end() is None
+    runs = [later(n) for n in (59, 1, 60, 61, 180)]
+    await asyncio.gather(*(small.runs.insert(run) for run in runs))
+    assert await small.runs.first_end() == NOON + timedelta(seconds=1)
+    minute = timedelta(minutes=1)
+    assert await small.runs.ends_by_minute(NOON, NOON + 3 * minute) == {NOON: 2, NOON + minute: 2}
+    found = await small.runs.ended(NOON + timedelta(seconds=1), NOON + timedelta(seconds=61))
+    assert [run.job_id for run in found] == ["job_1", "job_59", "job_60"]
+
+
+async def test_what_the_newest_runs_needed(small: SmallStores) -> None:
+    runs = [
+        later(1, peak_memory_mib=100.0),
+        later(2, outcome="out_of_memory", peak_memory_mib=600.0, tenant="vision"),
+        later(3, outcome="error", peak_memory_mib=300.0),
+        later(4, peak_memory_mib=None),
+        later(5, asked=Vector(1000, 0, 0, 0)),
+        later(6, peak_memory_mib=200.0, dataset=None),
+    ]
+    await asyncio.gather(*(small.runs.insert(run) for run in runs))
+    kin = ("default", "noop", None, "iris")
+    last = Need(("default", "noop", None, None), 512.0, 200.0, False)
+    killed = Need(("vision", "noop", None, "iris"), 512.0, 600.0, True)
+    assert await small.runs.needs(NOON, None, 10) == [Need(kin, 512.0, 100.0, False), killed, last]
+    assert await small.runs.needs(NOON, None, 2) == [killed, last]
+    assert await small.runs.needs(NOON + timedelta(seconds=3), None, 10) == [last]
+    assert await small.runs.needs(NOON, "vision", 10) == [killed]
+
+
+async def test_a_summary_of_an_earlier_version_is_read_and_a_bad_one_left_out(small: SmallStores) -> None:
+    if small.mongo is None:
+        return
+    await asyncio.gather(*(small.runs.insert(later(n)) for n in range(3)))
+    later_fields = dict.fromkeys(("ended_as", "age_seconds", "failure", "steps"), "")
+    await small.mongo["runs"].update_one({"_id": "job_0-1"}, {"$unset": later_fields})
+    await small.mongo["runs"].update_one({"_id": "job_1-1"}, {"$unset": {"asked": ""}})
+    assert [run.job_id for run in await small.runs.ended(NOON, NOON + timedelta(minutes=1))] == ["job_0", "job_2"]

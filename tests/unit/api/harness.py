@@ -40,6 +40,7 @@ from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.names import MemoryNameRegister
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
+from app.storage.memory.rollups import MemoryRollupStore
 from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
@@ -121,6 +122,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         secrets=MemorySecretStore(),
         answers=answers,
         runs=MemoryRunStore(),
+        rollups=MemoryRollupStore(),
         scheduler=MemorySchedulerStore(),
         capacity=MemoryCapacityStore(),
         limits=MemoryLimitStore(),

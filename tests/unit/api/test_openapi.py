@@ -18,13 +18,13 @@ from app.config import load_settings
 OPERATIONS = [
     "archive_template", "cancel_job", "cancel_jobs", "change_job_priority", "create_dataset", "create_template",
     "delete_dataset", "delete_job", "diff_template", "drain_node", "explain_job", "explain_template",
-    "get_analytics", "get_dataset", "get_decision", "get_health", "get_job", "get_job_artifact", "get_job_logs",
-    "get_job_metrics", "get_job_origins", "get_metrics", "get_node", "get_queue_status", "get_readiness",
-    "get_resource_availability", "get_resource_plan", "get_template", "get_worker_activity", "list_datasets",
-    "list_decisions", "list_job_artifacts", "list_jobs", "list_limits", "list_nodes", "list_queue",
-    "list_template_versions", "list_templates", "pause_job", "pause_queue", "reorder_queue", "resume_job",
-    "resume_node", "resume_queue", "retry_job", "revise_template", "stream_events", "stream_job_events",
-    "submit_job", "what_if",
+    "get_analytics", "get_analytics_timeseries", "get_dataset", "get_decision", "get_health", "get_job",
+    "get_job_artifact", "get_job_logs", "get_job_metrics", "get_job_origins", "get_metrics", "get_node",
+    "get_queue_status", "get_readiness", "get_resource_availability", "get_resource_plan", "get_template",
+    "get_worker_activity", "list_datasets", "list_decisions", "list_job_artifacts", "list_jobs", "list_limits",
+    "list_nodes", "list_queue", "list_template_versions", "list_templates", "pause_job", "pause_queue",
+    "reorder_queue", "resume_job", "resume_node", "resume_queue", "retry_job", "revise_template", "stream_events",
+    "stream_job_events", "submit_job", "what_if",
 ]  # fmt: skip
 REQUIRED = {
     "JobCreate": {"template"},

@@ -12,9 +12,8 @@ import pytest
 from starlette.routing import compile_path
 
 from app.api.application import create_app
-from app.api.schemas.jobs import WAIT_CODES
 from app.config import load_settings
-from app.domain.explain import Fact, Reason
+from app.domain.explain import WAIT_CODES, Fact, Reason
 from app.domain.remedies import BY_CODE, Remedy, remedies
 
 FACTS: dict[str, Fact] = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from app.config import load_settings
 from app.domain import transitions
+from app.domain.analytics.rollups import Grain
 from app.domain.durations import PastRun
 from app.domain.job import Job
 from app.domain.nodes import Node, NodeState
@@ -32,6 +33,8 @@ from app.storage.memory.leases import MemoryLeaseStore
 from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
+from app.storage.memory.rollups import MemoryRollupStore
+from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from tests.support.clock import FixedClock
 from tests.support.leases import taken
@@ -41,17 +44,35 @@ ABSENT = cast("Any", None)
 """For the ports that a scheduler does not use."""
 
 
-class Runs:
-    """Run summaries in a list."""
+class Runs(MemoryRunStore):
+    """Run summaries, also in a list."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.summaries: list[RunSummary] = []
 
     async def insert(self, summary: RunSummary) -> None:
         self.summaries.append(summary)
+        await super().insert(summary)
 
     async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
         return []
+
+    def forget(self) -> None:
+        """As a store does with what has been kept long enough."""
+        self._stored.clear()
+
+
+class Rollups(MemoryRollupStore):
+    """Which forgets minutes when it is told to."""
+
+    def expire(self, before: datetime) -> None:
+        """Minutes that were made of what ended before then, as if they had been made at once."""
+        self._stored = {
+            key: rollup
+            for key, rollup in self._stored.items()
+            if rollup.grain is not Grain.MINUTE or rollup.at >= before
+        }
 
 
 class Cluster:
@@ -67,6 +88,7 @@ class Cluster:
         self.dispatcher = MemoryDispatcher(self.bells)
         self.decisions = MemoryDecisionStore()
         self.runs = Runs()
+        self.rollups = Rollups()
         self.scheduler = MemorySchedulerStore()
         self.metrics = Metrics()
         self.services = Services(
@@ -81,6 +103,7 @@ class Cluster:
             secrets=ABSENT,
             answers=ABSENT,
             runs=self.runs,
+            rollups=self.rollups,
             scheduler=self.scheduler,
             capacity=MemoryCapacityStore(),
             decisions=self.decisions,

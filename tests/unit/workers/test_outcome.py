@@ -11,7 +11,7 @@ from app.domain.job import Attempt, Control, Job, Progress
 from app.domain.retry import RetryPolicy
 from app.domain.transitions import apply, attempts_used
 from tests.unit.domain.builders import NOW, a_job
-from workers.outcome import Ending, decide, fingerprint
+from workers.outcome import Ending, decide, error_of
 from workers.run import RunEnding, RunKey, RunReport
 
 E = RunEnding
@@ -261,16 +261,14 @@ def test_the_checkpoint_is_kept_unless_the_job_is_complete() -> None:
     assert done is not None and done.checkpoint is None
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "alike"),
-    [
-        (("row 17 is bad",), ("row 4 is bad",), True),
-        (("no file /a/b/data.csv",), ("no file /tmp/x1/data.csv",), True),
-        (("object at 0x7f00aa", "train"), ("object at 0x12ff00", "train"), True),
-        (("row 17 is bad", "train"), ("row 17 is bad", "store"), False),
-        (("no column age",), ("no column name",), False),
-    ],
-)
-def test_equal_faults_have_equal_fingerprints(one: tuple[str, ...], other: tuple[str, ...], alike: bool) -> None:
-    same = fingerprint(RunReport(E.ERROR, *one)) == fingerprint(RunReport(E.ERROR, *other))
-    assert same is alike
+def test_a_failure_says_what_it_has_in_common_with_others() -> None:
+    first = error_of(RunReport(E.ERROR, "KeyError: 'age'", "train", exception_type="KeyError", frame="fit.py:load"))
+    again = error_of(RunReport(E.ERROR, "KeyError: 'age'", "train", exception_type="KeyError", frame="fit.py:store"))
+    assert (first.exception_type, first.frame) == ("KeyError", "fit.py:load")
+    assert first.fingerprint and first.fingerprint != again.fingerprint
+
+
+def test_a_run_killed_for_memory_is_not_like_one_that_was_killed() -> None:
+    killed = error_of(RunReport(E.ERROR, "killed", "train", signal=9))
+    memory = error_of(RunReport(E.OUT_OF_MEMORY, "killed", "train", signal=9))
+    assert killed.fingerprint != memory.fingerprint

@@ -1,0 +1,1 @@
+"""What finished runs and the state of the queue say in sum: rollups, windows over them, figures, series. Pure."""

@@ -1,0 +1,73 @@
+"""A run summary as a document and back. `_id` is "{job}-{run}", so a second write of a run is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.domain.analytics.needs import Need
+from app.domain.durations import Kinship, PastRun
+from app.domain.failures import FailurePattern
+from app.domain.ids import run_key
+from app.domain.priority import Priority
+from app.domain.records import RunSummary
+from app.domain.states import JobStatus
+from app.storage.documents import vector_document, vector_from
+from app.storage.mongo import Document
+
+COMPLETED, KILLED = "completed", "out_of_memory"
+"""Outcomes of a run that ended well, and of one that was ended for want of memory."""
+_PLAIN = (
+    "job_id", "run_no", "attempt", "tenant", "template", "template_version", "algorithm", "dataset", "node_id",
+    "peak_memory_mib", "cpu_seconds", "wait_seconds", "run_seconds", "outcome", "fingerprint", "finished_at",
+)  # fmt: skip
+PAST = dict.fromkeys(("tenant", "template", "algorithm", "dataset", "run_seconds", "outcome", "finished_at"), 1)
+NEED = dict.fromkeys(
+    ("tenant", "template", "algorithm", "dataset", "asked.memory_mib", "peak_memory_mib", "outcome"), 1
+)
+"""What is read of a summary for `past_run` and `need`."""
+
+
+def summary_document(run: RunSummary) -> Document:
+    """The whole document."""
+    failure = run.failure
+    return {
+        "_id": run_key(run.job_id, run.run_no),
+        **{name: getattr(run, name) for name in _PLAIN},
+        "priority": run.priority.value,
+        "asked": vector_document(run.asked),
+        "ended_as": None if run.ended_as is None else run.ended_as.value,
+        "age_seconds": run.age_seconds,
+        "failure": None if failure is None else _pattern_document(failure),
+        "steps": [list(step) for step in run.steps],
+    }
+
+
+def _pattern_document(pattern: FailurePattern) -> Document:
+    return {"kind": pattern.kind, "step": pattern.step, "message": pattern.message, "frame": pattern.frame}
+
+
+def summary_from(d: Mapping[str, Any]) -> RunSummary:
+    """The summary of a document; of one that was stored before a field came, what it is without."""
+    ended, failure = d.get("ended_as"), d.get("failure")
+    return RunSummary(
+        **{name: d[name] for name in _PLAIN},
+        priority=Priority(d["priority"]),
+        asked=vector_from(d["asked"]),
+        ended_as=None if ended is None else JobStatus(ended),
+        age_seconds=d.get("age_seconds", 0.0),
+        failure=None if failure is None else FailurePattern(**failure),
+        steps=tuple((name, seconds) for name, seconds in d.get("steps", ())),
+    )
+
+
+def past_run(d: Mapping[str, Any]) -> PastRun:
+    """What a run tells of durations."""
+    kin = Kinship(d["tenant"], d["template"], d["algorithm"], d["dataset"])
+    return PastRun(kin, float(d["run_seconds"]), d["outcome"], d["finished_at"])
+
+
+def need_of(d: Mapping[str, Any]) -> Need:
+    """What a run tells of memory. It must have been measured."""
+    kin = (d["tenant"], d["template"], d["algorithm"], d["dataset"])
+    return Need(kin, float(d["asked"]["memory_mib"]), float(d["peak_memory_mib"]), d["outcome"] == KILLED)
