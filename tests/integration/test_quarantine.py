@@ -38,7 +38,7 @@ from app.scheduler.service import SchedulerService
 from app.services import Services
 from app.storage.dispatcher import ArqDispatcher, doorbell_worker, drain_doorbell, refused_messages
 from app.storage.documents import job_document
-from app.storage.nodes import registration
+from app.storage.node_documents import registration
 from app.storage.quarantine import COPY_BYTES, Reading
 from app.storage.queue_index import STRUCTURES, RedisQueueIndex
 from tests.support.leases import taken

@@ -7,6 +7,7 @@ answered may be committed again, unchanged: its `op` makes that idempotent.
 
 from app.domain.ports.capacity import Ack, CapacityProvider, CapacityStore, NoProvider, ProvidedNode
 from app.domain.ports.decisions import DecisionStore
+from app.domain.ports.definitions import DatasetStore, NameRegister, SecretStore, TemplateStore
 from app.domain.ports.feed import ChangeFeed
 from app.domain.ports.inquiry import Inquirer
 from app.domain.ports.limits import LimitStore
@@ -23,18 +24,14 @@ from app.domain.ports.queue import (
 from app.domain.ports.runs import ArtifactStore, LogStore, MetricStore, RollupStore, RunStore
 from app.domain.ports.stores import (
     AnswerStore,
-    DatasetStore,
     EndedJob,
     Health,
     JobStore,
     Lease,
     LeaseStore,
-    NameRegister,
     NodeStore,
     SchedulerStore,
-    SecretStore,
     StorePrimary,
-    TemplateStore,
     node_lease,
 )
 
