@@ -14,6 +14,7 @@ from app.domain.priority import RANK, Priority
 from app.domain.promises import Promise
 from app.domain.queueing import Bucket, Demand
 from app.domain.resources import Vector
+from app.domain.sizing.features import Features
 from app.domain.states import JobStatus
 
 
@@ -50,7 +51,8 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One finished run, small and long-lived: what analytics and sizing read. MiB and seconds."""
+    """One finished run, small and long-lived: what analytics and sizing read. MiB and seconds. `features`: of what it
+    trained, where a prior could say what that needs; `sized`: where its resources came from (`SOURCES` of sizing)."""
 
     job_id: str
     run_no: int
@@ -70,6 +72,8 @@ class RunSummary:
     outcome: str
     fingerprint: str | None
     finished_at: datetime
+    features: Features | None = None
+    sized: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class TemplateDraft:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A whole template at one version: all layers merged."""
+    """A whole template at one version: all layers merged. `stated`: resources that a layer of a user asks for."""
 
     id: str
     version: int
@@ -90,6 +90,7 @@ class Template:
     built_in: bool
     created_at: datetime | None
     limits: tuple[str, ...] = ()
+    stated: tuple[str, ...] = ()
     schema: Schema = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -164,9 +165,9 @@ def derive(
         built_in=built_in,
         created_at=now,
         limits=draft.limits or (base.limits if base else ()),
+        stated=() if built_in else tuple(sorted({*(base.stated if base else ()), *draft.resource_requirements})),
     )
-    errors = list(_template_errors(template))
-    if errors:
+    if errors := list(_template_errors(template)):
         raise Invalid(errors)
     return template
 
@@ -288,8 +289,7 @@ def resolve_parameters(template: Template, given: Mapping[str, Json]) -> dict[st
     canonical = canonical_parameters(template, given)
     merged = deep_merge(schema.defaults, canonical)
     errors = [e for n in canonical for e in value_errors(schema.by_name[n], merged[n], f"parameters.{n}")]
-    missing = [p for p in schema.required if merged.get(p.name) is None]
-    errors += [FieldError(f"parameters.{p.name}", _missing(p)) for p in missing]
+    errors += [FieldError(f"parameters.{p.name}", _missing(p)) for p in schema.required if merged.get(p.name) is None]
     if errors:
         raise Invalid(errors)
     return merged

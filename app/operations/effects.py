@@ -19,6 +19,7 @@ from app.domain.limits import holds_places, places_of
 from app.domain.ports import ROOM_BELL
 from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
+from app.domain.sizing.features import Features, as_measured
 from app.domain.states import ON_NODE, WAITING, JobStatus
 from app.operations.hints import hinted
 from app.operations.indexing import index_waiting
@@ -153,4 +154,12 @@ def _summary(moved: Moved) -> RunSummary:
         outcome=attempt.outcome,
         fingerprint=job.error.fingerprint if job.error else None,
         finished_at=attempt.finished_at,
+        features=_features(job),
+        sized=None if job.sizing is None else job.sizing.source,
     )
+
+
+def _features(job: Job) -> Features | None:
+    """Of what it trained, with the size of the data as the run has seen it."""
+    planned = None if job.sizing is None else job.sizing.features
+    return None if planned is None else as_measured(planned, job.result)

@@ -18,6 +18,7 @@ from app.domain.json import Json, deep_merge
 from app.domain.priority import Priority
 from app.domain.resources import DIMENSIONS, Vector
 from app.domain.secrets import HIDDEN
+from app.domain.sizing.evidence import Sizing
 from app.domain.specification import JobRequest, Specification
 from app.domain.states import JobStatus, allowed_from
 from app.domain.templates import canonical_parameters
@@ -107,6 +108,7 @@ async def _changed(services: Services, job: Job, changes: RetryChanges) -> dict[
         planned = await _planned(services, job, changes)
         if changes.parameters:
             changed |= {"parameters": planned.parameters, "steps": planned.steps, "secrets": job.secrets}
+        changed |= {"expected": planned.expected, "sizing": _resized(job, planned, changes)}
         if changes.resources:
             changed["resources"] = _laid_over(job.resources, planned.resources, changes.resources)
     return changed
@@ -124,6 +126,13 @@ async def _planned(services: Services, job: Job, changes: RetryChanges) -> Speci
         executor=job.executor,
     )
     return await plan(services, request, job.template_version)
+
+
+def _resized(job: Job, planned: Specification, changes: RetryChanges) -> Sizing | None:
+    """Why it has its resources: those that nobody asked to be different came from where they came from."""
+    if planned.sizing is None or job.sizing is None or changes.resources:
+        return planned.sizing
+    return replace(planned.sizing, source=job.sizing.source)
 
 
 def _laid_over(own: Vector, planned: Vector, asked: Mapping[str, float]) -> Vector:

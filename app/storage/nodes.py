@@ -27,7 +27,7 @@ from app.domain.nodes import Allocation, Drain, Node, NodeState
 from app.domain.ports import node_lease
 from app.domain.resources import total
 from app.quarantine import Quarantine
-from app.storage.documents import Document, vector_document, vector_from
+from app.storage.amounts import Document, vector_document, vector_from
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
 from app.storage.mongo import Database

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from app.domain.durations import TELLING, Kinship, PastRun
 from app.domain.ids import run_key
 from app.domain.records import RunSummary
-from app.storage.documents import vector_document
+from app.domain.sizing.features import Features
+from app.domain.sizing.kinship import Group
+from app.domain.sizing.residuals import TELLING, PastRun
+from app.storage.amounts import vector_document, vector_from
 from app.storage.failures import PATIENCE, answered
 from app.storage.group_commit import GroupedInserts
 from app.storage.mongo import Database, Document
@@ -35,15 +37,32 @@ def _document(run: RunSummary) -> Document:
         "outcome": run.outcome,
         "fingerprint": run.fingerprint,
         "finished_at": run.finished_at,
+        "features": None if run.features is None else run.features.parts(),
+        "sized": run.sized,
     }
 
 
-_PAST = dict.fromkeys(("tenant", "template", "algorithm", "dataset", "run_seconds", "outcome", "finished_at"), 1)
+_PAST = {
+    "_id": 0,
+    **dict.fromkeys(
+        ("outcome", "finished_at", "run_seconds", "asked", "peak_memory_mib", "cpu_seconds", "features"), 1
+    ),
+}
+"""What is read of a past run: no name of a tenant, a job or a data set."""
 
 
 def _past_run(d: Document) -> PastRun:
-    kin = Kinship(d["tenant"], d["template"], d["algorithm"], d["dataset"])
-    return PastRun(kin, float(d["run_seconds"]), d["outcome"], d["finished_at"])
+    """One that was stored before there were features has none."""
+    features = d.get("features")
+    return PastRun(
+        outcome=d["outcome"],
+        at=d["finished_at"],
+        seconds=float(d["run_seconds"]),
+        asked=vector_from(d["asked"]),
+        peak_mib=d["peak_memory_mib"],
+        cpu_seconds=d["cpu_seconds"],
+        features=None if features is None else Features.from_parts(features),
+    )
 
 
 class MongoRunStore:
@@ -57,20 +76,11 @@ class MongoRunStore:
     async def insert(self, summary: RunSummary) -> None:
         await self._inserts.insert([_document(summary)])
 
-    async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
-        wanted: list[Document] = [{"template": template}]
-        if algorithm is not None:
-            wanted.append({"algorithm": algorithm})
-        found: dict[str, PastRun] = {}
-        for query in wanted:
-            found |= await self._telling(query, limit)
-        return sorted(found.values(), key=lambda r: r.at, reverse=True)
-
-    async def _telling(self, query: Document, limit: int) -> dict[str, PastRun]:
-        telling = query | {"outcome": {"$in": list(TELLING)}}
+    async def alike(self, group: Group, limit: int = 150) -> list[PastRun]:
+        telling = {**group.values, "outcome": {"$in": list(TELLING)}}
         with answered():
             newest = self._runs.find(telling, _PAST).sort([("finished_at", -1)]).limit(limit)
-            return {d["_id"]: _past_run(d) async for d in newest}
+            return [_past_run(d) async for d in newest]
 
     async def completed_by_node(self) -> dict[str, int]:
         counts: list[Document] = [

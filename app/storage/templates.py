@@ -24,6 +24,8 @@ from app.storage.quarantine import Reading
 _PARAMETER = tuple(f.name for f in fields(Parameter))
 _STEP = tuple(f.name for f in fields(Step))
 _TEMPLATE = tuple(f.name for f in fields(Template) if f.init)
+_LATER = ("limits", "stated")
+"""Names that documents of earlier versions lack."""
 _DRAFT = tuple(f.name for f in fields(TemplateDraft))
 
 
@@ -44,13 +46,13 @@ def template_from(document: Mapping[str, Any]) -> Template:
     """The template of a document. Raises for one that cannot be read."""
     if not isinstance(document["id"], str):
         raise TypeError(f"id is {document['id']!r}")
-    plain = {name: document[name] for name in _TEMPLATE if name != "limits"}
+    plain = {name: document[name] for name in _TEMPLATE if name not in _LATER}
     return Template(
         **plain
         | {
             "parameters": tuple(_parameter(p) for p in document["parameters"]),
             "execution_steps": tuple(_step(s) for s in document["execution_steps"]),
-            "limits": tuple(document.get("limits", ())),
+            **{name: tuple(document.get(name, ())) for name in _LATER},
         }
     )
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.api.schemas.base import Flag, Incoming, Number, Outgoing, Timestamp, given, refuse
 from app.api.schemas.job_requests import ResourceRequest, RetryPolicyRequest
-from app.api.schemas.jobs import Resources
+from app.api.schemas.sizing import Resources
 from app.domain.json import Json
 from app.domain.templates import Parameter, Step, TemplateDraft
 
