@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from app.domain.builtin_templates import builtin_templates
@@ -17,6 +18,7 @@ from app.domain.step_catalog import STEP_PARAMETERS
 from app.domain.step_checks import template_errors
 from app.domain.templates import Template, TemplateDraft, derive
 from app.services import Services
+from app.storage.tables import table_facts
 
 NAME_RULE = "must be 1 to 63 characters of a-z, 0-9, _ and -, beginning with a letter or digit"
 
@@ -68,7 +70,8 @@ async def get_template(services: Services, template_id: str, version: int | None
 
 
 async def register_dataset(services: Services, dataset: Dataset) -> Dataset:
-    """Store a name for a file below the data root. The file itself is read by the job that names it."""
+    """Store a name for a file below the data root, with what the file says of itself where it is here. The file itself
+    is read by the job that names it."""
     if not is_name_id(dataset.name):
         raise Invalid.one("name", NAME_RULE)
     if dataset.name in BUILT_IN:
@@ -79,7 +82,8 @@ async def register_dataset(services: Services, dataset: Dataset) -> Dataset:
         raise BadDataset(bad.errors[0].message, "path") from None
     if not dataset.path.lower().endswith(TABLE_SUFFIXES):
         raise BadDataset(f"must be a file that ends in {' or '.join(TABLE_SUFFIXES)}", "path")
-    stored = replace(dataset, registered_at=services.clock.now())
+    facts = await asyncio.to_thread(table_facts, services.settings.data.root, dataset.path)
+    stored = replace(dataset, registered_at=services.clock.now(), facts=facts)
     if not await services.datasets.insert(stored):
         raise AlreadyExists("data set", dataset.name, "DELETE it first, or choose another name", "dataset_exists")
     return stored

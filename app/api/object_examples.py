@@ -87,7 +87,7 @@ SUMMARY: dict[str, Any] = {
     "estimated_start_low": "2026-01-01T12:01:40.000Z",
     "estimated_start_high": "2026-01-01T12:15:02.000Z",
 }
-SIZED = {"cpu_cores": 2, "memory_gb": 0.3125, "gpu_count": 0, "storage_gb": 10}
+SIZED = {"cpu_cores": 2, "memory_gb": 0.312, "gpu_count": 0, "storage_gb": 10}
 SIZING = {
     "resources": RESOURCES,
     "duration": {"q50": 41.0, "q90": 62.0},

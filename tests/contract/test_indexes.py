@@ -11,6 +11,8 @@ from bson import ObjectId
 from app.config import load_settings
 from app.domain.ports import EndedJob
 from app.domain.records import JobQuery
+from app.domain.sizing.kinship import Group, Kinship
+from app.domain.sizing.residuals import TELLING
 from app.domain.states import JobStatus
 from app.retention import RetentionSettings
 from app.storage import job_queries
@@ -116,11 +118,24 @@ async def test_what_polling_asks_is_indexed_once_polling_begins(mongo: Database)
     await index_suffices(mongo, {"last.at": {"$gt": NOW}}, [("last.at", 1)])
 
 
+@pytest.mark.parametrize("group", Kinship("default", "train", "svm", "iris").groups(), ids=lambda g: g.name)
+async def test_runs_of_a_group_are_found_in_their_order(mongo: Database, group: Group) -> None:
+    await ensure_indexes(mongo)
+    await mongo["runs"].insert_many([{"_id": n, "algorithm": "svm"} for n in range(50)])
+    wanted = {**group.values, "outcome": {"$in": list(TELLING)}}
+    await explained(mongo, "runs", wanted, [("finished_at", -1)])
+
+
 async def index_suffices(mongo: Database, wanted: dict[str, Any], order: list[tuple[str, int]]) -> None:
     await mongo["jobs"].insert_many([job_document(a_job().job) for _ in range(50)])
-    query = {"find": "jobs", "filter": wanted, "sort": dict(order)}
-    explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
-    used = stages(explained["queryPlanner"]["winningPlan"])
+    await explained(mongo, "jobs", wanted, order)
+
+
+async def explained(mongo: Database, collection: str, wanted: dict[str, Any], order: list[tuple[str, int]]) -> None:
+    """Neither reads all nor sorts."""
+    query = {"find": collection, "filter": wanted, "sort": dict(order)}
+    answer = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
+    used = stages(answer["queryPlanner"]["winningPlan"])
     assert "COLLSCAN" not in used
     assert "SORT" not in used
 

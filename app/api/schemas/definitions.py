@@ -181,7 +181,8 @@ class DatasetKind(StrEnum):
 
 
 class Dataset(Outgoing):
-    """A data set that jobs may name. What only the file knows is null until a job has read it."""
+    """A data set that jobs may name. What only the file knows is null where the file was not here when it was
+    registered; the rows of a large one are estimated."""
 
     name: str
     kind: DatasetKind

@@ -47,8 +47,9 @@ class Trend:
 
 
 def trend(seen: Sequence[Seen]) -> Trend | None:
-    """The trend of these runs, newest first; None where there are too few, or where it is not better than none."""
-    if len(seen) < LEAST_RUNS:
+    """The trend of these runs, newest first; None where there are too few, all alike, or where it is not better than
+    none."""
+    if len(seen) < LEAST_RUNS or all(features == seen[0][0] for features, _ in seen):
         return None
     newest, older = seen[:JUDGED], seen[JUDGED:]
     tried = fitted(older)
