@@ -24,6 +24,8 @@ from app.storage.mongo import Collection, Database
 log = structlog.get_logger()
 
 _DATE = {"$gte": LONG_AGO}
+_TEXT = {"$gte": ""}
+"""Every text. That the text in a question is of `{"$type": "string"}` the server does not see, and leaves the index."""
 DECISIONS_KEPT = timedelta(days=7)
 LONGEST_KEPT = 2_147_483_647
 """Seconds: more the server does not take."""
@@ -57,12 +59,12 @@ def _ended(name: str, *fields: str) -> IndexModel:
 
 def _present(name: str, field: str, *keys: tuple[str, int]) -> IndexModel:
     """An index of the documents that have a text in this field."""
-    return _index(name, (field, UP), *keys, partialFilterExpression={field: {"$type": "string"}})
+    return _index(name, (field, UP), *keys, partialFilterExpression={field: _TEXT})
 
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "jobs": (
-        _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": {"$type": "string"}}),
+        _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": _TEXT}),
         _index("newest", *NEWEST),
         _index("by_status", ("status", UP), *NEWEST),
         _index("by_template", ("template", UP), *NEWEST),

@@ -118,10 +118,34 @@ async def test_what_polling_asks_is_indexed_once_polling_begins(mongo: Database)
     await index_suffices(mongo, {"last.at": {"$gt": NOW}}, [("last.at", 1)])
 
 
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (job_queries.matching(JobQuery(algorithm="svm")), "by_algorithm"),
+        (job_queries.matching(JobQuery(batch_id="batch_1")), "by_batch"),
+        (job_queries.matching(JobQuery(workflow_id="workflow_1")), "by_workflow"),
+        ({"node_id": "n", "status": {"$in": ["RUNNING"]}}, "on_node"),
+        ({"keyed.key": "k-1"}, "key"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_few_documents_have_is_found_by_its_own_index(
+    mongo: Database, wanted: dict[str, Any], index: str
+) -> None:
+    await ensure_indexes(mongo)
+    await mongo["jobs"].insert_many([job_document(a_job().job) for _ in range(50)])
+    query = {"find": "jobs", "filter": wanted}
+    answer = await mongo.raw.command({"explain": query, "verbosity": "executionStats"})
+    assert f"'{index}'" in str(answer["queryPlanner"]["winningPlan"])
+    assert answer["executionStats"]["totalDocsExamined"] == 0
+
+
 @pytest.mark.parametrize("group", Kinship("default", "train", "svm", "iris").groups(), ids=lambda g: g.name)
 async def test_runs_of_a_group_are_found_in_their_order(mongo: Database, group: Group) -> None:
     await ensure_indexes(mongo)
-    await mongo["runs"].insert_many([{"_id": n, "algorithm": "svm"} for n in range(50)])
+    ended = [{"outcome": outcome, "finished_at": NOW, **group.values} for outcome in TELLING]
+    others = [{**run, "algorithm": "knn"} for run in ended]
+    await mongo["runs"].insert_many([{**run, "_id": n} for n, run in enumerate([*ended, *others] * 100)])
     wanted = {**group.values, "outcome": {"$in": list(TELLING)}}
     await explained(mongo, "runs", wanted, [("finished_at", -1)])
 
