@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("submit", "latency", "throughput", "memory", "guard", "rebuild", "queue", "controls")
+ALL = ("submit", "latency", "throughput", "memory", "guard", "rebuild", "queue", "controls", "sizing")
 
 
 def main() -> int:

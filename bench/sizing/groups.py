@@ -1,8 +1,9 @@
 """Synthetic groups of trainings, and what rules make of them: memory allotted, wasted, and too little.
 
 A group is one tenant's template. Its runs need what the prior says, times a factor of the group that the prior does not
-know (median × 1.5, as measured), times noise of each run. The user asks for 1.5 to 4 times what the group needs. Groups
-go on beside each other, so that each also sees the residuals of all others, as in the service.
+know (median × 1.5, as measured), times noise of each run. The user asks for 1.5 to 4 times what the group needs, on its
+larger data where that varies (the upper quartile). Groups go on beside each other, so that each also sees the residuals
+of all others, as in the service.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import exp, log
 from random import Random
+from statistics import quantiles
 
 from app.domain.resources import Vector
 from app.domain.sizing.features import Features, TableFacts, features_of
@@ -22,6 +24,7 @@ from app.domain.sizing.measures import BASELINES, Measured, Outcome, outcome, re
 from app.domain.sizing.plan import Case, size
 from app.domain.sizing.priors import TABLE, prior_of
 from app.domain.sizing.residuals import PastRun, Residual, residual_of
+from bench.sizing.fits import Fit
 
 COUNT, RUNS = 400, 60
 BIAS = log(1.5) / 0.6745
@@ -34,6 +37,7 @@ BETWEEN = timedelta(minutes=10)
 SAME, VARYING = "same data each run", "data size varies × 10"
 OURS = "this rule"
 ALGORITHMS = tuple(name for name in TABLE if name != "cnn")
+DRAWS = 20
 KEPT = 150
 """Runs of a group that the service reads."""
 
@@ -116,6 +120,24 @@ def planned(group: Series, job: Job, everywhere: Sequence[Residual], now: dateti
     levels = [Level(", ".join(names), runs) for names, runs in zip(GROUPS, found, strict=True)]
     case = Case(Vector(2_000, 4_096, 0, 10), False, False, job.features, 3_600.0, (NODE,))
     return size(case, standing(levels, now, modelled=True, sized=True)).resources
+
+
+def replay(fits: Sequence[tuple[str, Sequence[Fit]]]) -> dict[str, Outcome]:
+    """By rule: what it would have made of real fits, those of an algorithm being a group. Their order and what their
+    users ask for are drawn several times, since there are few of them."""
+    drawn = []
+    for draw in range(DRAWS):
+        random = Random(draw)
+        groups = [_of_fits(random, algorithm, own) for algorithm, own in fits]
+        simulated(groups)
+        drawn += groups
+    return judged(drawn)
+
+
+def _of_fits(random: Random, algorithm: str, fits: Sequence[Fit]) -> Series:
+    jobs = [Job(fit.known, fit.peak_mib) for fit in random.sample(fits, len(fits))]
+    larger = quantiles((job.need for job in jobs), n=4)[-1]
+    return Series(algorithm, jobs, random.uniform(*ASKED) * larger)
 
 
 def judged(groups: Sequence[Series]) -> dict[str, Outcome]:

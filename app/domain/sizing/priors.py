@@ -1,11 +1,15 @@
 """What a training should need, from its features alone: one row an algorithm.
 
-    seconds on one core = 2 + k · work · folds        memory in MiB = base + what the row says
+    seconds on one core = start + k · work · folds        memory in MiB = base + 4 · table + what the row says
 
-Source of the constants: 109 fits of scikit-learn, one thread each, measured for the design (scheduling, section 6);
-median error by algorithm × 1.3 to × 1.9. How well they foretell other fits says `bench/results/sizing.md`. The row of
-`cnn` is not measured. The largest number of cores is the one up to which each is used to seven tenths: by Amdahl's law
-the efficiency of c cores is 1 / ((1 − f)·c + f), where f is the share of the work that runs in parallel.
+The rows are of 109 fits of scikit-learn, one thread each, measured for the design (scheduling, section 6). What a run
+of this service adds to a fit was measured on 35 jobs (`bench/sizing/fits.py`, five a kind of seed 1): it begins as a
+fork that shares its libraries, so it starts sooner and holds less than an interpreter of its own (2 s, 160 MiB), but it
+reads, splits and judges the table. How well all this foretells other jobs says `bench/results/sizing.md`. The row of
+`cnn` is not measured.
+
+The largest number of cores is the one up to which each is used to seven tenths: by Amdahl's law the efficiency of c
+cores is 1 / ((1 − f)·c + f), where f is the share of the work that runs in parallel.
 """
 
 from __future__ import annotations
@@ -19,10 +23,13 @@ from types import MappingProxyType
 from app.domain.sizing.features import MOST, Features
 from app.domain.sizing.grid import MOST_MIB, cores_up
 
-START_SECONDS = 2.0
-BASE_MIB = 160.0
-"""Of an interpreter with numpy and scikit-learn (125 to 139 were measured)."""
+START_SECONDS = 0.5
+BASE_MIB = 48.0
+"""Of a run beyond the libraries that it shares with the fork server."""
+TABLES = 4.0
+"""Copies of the table that a run makes beside what its algorithm needs."""
 TORCH_MIB = 1_200.0
+"""Of a run with torch, which no fork server loads."""
 NODE_BYTES = 96.0
 """Of a node of a tree."""
 EFFICIENT = 0.7
@@ -162,7 +169,7 @@ def prior_of(features: Features) -> Prior | None:
     if features.trees and row.parallel:
         cores = min(cores, features.trees)
     serial = START_SECONDS + (1 - row.parallel) * work
-    memory = min(MOST_MIB, row.base + row.memory(features))
+    memory = min(MOST_MIB, row.base + TABLES * _table(features) + row.memory(features))
     return Prior(memory, cores, START_SECONDS + work, serial, _gpu_memory(features))
 
 
