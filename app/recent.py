@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 class Recent:
-    """A small cache by name. A failed load is not remembered."""
+    """A small cache by name: of `most` values, the oldest of which goes first. A failed load is not remembered."""
 
-    def __init__(self) -> None:
-        self._values: dict[str, tuple[float, asyncio.Future[Any]]] = {}
+    def __init__(self, most: int = 1_000) -> None:
+        self._values: dict[Hashable, tuple[float, asyncio.Future[Any]]] = {}
+        self._most = most
 
-    async def get(self, name: str, load: Callable[[], Awaitable[T]], max_age: float) -> T:
+    async def get(self, name: Hashable, load: Callable[[], Awaitable[T]], max_age: float) -> T:
         """The value under `name`, loaded anew when it is older than `max_age` seconds."""
         known = self._values.get(name)
         if known is not None and (not known[1].done() or time.monotonic() - known[0] < max_age):
             found: T = await asyncio.shield(known[1])
             return found
         future = asyncio.ensure_future(load())
+        self._values.pop(name, None)
         self._values[name] = (time.monotonic(), future)
+        if len(self._values) > self._most:
+            del self._values[next(iter(self._values))]
         try:
             return await asyncio.shield(future)
         except Exception:
@@ -34,7 +38,7 @@ class Recent:
                 del self._values[name]
             raise
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: Hashable) -> None:
         """The next one who asks under `name` has it loaded anew."""
         self._values.pop(name, None)
 

@@ -17,6 +17,7 @@ ALL = (
     "controls",
     "search",
     "analytics",
+    "sizing",
 )
 
 

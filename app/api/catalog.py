@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES, check_reference
@@ -10,10 +11,12 @@ from app.domain.ids import NAME_RULE, is_name_id
 from app.domain.nearest import nearest_name
 from app.domain.records import Dataset
 from app.services import Services
+from app.storage.tables import table_facts
 
 
 async def register_dataset(services: Services, dataset: Dataset) -> Dataset:
-    """Store a name for a file below the data root. The file itself is read by the job that names it."""
+    """Store a name for a file below the data root, with what the file says of itself where it is here. The file itself
+    is read by the job that names it."""
     if not is_name_id(dataset.name):
         raise Invalid.one("name", NAME_RULE)
     if dataset.name in BUILT_IN:
@@ -24,7 +27,8 @@ async def register_dataset(services: Services, dataset: Dataset) -> Dataset:
         raise BadDataset(bad.errors[0].message, "path") from None
     if not dataset.path.lower().endswith(TABLE_SUFFIXES):
         raise BadDataset(f"must be a file that ends in {' or '.join(TABLE_SUFFIXES)}", "path")
-    stored = replace(dataset, registered_at=services.clock.now())
+    facts = await asyncio.to_thread(table_facts, services.settings.data.root, dataset.path)
+    stored = replace(dataset, registered_at=services.clock.now(), facts=facts)
     if not await services.datasets.insert(stored):
         raise AlreadyExists("data set", dataset.name, "DELETE it first, or choose another name", "dataset_exists")
     return stored

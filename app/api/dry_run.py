@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.api.definition_views import origin_view
+from app.api.sizing_views import sizing_view
 from app.api.views import duration_view, plan_view, reason_view
 from app.domain.specification import JobRequest
 from app.domain.timestamps import optional_rfc3339 as moment
@@ -28,6 +29,7 @@ async def dry_run(services: Services, request: JobRequest) -> dict[str, Any]:
         **plan_view(foreseen.specification),
         "tenant": foretold.job.tenant,
         "expected_duration": duration_view(foretold.job.duration),
+        "sizing": sizing_view(foretold.job.sizing, foretold.job.duration),
         "wait_reasons": [reason_view(reason) for reason in foreseen.reasons],
         "status": foretold.job.status,
         "queue_position": foretold.position,

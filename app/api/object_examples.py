@@ -87,9 +87,32 @@ SUMMARY: dict[str, Any] = {
     "estimated_start_low": "2026-01-01T12:01:40.000Z",
     "estimated_start_high": "2026-01-01T12:15:02.000Z",
 }
+SIZED = {"cpu_cores": 2, "memory_gb": 0.312, "gpu_count": 0, "storage_gb": 10}
+SIZING = {
+    "resources": RESOURCES,
+    "duration": {"q50": 41.0, "q90": 62.0},
+    "source": "request",
+    "suggestion": SIZED,
+    "group": "tenant, template, algorithm, dataset",
+    "runs": 37,
+    "last_run_at": AT,
+    "prior": {
+        "cpu_cores": 8.0, "memory_gb": 0.1571, "seconds": 2.023, "gpu_memory_gb": None,
+        "features": {"algorithm": "random_forest", "rows": 150, "columns": 4, "trees": 100.0, "depth": 5.0},
+    },
+    "quantile": 0.95,
+    "margin": 1.027,
+    "assumed": [],
+    "alternatives": [
+        {"resources": {**SIZED, "memory_gb": 0.25}, "oom_risk": 0.35}, {"resources": SIZED, "oom_risk": 0.03},
+        {"resources": {**SIZED, "memory_gb": 0.375}, "oom_risk": 0.03},
+    ],
+    "outcome_of_group": {"oom_rate": 0.0, "waste": 0.24},
+}  # fmt: skip
 JOB = {
     **SUMMARY,
     "parameters": PARAMETERS,
+    "sizing": SIZING,
     "steps": [{"step": "data_preparation", "status": "PENDING", "started_at": None, "finished_at": None, "text": None}],
     "attempts": [],
     "result": None,

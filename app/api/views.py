@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from app.api.sizing_views import attempt_view, sizing_view
 from app.domain.durations import Duration
 from app.domain.explain import Reason
-from app.domain.job import Attempt, Control, Entry, Job, JobError, StepState
+from app.domain.job import Control, Entry, Job, JobError, StepState
 from app.domain.json import Json
 from app.domain.priority import moment as at
 from app.domain.promises import Promise
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint
 from app.domain.retry import RetryPolicy
 from app.domain.secrets import without_secrets
-from app.domain.specification import Specification
+from app.domain.sizing.evidence import REQUEST
+from app.domain.specification import SIZED, Specification
 from app.domain.states import JobStatus
 from app.domain.timestamps import optional_rfc3339 as moment
 from app.domain.timestamps import rfc3339
@@ -69,8 +71,9 @@ def job_view(view: JobView) -> View:
     return {
         **job_summary(view),
         "parameters": without_secrets(job.parameters, job.secrets),
+        "sizing": sizing_view(job.sizing, job.duration),
         "steps": [_step(s) for s in _steps(job)],
-        "attempts": [_attempt(a) for a in job.attempts],
+        "attempts": [attempt_view(a) for a in job.attempts],
         "result": job.result,
         "history": [entry_view(e) for e in job.history],
     }
@@ -189,19 +192,6 @@ def _step(step: StepState) -> View:
     }
 
 
-def _attempt(attempt: Attempt) -> View:
-    return {
-        "attempt": attempt.attempt,
-        "run_no": attempt.run_no,
-        "node_id": attempt.node_id,
-        "started_at": moment(attempt.started_at),
-        "finished_at": rfc3339(attempt.finished_at),
-        "outcome": attempt.outcome,
-        "peak_memory_mib": attempt.peak_memory_mib,
-        "cpu_seconds": attempt.cpu_seconds,
-    }
-
-
 def _error(error: JobError) -> View:
     return {
         "code": error.code,
@@ -252,16 +242,14 @@ def retry_policy_view(policy: RetryPolicy) -> View:
 def plan_view(specification: Specification) -> View:
     """What a submit would store."""
     request, template = specification.request, specification.template
-    asked, proposed = request.resources or {}, template.resource_requirements
     units = specification.resources.units()
-    sources = {d: "request" if d in asked else "template" if d in proposed else "default" for d in units}
     return {
         "name": specification.base_name,
         "template": template.id,
         "template_version": template.version,
         "parameters": without_secrets(specification.parameters, template.schema.secrets),
         "resources": units,
-        "resources_from": sources,
+        "resources_from": {dimension: _source(specification, dimension) for dimension in units},
         "executor": specification.executor,
         "execution_steps": [{"step": s.step, "timeout": s.timeout} for s in specification.steps],
         "retry_policy": retry_policy_view(specification.retry_policy),
@@ -269,6 +257,16 @@ def plan_view(specification: Specification) -> View:
         "priority": request.priority,
         "dependencies": request.dependencies,
     }
+
+
+def _source(specification: Specification, dimension: str) -> str:
+    """Where its amount of a resource comes from."""
+    if dimension in (specification.request.resources or {}):
+        return "request"
+    sizing = specification.sizing
+    if sizing is not None and dimension in SIZED and sizing.source != REQUEST:
+        return sizing.source
+    return "template" if dimension in specification.template.resource_requirements else "default"
 
 
 def log_line_view(line: LogLine) -> View:

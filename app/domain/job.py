@@ -19,6 +19,7 @@ from app.domain.json import Json
 from app.domain.priority import Priority
 from app.domain.resources import Vector
 from app.domain.retry import RetryPolicy
+from app.domain.sizing.evidence import Sizing
 from app.domain.states import ON_NODE, TERMINAL, JobStatus
 from app.domain.templates import Step
 
@@ -81,7 +82,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run that ended. Memory in MiB, processor time in seconds."""
+    """One run that ended. Memory in MiB, processor time in seconds; `asked`: what it was allotted."""
 
     attempt: int
     run_no: int
@@ -91,6 +92,7 @@ class Attempt:
     outcome: str
     peak_memory_mib: float | None = None
     cpu_seconds: float | None = None
+    asked: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class Job:
     values are stored apart, under the id `sealed`; `asked`: what of it users gave; `attempt_base`: attempts used before
     the last manual retry, which count against the retry policy no more; `pin`: the band that a reorder put it in,
     `moved_to` the position of its class that was asked for; `prefer`: labels of nodes that it would like; `preempted`:
-    how often it had to make way."""
+    how often it had to make way; `sizing`: why it got its resources at submit."""
 
     id: str
     name: str
@@ -195,6 +197,7 @@ class Job:
     pin: int | None = None
     moved_to: int | None = None
     expected: Duration | None = None
+    sizing: Sizing | None = None
     preempted: int = 0
     batch_id: str | None = None
     workflow_id: str | None = None

@@ -85,6 +85,7 @@ def derive(
         built_in=built_in,
         created_at=now,
         limits=draft.limits or (base.limits if base else ()),
+        stated=() if built_in else tuple(sorted({*(base.stated if base else ()), *draft.resource_requirements})),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from app.domain.job import Job
 from app.domain.priority import PATIENCE, RANK, SECOND, Priority, order_key
 from app.domain.resources import Vector
+from app.domain.sizing.grid import quarter_octave
 
 Selector = tuple[tuple[str, str], ...]
 Request = tuple[Vector, Selector, bool]
@@ -184,14 +185,6 @@ def hard_duration(timeout: float) -> int:
 def duration_class(cautious: int) -> int:
     """⌊log2(1 + minutes)⌋: a short job may start where its longer twin may not."""
     return (1 + cautious // (60 * SECOND)).bit_length() - 1
-
-
-def quarter_octave(amount: int) -> int:
-    """Rounded up to {4, 5, 6, 7} · 2^k; at most a quarter more."""
-    if amount <= 8:
-        return amount
-    step = 1 << (amount - 1).bit_length() - 3
-    return -(-amount // step) * step
 
 
 def octave(amount: int) -> int:

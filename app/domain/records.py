@@ -15,6 +15,7 @@ from app.domain.priority import RANK, Priority
 from app.domain.promises import Promise
 from app.domain.queueing import Bucket, Demand
 from app.domain.resources import Vector
+from app.domain.sizing.features import Features
 from app.domain.states import JobStatus
 
 
@@ -55,7 +56,9 @@ class RunSummary:
     """One finished run, small and long-lived: what analytics and sizing read. MiB and seconds.
 
     `ended_as`: the state in which the job ended with it, None where the job goes on; `age_seconds`: from the job's
-    submission to the end of the run; `failure`: what `fingerprint` stands for; `steps` that ended, with their seconds.
+    submission to the end of the run; `failure`: what `fingerprint` stands for; `steps` that ended, with their seconds;
+    `features`: of what it trained, where a prior could say what that needs; `sized`: where its resources came from
+    (`SOURCES` of sizing).
     """
 
     job_id: str
@@ -80,6 +83,8 @@ class RunSummary:
     age_seconds: float = 0.0
     failure: FailurePattern | None = None
     steps: tuple[tuple[str, float], ...] = ()
+    features: Features | None = None
+    sized: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

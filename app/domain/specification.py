@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from app.domain.asked import asked_paths
-from app.domain.durations import Duration, Kinship
+from app.domain.durations import Duration
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_object_id
 from app.domain.job import Asked, DependencyType, Job
@@ -21,6 +21,8 @@ from app.domain.request_checks import label_errors, limit_errors, retry_errors, 
 from app.domain.resources import Vector, largest_misfit, request_errors
 from app.domain.retry import RetryPolicy
 from app.domain.secrets import masked_errors, without_secrets
+from app.domain.sizing.evidence import Sizing
+from app.domain.sizing.kinship import Kinship
 from app.domain.states import JobStatus
 from app.domain.step_checks import executor_errors, read_by_steps, step_errors
 from app.domain.templates import Step, Template, canonical_parameters, resolve_parameters
@@ -30,6 +32,8 @@ MAX_NAME = 200
 DEFAULT_TENANT = "default"
 MAX_TAGS = 50
 MAX_DEPENDENCIES = 1_000
+SIZED = ("cpu_cores", "memory_gb")
+"""Dimensions that the service chooses where the request names no resources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ class SubmitPolicy:
 @dataclass(frozen=True, slots=True)
 class Specification:
     """A request with its template resolved; lacks only id, name suffix and the state that its dependencies give.
-    `asked`: the request's parameters under their own names; these and `parameters` hold secrets in clear."""
+    `asked`: the request's parameters under their own names; these and `parameters` hold secrets in clear; `expected`:
+    what a run should take; `sizing`: why it gets these resources; both once it is sized."""
 
     request: JobRequest
     template: Template
@@ -85,6 +90,8 @@ class Specification:
     timeout: float
     base_name: str
     named_by_user: bool
+    expected: Duration | None = None
+    sizing: Sizing | None = None
 
     @property
     def shown_parameters(self) -> Mapping[str, Json]:
@@ -194,7 +201,8 @@ def _is_name(text: str) -> bool:
 
 
 def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) -> tuple[Vector, list[FieldError]]:
-    """The exact vector: the request over the template; more than the largest node has is refused."""
+    """The exact vector: the request over the template; more than the largest node has is refused. Without a request
+    memory and cores are the sizing's to fit."""
     asked = {**template.resource_requirements, **(request.resources or {})}
     errors = request_errors(asked)
     if errors:
@@ -202,6 +210,8 @@ def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) ->
     vector = Vector.from_units(asked)
     misfit = largest_misfit(vector, list(policy.capacities)) or {}
     for dimension, limit in misfit.items():
+        if not request.resources and dimension in SIZED:
+            continue
         message = f"{asked[dimension]:g} is more than the largest node has ({limit:g}); ask for at most that"
         errors.append(FieldError(f"resources.{dimension}", message))
     return vector, errors
@@ -255,9 +265,8 @@ def build_job(
     eligible: bool,
     stamp: Stamp,
     tie: int = 0,
-    expected: Duration | None = None,
 ) -> Job:
-    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take.
+    """The job as it is inserted: QUEUED when eligible, else SUBMITTED.
 
     Its secrets are not in it: whoever inserts it stores `specification.secret_values` first, under its `sealed`.
     """
@@ -281,7 +290,8 @@ def build_job(
         timeout=specification.timeout,
         submitted_at=stamp.at,
         history=(first_entry(status, stamp),),
-        expected=expected,
+        expected=specification.expected,
+        sizing=specification.sizing,
         limits=specification.limits,
         resume=specification.template.resume,
         secrets=specification.template.schema.secrets,

@@ -71,7 +71,8 @@ class TemplateDraft:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A whole template at one version: all layers merged. It is archived when its newest version is."""
+    """A whole template at one version: all layers merged. It is archived when its newest version is. `stated`:
+    resources that a layer of a user asks for."""
 
     id: str
     version: int
@@ -92,6 +93,7 @@ class Template:
     created_at: datetime | None
     limits: tuple[str, ...] = ()
     archived_at: datetime | None = None
+    stated: tuple[str, ...] = ()
     schema: Schema = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -194,8 +196,7 @@ def resolve_parameters(template: Template, given: Mapping[str, Json]) -> dict[st
     canonical = canonical_parameters(template, given)
     merged = deep_merge(schema.defaults, canonical)
     errors = [e for n in canonical for e in value_errors(schema.by_name[n], merged[n], f"parameters.{n}")]
-    missing = [p for p in schema.required if merged.get(p.name) is None]
-    errors += [FieldError(f"parameters.{p.name}", _missing(p)) for p in missing]
+    errors += [FieldError(f"parameters.{p.name}", _missing(p)) for p in schema.required if merged.get(p.name) is None]
     if errors:
         raise Invalid(errors)
     return merged

@@ -178,7 +178,9 @@ def end_run(
     """
     refuse_unless(job.on_node, job, to)
     ended, memory, seconds = outcome or reason, end.peak_memory_mib, end.cpu_seconds
-    attempt = Attempt(job.attempt, job.run_no, job.node_id, job.started_at, stamp.at, ended, memory, seconds)
+    attempt = Attempt(
+        job.attempt, job.run_no, job.node_id, job.started_at, stamp.at, ended, memory, seconds, job.resources
+    )
     fields.setdefault("detail", end.error.message[:500] if end.error else None)
     if to in TERMINAL:
         fields["finished_at"] = stamp.at

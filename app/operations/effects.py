@@ -20,6 +20,7 @@ from app.domain.limits import holds_places, places_of
 from app.domain.ports import ROOM_BELL
 from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
+from app.domain.sizing.features import Features, as_measured
 from app.domain.states import ON_NODE, WAITING, JobStatus
 from app.operations.hints import hinted
 from app.operations.indexing import index_waiting
@@ -159,6 +160,8 @@ def _summary(moved: Moved) -> RunSummary:
         age_seconds=max(0.0, (attempt.finished_at - job.submitted_at).total_seconds()),
         failure=pattern_of(error) if error else None,
         steps=_step_seconds(job, attempt.run_no),
+        features=_features(job),
+        sized=None if job.sizing is None else job.sizing.source,
     )
 
 
@@ -168,3 +171,9 @@ def _step_seconds(job: Job, run_no: int) -> tuple[tuple[str, float], ...]:
         return ()
     steps = [(s.step, s.started_at, s.finished_at) for s in job.progress.steps]
     return tuple((name, max(0.0, (end - begin).total_seconds())) for name, begin, end in steps if begin and end)
+
+
+def _features(job: Job) -> Features | None:
+    """Of what it trained, with the size of the data as the run has seen it."""
+    planned = None if job.sizing is None else job.sizing.features
+    return None if planned is None else as_measured(planned, job.result)

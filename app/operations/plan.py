@@ -9,10 +9,12 @@ from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_name_id, is_object_id
 from app.domain.nearest import unknown_name
+from app.domain.records import Dataset
 from app.domain.resources import Vector
 from app.domain.specification import JobRequest, Specification, SubmitPolicy, specify
 from app.domain.step_checks import read_by_steps
 from app.domain.templates import Template
+from app.operations.sizing import sized
 from app.operations.templates import usable_template
 from app.services import Services
 
@@ -37,9 +39,10 @@ async def plan(services: Services, request: JobRequest, version: int | None = No
         limits.job_timeout, limits.retry_attempts, cluster.capacities, cluster.torch, limits.concurrency.keys()
     )
     specification = specify(request, template, policy)
-    if errors := [error async for error in _reference_errors(services, specification)]:
+    registered = await _registered(services, specification)
+    if errors := [error async for error in _reference_errors(services, specification, registered)]:
         raise Invalid(errors)
-    return specification
+    return await sized(services, specification, registered.facts if registered else None, cluster.capacities)
 
 
 async def template_of(services: Services, template_id: str, version: int | None = None) -> Template:
@@ -60,24 +63,37 @@ async def _cluster(services: Services) -> _Cluster:
     return _Cluster((*(n.capacity for n in nodes), *possible), not nodes or any("torch" in n.facts for n in nodes))
 
 
-async def _reference_errors(services: Services, specification: Specification) -> AsyncIterator[FieldError]:
+async def _registered(services: Services, specification: Specification) -> Dataset | None:
+    """The data set that its steps read, where that is a registered one."""
+    name = _read(specification, "dataset_name")
+    if name is None or _is_no_entry(name) or not is_name_id(name):
+        return None
+    return await services.datasets.get(name)
+
+
+def _read(specification: Specification, parameter: str) -> str | None:
+    """What its steps read under that name, where it is a text."""
+    value = specification.parameters.get(parameter) if parameter in read_by_steps(specification.template) else None
+    return value if isinstance(value, str) else None
+
+
+async def _reference_errors(
+    services: Services, specification: Specification, registered: Dataset | None
+) -> AsyncIterator[FieldError]:
     """Data set names and models that lead nowhere. A file is the node's to find: only there it can be looked for."""
-    read = read_by_steps(specification.template)
-    name, model = (specification.parameters.get(p) if p in read else None for p in ("dataset_name", "model"))
-    if isinstance(name, str) and not await _is_dataset(services, name):
+    name, model = _read(specification, "dataset_name"), _read(specification, "model")
+    if name is not None and registered is None and not _is_no_entry(name):
         known = [*BUILT_IN, *(d.name for d in await services.datasets.all())]
         message, near = unknown_name("data set", name[:80], known)
         yield FieldError("parameters.dataset_name", f"{message}; a file ends in {' or '.join(TABLE_SUFFIXES)}", near)
-    if isinstance(model, str) and model and not await _is_job(services, model.partition("/")[0]):
+    if model and not await _is_job(services, model.partition("/")[0]):
         message = f"there is no job {model.partition('/')[0][:80]}; name one that has trained a model, or is to"
         yield FieldError("parameters.model", message)
 
 
-async def _is_dataset(services: Services, name: str) -> bool:
-    """Whether it can be one, as far as it is known here: built in, registered, or perhaps a file of the node."""
-    if name in BUILT_IN or name.lower().endswith(TABLE_SUFFIXES):
-        return True
-    return is_name_id(name) and await services.datasets.get(name) is not None
+def _is_no_entry(dataset: str) -> bool:
+    """Whether it needs no entry: it is built in, or perhaps a file of the node."""
+    return dataset in BUILT_IN or dataset.lower().endswith(TABLE_SUFFIXES)
 
 
 async def _is_job(services: Services, job_id: str) -> bool:

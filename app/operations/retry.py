@@ -19,6 +19,7 @@ from app.domain.json import Json, deep_merge
 from app.domain.priority import Priority
 from app.domain.resources import DIMENSIONS, Vector
 from app.domain.secrets import HIDDEN, Sealed, sealed_by
+from app.domain.sizing.evidence import Sizing
 from app.domain.specification import JobRequest, Specification
 from app.domain.states import JobStatus, allowed_from
 from app.domain.templates import canonical_parameters
@@ -113,6 +114,7 @@ async def _changed(services: Services, job: Job, changes: RetryChanges) -> dict[
         if changes.parameters:
             changed |= {"parameters": planned.shown_parameters, "steps": planned.steps, "secrets": job.secrets}
             changed |= await _sealed_anew(services, job, secrets, planned)
+        changed |= {"expected": planned.expected, "sizing": _resized(job, planned, changes)}
         if changes.resources:
             changed["resources"] = _laid_over(job.resources, planned.resources, changes.resources)
         paths = asked_paths({"parameters": asked, "resources": changes.resources})
@@ -144,6 +146,13 @@ async def _sealed_anew(
     sealed = Sealed(sealed_by(job.id, stamp.op), job.id, planned.secret_values, stamp.at)
     await services.secrets.put(sealed)
     return {"sealed": sealed.id}
+
+
+def _resized(job: Job, planned: Specification, changes: RetryChanges) -> Sizing | None:
+    """Why it has its resources: those that nobody asked to be different came from where they came from."""
+    if planned.sizing is None or job.sizing is None or changes.resources:
+        return planned.sizing
+    return replace(planned.sizing, source=job.sizing.source)
 
 
 def _laid_over(own: Vector, planned: Vector, asked: Mapping[str, float]) -> Vector:

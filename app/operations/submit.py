@@ -25,7 +25,6 @@ from app.domain.specification import JobRequest, Specification, build_job
 from app.domain.states import JobStatus
 from app.operations.board import recent_board
 from app.operations.change import lend_upwards, look_again
-from app.operations.expect import expected_duration
 from app.operations.hints import hinted
 from app.operations.obstacles import obstacles
 from app.operations.once import Answer, IdempotencyKey, replay
@@ -65,9 +64,8 @@ async def preview(services: Services, request: JobRequest) -> Preview:
     await refuse_over_quota(services, request.tenant)
     eligible = await _eligible(services, request, limited=bool(specification.limits))
     name = specification.base_name
-    expected = await expected_duration(services, specification.kin, specification.timeout)
     stamp = services.stamp()
-    job = build_job(specification, job_id=PREVIEW_ID, name=name, eligible=eligible, stamp=stamp, expected=expected)
+    job = build_job(specification, job_id=PREVIEW_ID, name=name, eligible=eligible, stamp=stamp)
     return Preview(specification, await _foretell(services, job), await obstacles(services, job))
 
 
@@ -106,10 +104,7 @@ async def _new_job(services: Services, specification: Specification, actor: str)
         name = suffixed(name, await services.names.claim(name))
     job_id = new_job_id(stamp.at, os.urandom(10))
     tie = next(_ties) % 1_000
-    expected = await expected_duration(services, specification.kin, specification.timeout)
-    return build_job(
-        specification, job_id=job_id, name=name, eligible=eligible, stamp=stamp, tie=tie, expected=expected
-    )
+    return build_job(specification, job_id=job_id, name=name, eligible=eligible, stamp=stamp, tie=tie)
 
 
 async def _eligible(services: Services, request: JobRequest, *, limited: bool) -> bool:

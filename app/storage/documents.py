@@ -15,16 +15,22 @@ from operator import attrgetter
 from typing import Any
 
 from app.domain.durations import Duration
-from app.domain.job import Asked, Attempt, Control, DependencyType, Entry, Job, JobError, Progress, StepState
+from app.domain.job import Asked, Control, DependencyType, Entry, Job, JobError, Progress, StepState
 from app.domain.priority import Priority
-from app.domain.resources import Vector
 from app.domain.retry import RetryPolicy
 from app.domain.states import JobStatus
 from app.domain.templates import Step
 from app.domain.transitions import Change
+from app.storage.amounts import (
+    Document,
+    attempt_document,
+    attempt_from,
+    sizing_document,
+    sizing_from,
+    vector_document,
+    vector_from,
+)
 from app.storage.search import search_fields
-
-Document = dict[str, Any]
 
 SUBJECT = (
     "name", "tags", "batch_id", "workflow_id", "tenant", "template", "priority", "effective_priority", "moved_to",
@@ -39,21 +45,12 @@ PLAIN = (
 )  # fmt: skip
 """Attributes stored as they are."""
 LATER: Mapping[str, Any] = {
-    "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "secrets": (),
+    "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "sizing": None, "secrets": (),
     "sealed": None, "asked": (),
 }  # fmt: skip
 """What a document says that was stored before there was such an attribute."""
 _PLAIN = frozenset(PLAIN)
 _plain_values = attrgetter(*PLAIN)
-
-
-def vector_document(vector: Vector) -> Document:
-    cpu, memory, gpu, storage = vector.parts()
-    return {"cpu_millicores": cpu, "memory_mib": memory, "gpu": gpu, "storage_gib": storage}
-
-
-def vector_from(document: Mapping[str, Any]) -> Vector:
-    return Vector(document["cpu_millicores"], document["memory_mib"], document["gpu"], document["storage_gib"])
 
 
 def entry_document(entry: Entry) -> Document:
@@ -110,19 +107,6 @@ def _retry_document(policy: RetryPolicy) -> Document:
 
 def _retry_from(d: Mapping[str, Any]) -> RetryPolicy:
     return RetryPolicy(**{**d, "retry_on": tuple(d["retry_on"])})
-
-
-def _attempt_document(a: Attempt) -> Document:
-    return {
-        "attempt": a.attempt,
-        "run_no": a.run_no,
-        "node_id": a.node_id,
-        "started_at": a.started_at,
-        "finished_at": a.finished_at,
-        "outcome": a.outcome,
-        "peak_memory_mib": a.peak_memory_mib,
-        "cpu_seconds": a.cpu_seconds,
-    }
 
 
 def _error_document(e: JobError) -> Document:
@@ -191,12 +175,13 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "dependency_type": lambda t: t.value,
     "paused_from": _maybe(lambda s: s.value),
     "steps": lambda steps: [_step_document(s) for s in steps],
-    "attempts": lambda attempts: [_attempt_document(a) for a in attempts],
+    "attempts": lambda attempts: [attempt_document(a) for a in attempts],
     "retry_policy": _retry_document,
     "control": _maybe(_control_document),
     "error": _maybe(_error_document),
     "progress": _maybe(progress_document),
     "expected": _maybe(_duration_document),
+    "sizing": _maybe(sizing_document),
     "dependencies": list,
     "tags": list,
     "limits": list,
@@ -250,9 +235,10 @@ def job_from(d: Mapping[str, Any]) -> Job:
         paused_from=None if d["paused_from"] is None else JobStatus(d["paused_from"]),
         control=None if d["control"] is None else Control(**d["control"]),
         error=None if d["error"] is None else JobError(**(d["error"] | {"log_tail": tuple(d["error"]["log_tail"])})),
-        attempts=tuple(Attempt(**a) for a in d["attempts"]),
+        attempts=tuple(attempt_from(a) for a in d["attempts"]),
         progress=None if d["progress"] is None else _progress_from(d["progress"]),
         expected=None if d["expected"] is None else Duration(**d["expected"]),
+        sizing=None if d["sizing"] is None else sizing_from(d["sizing"]),
         **{name: d[name] for name in PLAIN},
     )
 

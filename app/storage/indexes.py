@@ -24,6 +24,8 @@ from app.storage.mongo import Collection, Database
 log = structlog.get_logger()
 
 _DATE = {"$gte": LONG_AGO}
+_TEXT = {"$gte": ""}
+"""Every text. That the text in a question is of `{"$type": "string"}` the server does not see, and leaves the index."""
 DECISIONS_KEPT = timedelta(days=7)
 AT_ONCE = timedelta(0)
 LONGEST_KEPT = 2_147_483_647
@@ -51,14 +53,19 @@ def _while(name: str, status: str | Sequence[str], *keys: tuple[str, int]) -> In
     return _index(name, *keys, partialFilterExpression={"status": wanted})
 
 
+def _ended(name: str, *fields: str) -> IndexModel:
+    """An index of run summaries: the newest with these values, by their outcomes."""
+    return _index(name, *((field, UP) for field in fields), ("outcome", UP), ("finished_at", DOWN))
+
+
 def _present(name: str, field: str, *keys: tuple[str, int]) -> IndexModel:
     """An index of the documents that have a text in this field."""
-    return _index(name, (field, UP), *keys, partialFilterExpression={field: {"$type": "string"}})
+    return _index(name, (field, UP), *keys, partialFilterExpression={field: _TEXT})
 
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "jobs": (
-        _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": {"$type": "string"}}),
+        _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": _TEXT}),
         _index("newest", *NEWEST),
         _index("by_status", ("status", UP), *NEWEST),
         _index("by_template", ("template", UP), *NEWEST),
@@ -90,7 +97,9 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _while("deadline", values(DEADLINES), ("deadline", UP)),
     ),
     "runs": (
-        _index("durations", ("template", UP), ("outcome", UP), ("finished_at", DOWN)),
+        _ended("alike", "tenant", "template", "algorithm", "dataset"),
+        _ended("of_tenant", "tenant", "template", "algorithm"),
+        _ended("of_template", "template", "algorithm"),
         _present("of_algorithm", "algorithm", ("outcome", UP), ("finished_at", DOWN)),
         _index("of_node", ("outcome", UP), ("node_id", UP)),
         _index("of_job", ("job_id", UP), ("run_no", UP)),

@@ -25,7 +25,8 @@ from app.domain.states import JobStatus
 from app.domain.transitions import Change
 from app.quarantine import Quarantine
 from app.storage import job_queries, job_search
-from app.storage.documents import Document, job_document, job_from, progress_document
+from app.storage.amounts import Document
+from app.storage.documents import job_document, job_from, progress_document
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
 from app.storage.group_commit import GroupCommit, GroupedInserts

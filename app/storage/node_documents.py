@@ -9,7 +9,7 @@ from typing import Any
 from app.domain.ids import is_object_id, run_key
 from app.domain.nodes import Allocation, Drain, Node, NodeReport, NodeState
 from app.domain.resources import total
-from app.storage.documents import vector_document, vector_from
+from app.storage.amounts import vector_document, vector_from
 from app.storage.mongo import Document
 
 DIMENSIONS = ("cpu_millicores", "memory_mib", "gpu", "storage_gib")

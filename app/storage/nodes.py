@@ -27,7 +27,7 @@ from app.domain.ids import is_object_id, run_key
 from app.domain.nodes import Allocation, Drain, Node, NodeReport, NodeState
 from app.domain.ports import node_lease
 from app.quarantine import Quarantine
-from app.storage.documents import Document
+from app.storage.amounts import Document
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
 from app.storage.mongo import Database

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.analytics.needs import Need
-from app.domain.durations import Kinship, PastRun
 from app.domain.failures import FailurePattern
 from app.domain.ids import run_key
 from app.domain.priority import Priority
 from app.domain.records import RunSummary
+from app.domain.sizing.features import Features
+from app.domain.sizing.residuals import PastRun
 from app.domain.states import JobStatus
-from app.storage.documents import vector_document, vector_from
+from app.storage.amounts import vector_document, vector_from
 from app.storage.mongo import Document
 
 COMPLETED, KILLED = "completed", "out_of_memory"
@@ -21,11 +22,17 @@ _PLAIN = (
     "job_id", "run_no", "attempt", "tenant", "template", "template_version", "algorithm", "dataset", "node_id",
     "peak_memory_mib", "cpu_seconds", "wait_seconds", "run_seconds", "outcome", "fingerprint", "finished_at",
 )  # fmt: skip
-PAST = dict.fromkeys(("tenant", "template", "algorithm", "dataset", "run_seconds", "outcome", "finished_at"), 1)
+PAST = {
+    "_id": 0,
+    **dict.fromkeys(
+        ("outcome", "finished_at", "run_seconds", "asked", "peak_memory_mib", "cpu_seconds", "features"), 1
+    ),
+}
+"""What is read of a past run: no name of a tenant, a job or a data set."""
 NEED = dict.fromkeys(
     ("tenant", "template", "algorithm", "dataset", "asked.memory_mib", "peak_memory_mib", "outcome"), 1
 )
-"""What is read of a summary for `past_run` and `need`."""
+"""What is read of a summary for `need_of`."""
 
 
 def summary_document(run: RunSummary) -> Document:
@@ -40,6 +47,8 @@ def summary_document(run: RunSummary) -> Document:
         "age_seconds": run.age_seconds,
         "failure": None if failure is None else _pattern_document(failure),
         "steps": [list(step) for step in run.steps],
+        "features": None if run.features is None else run.features.parts(),
+        "sized": run.sized,
     }
 
 
@@ -58,13 +67,28 @@ def summary_from(d: Mapping[str, Any]) -> RunSummary:
         age_seconds=d.get("age_seconds", 0.0),
         failure=None if failure is None else FailurePattern(**failure),
         steps=tuple((name, seconds) for name, seconds in d.get("steps", ())),
+        features=_features(d),
+        sized=d.get("sized"),
     )
 
 
 def past_run(d: Mapping[str, Any]) -> PastRun:
-    """What a run tells of durations."""
-    kin = Kinship(d["tenant"], d["template"], d["algorithm"], d["dataset"])
-    return PastRun(kin, float(d["run_seconds"]), d["outcome"], d["finished_at"])
+    """What a run tells of durations and needs."""
+    return PastRun(
+        outcome=d["outcome"],
+        at=d["finished_at"],
+        seconds=float(d["run_seconds"]),
+        asked=vector_from(d["asked"]),
+        peak_mib=d["peak_memory_mib"],
+        cpu_seconds=d["cpu_seconds"],
+        features=_features(d),
+    )
+
+
+def _features(d: Mapping[str, Any]) -> Features | None:
+    """One that was stored before there were features has none."""
+    features = d.get("features")
+    return None if features is None else Features.from_parts(features)
 
 
 def need_of(d: Mapping[str, Any]) -> Need:

@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.analytics.needs import Need
-from app.domain.durations import TELLING, PastRun
 from app.domain.records import RunSummary
+from app.domain.sizing.kinship import Group
+from app.domain.sizing.residuals import TELLING, PastRun
 from app.quarantine import Quarantine
 from app.storage.failures import PATIENCE, answered
 from app.storage.group_commit import GroupedInserts
@@ -32,20 +33,11 @@ class MongoRunStore:
     async def insert(self, summary: RunSummary) -> None:
         await self._inserts.insert([summary_document(summary)])
 
-    async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
-        wanted: list[Document] = [{"template": template}]
-        if algorithm is not None:
-            wanted.append({"algorithm": algorithm})
-        found: dict[str, PastRun] = {}
-        for query in wanted:
-            found |= await self._telling(query, limit)
-        return sorted(found.values(), key=lambda r: r.at, reverse=True)
-
-    async def _telling(self, query: Document, limit: int) -> dict[str, PastRun]:
-        telling = query | {"outcome": {"$in": list(TELLING)}}
+    async def alike(self, group: Group, limit: int = 150) -> list[PastRun]:
+        telling = {**group.values, "outcome": {"$in": list(TELLING)}}
         with answered():
             newest = self._runs.find(telling, PAST).sort([("finished_at", -1)]).limit(limit)
-            return {d["_id"]: past_run(d) async for d in newest}
+            return [past_run(d) async for d in newest]
 
     async def completed_by_node(self) -> dict[str, int]:
         counts: list[Document] = [

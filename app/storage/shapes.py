@@ -15,6 +15,7 @@ from typing import Any
 from app.domain.ids import is_object_id
 from app.domain.job import Job
 from app.domain.nodes import Node
+from app.domain.resources import Vector
 
 NOTHING = type(None)
 _TEXT, _TIME = (str,), (datetime,)
@@ -42,6 +43,7 @@ LATER: Mapping[str, tuple[type, ...]] = {
     "expected": (dict, NOTHING),
     "sealed": _MAYBE_TEXT,
     "asked": (list,),
+    "sizing": (dict, NOTHING),
 }
 """Fields that documents of earlier versions lack."""
 DURATION: Mapping[str, tuple[type, ...]] = {
@@ -165,9 +167,20 @@ def checked_node(node: Node) -> Node:
     return node
 
 
+def _sized(job: Job) -> tuple[Vector | None, ...]:
+    """What its sizing tells in resources."""
+    sizing = job.sizing
+    if sizing is None:
+        return ()
+    return sizing.resources, sizing.suggestion, *(other.resources for other in sizing.alternatives)
+
+
 def checked(job: Job) -> Job:
     """The job, when its parts fit together. Raises Malformed."""
     check_amounts(job.resources.parts())
+    for amount in (*_sized(job), *(a.asked for a in job.attempts)):
+        if amount is not None:
+            check_amounts(amount.parts())
     if not job.history or job.history[-1].seq != job.seq:
         raise Malformed("history", f"{len(job.history)} entries at seq {job.seq}")
     for entry in job.history:

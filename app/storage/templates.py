@@ -27,7 +27,7 @@ from app.storage.quarantine import Reading
 _PARAMETER = tuple(f.name for f in fields(Parameter))
 _STEP = tuple(f.name for f in fields(Step))
 _TEMPLATE = tuple(f.name for f in fields(Template) if f.init)
-_LATER = ("limits", "archived_at")
+_LATER = ("limits", "archived_at", "stated")
 """What a document lacks that was stored before there was such a field."""
 _DRAFT = tuple(f.name for f in fields(TemplateDraft))
 
@@ -57,6 +57,7 @@ def template_from(document: Mapping[str, Any]) -> Template:
             "execution_steps": tuple(_step(s) for s in document["execution_steps"]),
             "limits": tuple(document.get("limits", ())),
             "archived_at": document.get("archived_at"),
+            "stated": tuple(document.get("stated", ())),
         }
     )
 

@@ -12,6 +12,8 @@ from app.config import load_settings
 from app.domain.errors import Invalid
 from app.domain.ports import EndedJob
 from app.domain.records import JobQuery
+from app.domain.sizing.kinship import Group, Kinship
+from app.domain.sizing.residuals import TELLING
 from app.domain.states import JobStatus
 from app.retention import RetentionSettings
 from app.storage import job_queries, job_search
@@ -121,11 +123,48 @@ async def test_what_polling_asks_is_indexed_once_polling_begins(mongo: Database)
     await index_suffices(mongo, {"last.at": {"$gt": NOW}}, [("last.at", 1)])
 
 
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (job_queries.matching(JobQuery(algorithm="svm")), "by_algorithm"),
+        (job_queries.matching(JobQuery(batch_id="batch_1")), "by_batch"),
+        (job_queries.matching(JobQuery(workflow_id="workflow_1")), "by_workflow"),
+        ({"node_id": "n", "status": {"$in": ["RUNNING"]}}, "on_node"),
+        ({"keyed.key": "k-1"}, "key"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_few_documents_have_is_found_by_its_own_index(
+    mongo: Database, wanted: dict[str, Any], index: str
+) -> None:
+    await ensure_indexes(mongo)
+    await mongo["jobs"].insert_many([job_document(a_job().running("other").job) for _ in range(50)])
+    query = {"find": "jobs", "filter": wanted}
+    answer = await mongo.raw.command({"explain": query, "verbosity": "executionStats"})
+    assert f"'{index}'" in str(answer["queryPlanner"]["winningPlan"])
+    assert answer["executionStats"]["totalDocsExamined"] == 0
+
+
+@pytest.mark.parametrize("group", Kinship("default", "train", "svm", "iris").groups(), ids=lambda g: g.name)
+async def test_runs_of_a_group_are_found_in_their_order(mongo: Database, group: Group) -> None:
+    await ensure_indexes(mongo)
+    ended = [{"outcome": outcome, "finished_at": NOW, **group.values} for outcome in TELLING]
+    others = [{**run, "algorithm": "knn"} for run in ended]
+    await mongo["runs"].insert_many([{**run, "_id": n} for n, run in enumerate([*ended, *others] * 100)])
+    wanted = {**group.values, "outcome": {"$in": list(TELLING)}}
+    await explained(mongo, "runs", wanted, [("finished_at", -1)])
+
+
 async def index_suffices(mongo: Database, wanted: dict[str, Any], order: list[tuple[str, int]]) -> None:
     await mongo["jobs"].insert_many([job_document(a_job().job) for _ in range(50)])
-    query = {"find": "jobs", "filter": wanted, "sort": dict(order)}
-    explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
-    used = stages(explained["queryPlanner"]["winningPlan"])
+    await explained(mongo, "jobs", wanted, order)
+
+
+async def explained(mongo: Database, collection: str, wanted: dict[str, Any], order: list[tuple[str, int]]) -> None:
+    """Neither reads all nor sorts."""
+    query = {"find": collection, "filter": wanted, "sort": dict(order)}
+    answer = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
+    used = stages(answer["queryPlanner"]["winningPlan"])
     assert "COLLSCAN" not in used
     assert "SORT" not in used
 

@@ -16,6 +16,10 @@ from app.domain.job import Control, Job, JobError, Progress, StepState
 from app.domain.queueing import ticket_of
 from app.domain.records import JobQuery
 from app.domain.resources import Vector
+from app.domain.sizing.evidence import Alternative, Sizing
+from app.domain.sizing.features import TableFacts, features_of
+from app.domain.sizing.measures import Outcome
+from app.domain.sizing.priors import prior_of
 from app.domain.states import JobStatus
 from app.domain.transitions import (
     Change,
@@ -28,6 +32,7 @@ from app.domain.transitions import (
     place,
     retry_later,
 )
+from app.storage.documents import job_document
 from app.storage.jobs import MongoJobStore
 from app.storage.mongo import Database
 from tests.contract.conftest import Stores, answer, ids, inserted
@@ -47,7 +52,22 @@ EVERYTHING = a_job(
 EXPECTED = Duration(60.0, 75.25, 120.5, "history", "template", 7)
 
 
-LATER = ("pin", "prefer", "expected", "preempted")
+FEATURES = features_of({"algorithm": "random_forest"}, TableFacts(None, 4))
+SIZING = Sizing(
+    source="history",
+    resources=Vector(2_000, 1_024, 0, 10),
+    suggestion=Vector(1_000, 512, 0, 10),
+    group="template, algorithm",
+    runs=7,
+    last_run_at=NOW,
+    prior=prior_of(FEATURES),
+    features=FEATURES,
+    quantile=0.95,
+    margin=1.125,
+    alternatives=(Alternative(Vector(2_000, 896, 0, 10), 0.25),),
+    outcome=Outcome(7, 0.0, None),
+)
+LATER = ("pin", "prefer", "expected", "preempted", "sizing")
 """Fields that jobs of the first version lack."""
 
 
@@ -87,6 +107,7 @@ class TestRoundTrip:
             pin=4,
             prefer={"rack": "r1"},
             expected=EXPECTED,
+            sizing=SIZING,
             preempted=2,
         )
         await stores.jobs.insert(job)
@@ -269,6 +290,29 @@ class TestLast:
         await store.insert(bad.job)
         await mongo["jobs"].update_one({"_id": bad.job.id}, {"$set": {field: value}})
         assert [t.job_id async for tickets in store.queued_tickets() for t in tickets] == [good.job.id]
+
+    async def test_a_sizing_of_wrong_parts_is_not_read(self, mongo: Database) -> None:
+        store = MongoJobStore(mongo)
+        builder = a_job().but(sizing=SIZING)
+        await store.insert(builder.job)
+        for wrong in (
+            {"sizing": "auto"},
+            {"sizing.resources": {}},
+            {"sizing.resources.memory_mib": "1"},
+            {"sizing.features": {"x": 1}},
+        ):
+            await mongo["jobs"].update_one({"_id": builder.job.id}, {"$set": wrong})
+            assert await store.get(builder.job.id) is None
+            await mongo["jobs"].replace_one({"_id": builder.job.id}, job_document(builder.job))
+        assert await store.get(builder.job.id) == builder.job
+
+    async def test_a_run_from_before_what_it_asked_was_kept_is_read(self, mongo: Database) -> None:
+        store = MongoJobStore(mongo)
+        builder = a_job().completed()
+        await store.insert(builder.job)
+        await mongo["jobs"].update_one({"_id": builder.job.id}, {"$unset": {"attempts.0.asked": ""}})
+        found = await store.get(builder.job.id)
+        assert found is not None and found.attempts == (replace(builder.job.attempts[0], asked=None),)
 
     async def test_a_document_that_cannot_be_read_stops_nobody(self, mongo: Database) -> None:
         store = MongoJobStore(mongo)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.api.schemas.base import Outgoing, Timestamp, open_enum
-from app.api.schemas.jobs import Resources
+from app.api.schemas.sizing import Resources
 from app.domain.priority import Priority
 
 

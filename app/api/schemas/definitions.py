@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.api.schemas.base import Flag, Incoming, Number, Outgoing, Timestamp, given, open_enum, refuse
 from app.api.schemas.job_requests import ResourceRequest, RetryPolicyRequest
-from app.api.schemas.jobs import Resources
+from app.api.schemas.sizing import Resources
 from app.domain.json import Json
 from app.domain.templates import Parameter, Step, TemplateDraft
 
@@ -232,7 +232,8 @@ class DatasetKind(StrEnum):
 
 
 class Dataset(Outgoing):
-    """A data set that jobs may name. What only the file knows is null until a job has read it."""
+    """A data set that jobs may name. What only the file knows is null where the file was not here when it was
+    registered; the rows of a large one are estimated."""
 
     name: str
     kind: DatasetKind

@@ -14,7 +14,7 @@ from app.domain.specification import DEFAULT_TENANT, JobRequest
 
 
 class ResourceRequest(Incoming):
-    """What a job needs on one node. What is left out comes from the template."""
+    """What a job needs on one node. What is left out comes from the template. Without any of it the job is sized."""
 
     cpu_cores: Number | None = Field(None, description="Cores; fractions are allowed.")
     memory_gb: Number | None = Field(None, description="Memory in GB (1,024 MiB); fractions are allowed.")
@@ -59,7 +59,7 @@ class JobCreate(Incoming):
     )
     name: str | None = Field(None, description="A name; without one the job is named after what it does.")
     priority: Priority = Priority.NORMAL
-    resources: ResourceChoice = Field("auto", description="What it needs on one node, or `auto`: the template's.")
+    resources: ResourceChoice = Field("auto", description="What it needs on one node; `auto`: sized from runs like it.")
     dependencies: list[str] = Field(default_factory=list, description="Ids of jobs that must end first.")
     dependency_type: DependencyType = DependencyType.ALL_COMPLETE
     retry_policy: RetryPolicyRequest | None = None

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from app.api.schemas.base import Outgoing, Timestamp, open_enum
 from app.api.schemas.origins import ValueOrigin
+from app.api.schemas.sizing import Attempt, ExpectedDuration, Resources, Sizing
 from app.domain.explain import WAIT_CODES
 from app.domain.job import CONTROLS, DependencyType
 from app.domain.priority import Priority
@@ -20,15 +21,6 @@ class Backoff(StrEnum):
 
     FIXED = "fixed"
     EXPONENTIAL = "exponential"
-
-
-class Resources(Outgoing):
-    """An amount of each resource, in units people use."""
-
-    cpu_cores: float
-    memory_gb: float
-    gpu_count: float
-    storage_gb: float
 
 
 class RetryPolicy(Outgoing):
@@ -92,17 +84,6 @@ class Control(Outgoing):
     at: Timestamp
 
 
-class ExpectedDuration(Outgoing):
-    """How long a run should take, in seconds, as it was expected when the job was submitted."""
-
-    median: float
-    mean: float
-    cautious: float = Field(description="Nine in ten stay below it.")
-    source: Annotated[str, open_enum("history", "timeout")]
-    group: str | None = Field(description="In what the runs that it was learnt from are alike.")
-    runs: int = Field(description="How many they are.")
-
-
 class JobPlan(Outgoing):
     """What a submit would store, and when it would start. Nothing was stored."""
 
@@ -111,7 +92,9 @@ class JobPlan(Outgoing):
     template_version: int
     parameters: dict[str, Any]
     resources: Resources
-    resources_from: dict[str, str] = Field(description="Per dimension: `request`, `template` or `default`.")
+    resources_from: dict[str, str] = Field(
+        description="Per dimension: `request`, `template`, `default`, or what sizing went by: `history`, `prior`."
+    )
     executor: str
     execution_steps: list[PlannedStep]
     retry_policy: RetryPolicy
@@ -120,6 +103,7 @@ class JobPlan(Outgoing):
     dependencies: list[str]
     tenant: str
     expected_duration: ExpectedDuration
+    sizing: Sizing | None = Field(description="Why it would get these resources.")
     wait_reasons: list[WaitReason] = Field(description="What is known now that would keep it waiting; places apart.")
     status: JobStatus = Field(description="The state it would begin in.")
     queue_position: int | None
@@ -208,19 +192,6 @@ class JobResult(Outgoing):
     steps: dict[str, Any] = Field(description="The outputs of each step, by its name.")
 
 
-class Attempt(Outgoing):
-    """A run that ended."""
-
-    attempt: int
-    run_no: int
-    node_id: str | None
-    started_at: Timestamp | None
-    finished_at: Timestamp
-    outcome: Annotated[str, open_enum("completed", "cancelled", *FAILURES)]
-    peak_memory_mib: float | None
-    cpu_seconds: float | None
-
-
 class HistoryEntry(Outgoing):
     """A transition, or a user's change that kept the state (`from` = `to`)."""
 
@@ -239,6 +210,7 @@ class Job(JobSummary):
     """The whole job."""
 
     parameters: dict[str, Any] = Field(description="Resolved: the request over the template's defaults.")
+    sizing: Sizing | None = Field(description="Why it got its resources; null of jobs from before there was sizing.")
     steps: list[StepState]
     attempts: list[Attempt]
     result: JobResult | None = Field(description="Of the run that completed.")

@@ -10,17 +10,17 @@ from typing import Protocol
 from app.domain.analytics.needs import Need
 from app.domain.analytics.rollups import Gauges, Rollup
 from app.domain.analytics.windows import Span
-from app.domain.durations import PastRun
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint, RunSummary
+from app.domain.sizing.kinship import Group
+from app.domain.sizing.residuals import PastRun
 
 
 class RunStore(Protocol):
     async def insert(self, summary: RunSummary) -> None:
         """Once per (job, run_no); group commit."""
 
-    async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
-        """The newest runs that tell of durations: of the template, and of the algorithm where there is one, at most
-        `limit` each, newest first."""
+    async def alike(self, group: Group, limit: int = 150) -> list[PastRun]:
+        """The newest runs of the group that tell of durations or memory (`TELLING`), newest first, without names."""
 
     async def completed_by_node(self) -> dict[str, int]:
         """How many runs completed on each node, ever; a node without any is left out."""

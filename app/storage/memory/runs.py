@@ -8,9 +8,10 @@ from datetime import datetime
 
 from app.domain.analytics.needs import Need
 from app.domain.analytics.rollups import Grain
-from app.domain.durations import TELLING, Kinship, PastRun
 from app.domain.ids import run_key
 from app.domain.records import RunSummary
+from app.domain.sizing.kinship import Group
+from app.domain.sizing.residuals import TELLING, PastRun
 from app.storage.run_documents import COMPLETED, KILLED
 
 
@@ -23,17 +24,15 @@ class MemoryRunStore:
     async def insert(self, summary: RunSummary) -> None:
         self._stored.setdefault(run_key(summary.job_id, summary.run_no), summary)
 
-    async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
-        telling = [r for r in self._stored.values() if r.outcome in TELLING]
-        telling.sort(key=lambda r: r.finished_at, reverse=True)
-        of_template = [r for r in telling if r.template == template][:limit]
-        of_algorithm = [r for r in telling if algorithm is not None and r.algorithm == algorithm][:limit]
-        found = {(r.job_id, r.run_no): r for r in (*of_template, *of_algorithm)}
-        past = [
-            PastRun(Kinship(r.tenant, r.template, r.algorithm, r.dataset), r.run_seconds, r.outcome, r.finished_at)
-            for r in found.values()
+    async def alike(self, group: Group, limit: int = 150) -> list[PastRun]:
+        wanted = group.values.items()
+        found = [
+            run
+            for run in self._stored.values()
+            if run.outcome in TELLING and all(getattr(run, name) == value for name, value in wanted)
         ]
-        return sorted(past, key=lambda r: r.at, reverse=True)
+        found.sort(key=lambda run: run.finished_at, reverse=True)
+        return [_past_run(run) for run in found[:limit]]
 
     async def completed_by_node(self) -> dict[str, int]:
         return dict(Counter(r.node_id for r in self._stored.values() if r.node_id and r.outcome == COMPLETED))
@@ -63,3 +62,15 @@ def _need(run: RunSummary) -> Need | None:
         return None
     kin = (run.tenant, run.template, run.algorithm, run.dataset)
     return Need(kin, float(run.asked.memory_mib), run.peak_memory_mib, run.outcome == KILLED)
+
+
+def _past_run(run: RunSummary) -> PastRun:
+    return PastRun(
+        outcome=run.outcome,
+        at=run.finished_at,
+        seconds=run.run_seconds,
+        asked=run.asked,
+        peak_mib=run.peak_memory_mib,
+        cpu_seconds=run.cpu_seconds,
+        features=run.features,
+    )

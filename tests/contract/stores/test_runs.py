@@ -1,4 +1,4 @@
-"""Run summaries: once a run, and the durations of those that ended well."""
+"""Run summaries: once a run, and what those of a group have used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from app.domain.failures import FailurePattern
 from app.domain.priority import Priority
 from app.domain.records import RunSummary
 from app.domain.resources import Vector
+from app.domain.sizing.features import TableFacts, features_of
+from app.domain.sizing.kinship import Group, Kinship
+from app.domain.sizing.residuals import PastRun
 from app.domain.states import JobStatus
 from tests.contract.stores.conftest import SmallStores
 from tests.support.clock import NOON
@@ -50,28 +53,58 @@ async def test_completed_runs_are_counted_by_node(small: SmallStores) -> None:
     assert await small.runs.completed_by_node() == {"n1": 2, "n2": 1}
 
 
-async def seconds(small: SmallStores, *wanted: Any, **more: Any) -> list[float]:
-    return [run.seconds for run in await small.runs.alike(*wanted, **more)]
+KIN = Kinship("default", "noop", None, "iris")
+ALGORITHM = Kinship("default", "train", "svm", "iris")
 
 
-async def test_runs_alike_are_the_newest_telling_ones_of_the_template_or_the_algorithm(small: SmallStores) -> None:
-    runs = [later(n, algorithm=None) for n in (3, 1, 4, 2)]
-    runs += [later(7, outcome="error"), later(8, template="sleep", algorithm="svm"), later(9, outcome="out_of_memory")]
-    runs += [later(6, outcome="timeout", algorithm=None)]
+async def seconds(small: SmallStores, group: Group, **more: Any) -> list[float]:
+    return [run.seconds for run in await small.runs.alike(group, **more)]
+
+
+async def test_runs_alike_are_the_newest_telling_ones_of_the_group(small: SmallStores) -> None:
+    runs = [later(n) for n in (3, 1, 4, 2)]
+    runs += [later(7, outcome="error"), later(8, outcome="cancelled"), later(9, template="sleep")]
+    runs += [later(5, outcome="out_of_memory"), later(6, outcome="timeout")]
     await asyncio.gather(*(small.runs.insert(run) for run in runs))
-    assert await seconds(small, "noop", None) == [6.0, 4.0, 3.0, 2.0, 1.0]
-    assert await seconds(small, "noop", "svm") == [8.0, 6.0, 4.0, 3.0, 2.0, 1.0]
-    assert await seconds(small, "noop", None, limit=2) == [6.0, 4.0]
-    assert await seconds(small, "command", None) == []
-    [newest, *_] = await small.runs.alike("noop", None)
-    assert (newest.kin.template, newest.outcome) == ("noop", "timeout")
+    [finest, *_] = KIN.groups()
+    assert await seconds(small, finest) == [6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+    assert await seconds(small, finest, limit=2) == [6.0, 5.0]
+    assert await seconds(small, Kinship("default", "command", None, None).groups()[0]) == []
+
+
+async def test_groups_grow_from_fine_to_coarse(small: SmallStores) -> None:
+    own = {"template": "train", "algorithm": "svm"}
+    runs = [
+        later(1, **own),
+        later(2, **own, dataset="wine"),
+        later(3, **own, tenant="other"),
+        later(4, algorithm="svm"),
+    ]
+    await asyncio.gather(*(small.runs.insert(run) for run in [*runs, later(5, template="train", algorithm="knn")]))
+    assert [await seconds(small, group) for group in ALGORITHM.groups()] == [[1], [2, 1], [3, 2, 1], [4, 3, 2, 1]]
+
+
+async def test_what_a_past_run_used_is_read_without_a_name(small: SmallStores) -> None:
+    features = features_of({"algorithm": "svm", "cv_folds": 5}, TableFacts(100, 4))
+    await small.runs.insert(replace(RUN, features=features, cpu_seconds=1.25, sized="history"))
+    [found] = await small.runs.alike(KIN.groups()[0])
+    assert found == PastRun("completed", NOON, 1.5, Vector(1000, 512, 1, 2), 12.5, 1.25, features)
+
+
+async def test_a_summary_from_before_there_were_features_is_read(small: SmallStores) -> None:
+    if small.mongo is None:
+        return
+    await small.runs.insert(RUN)
+    await small.mongo["runs"].update_one({"_id": "job_a-1"}, {"$unset": {"features": 1, "sized": 1}})
+    [found] = await small.runs.alike(KIN.groups()[0])
+    assert (found.features, found.peak_mib) == (None, 12.5)
 
 
 async def test_a_run_is_summarised_once(small: SmallStores) -> None:
     await asyncio.gather(*(small.runs.insert(RUN) for _ in range(5)))
     await small.runs.insert(replace(RUN, run_seconds=99.0))
     await small.runs.insert(replace(RUN, run_no=2, run_seconds=2.5, finished_at=NOON + timedelta(seconds=1)))
-    assert await seconds(small, "noop", None) == [2.5, 1.5]
+    assert await seconds(small, KIN.groups()[0]) == [2.5, 1.5]
 
 
 async def test_a_summary_is_stored_whole(small: SmallStores) -> None:

@@ -9,13 +9,14 @@ from typing import Any, cast
 from app.config import load_settings
 from app.domain import transitions
 from app.domain.analytics.rollups import Grain
-from app.domain.durations import PastRun
 from app.domain.job import Job
 from app.domain.nodes import Node, NodeState
 from app.domain.ports import node_lease
 from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
 from app.domain.resources import Vector
+from app.domain.sizing.kinship import Group
+from app.domain.sizing.residuals import PastRun
 from app.domain.states import JobStatus
 from app.domain.transitions import RunEnd
 from app.metrics import Metrics
@@ -55,7 +56,7 @@ class Runs(MemoryRunStore):
         self.summaries.append(summary)
         await super().insert(summary)
 
-    async def alike(self, template: str, algorithm: str | None, limit: int = 200) -> list[PastRun]:
+    async def alike(self, group: Group, limit: int = 150) -> list[PastRun]:
         return []
 
     def forget(self) -> None:

@@ -129,6 +129,7 @@ def test_cross_validation_reports_each_fold_and_the_mean(run: Run) -> None:
     folds = [line for line in ran.of("progress") if line["n"]]
     assert [line["text"] for line in folds] == ["1/4 folds", "2/4 folds", "3/4 folds", "4/4 folds"]
     outputs = ran.outputs["hyperparameter_trial"]
+    assert (outputs["rows"], outputs["features"]) == (178, 13)
     assert outputs["accuracy"] == pytest.approx(folds[-1]["metrics"]["accuracy"])
     assert 0.9 < outputs["accuracy"] <= 1
     assert "accuracy_std" in outputs
@@ -136,6 +137,7 @@ def test_cross_validation_reports_each_fold_and_the_mean(run: Run) -> None:
     trained = run(["model_training"], {**parameters, "validation_strategy": "cross_validation"})
     assert trained.failure is None
     assert {"cv_accuracy", "cv_accuracy_std", "accuracy"} <= trained.outputs["model_training"].keys()
+    assert (trained.outputs["model_training"]["rows"], trained.outputs["model_training"]["features"]) == (178, 13)
 
 
 def test_parameters_beside_hyperparameters_reach_the_estimator_and_hyperparameters_win(run: Run) -> None:

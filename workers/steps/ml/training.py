@@ -42,7 +42,9 @@ def model_training(context: StepContext) -> Mapping[str, Json]:
         models.store(context, model)
         if "model_evaluation" not in context.later_steps():
             store_report(context, model, None)
-    return {"model": f"{context.job_id}/{models.MODEL_FILE}", "algorithm": model.card.algorithm, **scores}
+    card = model.card
+    size = {"rows": card.train_rows + card.test_rows, "features": len(card.features)}
+    return {"model": f"{context.job_id}/{models.MODEL_FILE}", "algorithm": card.algorithm, **size, **scores}
 
 
 def hyperparameter_trial(context: StepContext) -> Mapping[str, Json]:
@@ -56,7 +58,8 @@ def hyperparameter_trial(context: StepContext) -> Mapping[str, Json]:
         scores = dict(_fit_and_judge(context, prepared, estimator, 0.0).card.metrics)
     context.report(progress=1.0, metrics=scores, text=as_text(prepared.data.task, scores))
     context.log(as_text(prepared.data.task, scores))
-    return {"algorithm": context.parameters.get("algorithm") or "random_forest", **scores}
+    size = {"rows": len(prepared.data.target), "features": prepared.data.features.shape[1]}
+    return {"algorithm": context.parameters.get("algorithm") or "random_forest", **size, **scores}
 
 
 def train(context: StepContext) -> Model:

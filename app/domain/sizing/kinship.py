@@ -1,0 +1,43 @@
+"""By what runs are alike, from fine to coarse.
+
+Runs of other tenants count by their residuals alone: what is read of them names no tenant and no data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kinship:
+    """What a job shares with runs that are like it."""
+
+    tenant: str
+    template: str
+    algorithm: str | None
+    dataset: str | None
+
+    def groups(self) -> tuple[Group, ...]:
+        """From fine to coarse. Of the algorithm alone only where there is one."""
+        chosen = GROUPS if self.algorithm is not None else GROUPS[:-1]
+        return tuple(Group(", ".join(names), {name: getattr(self, name) for name in names}) for names in chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs that share these values. `name` tells in what they are alike, without the values."""
+
+    name: str
+    values: Mapping[str, str | None]
+
+
+GROUPS = (
+    ("tenant", "template", "algorithm", "dataset"),
+    ("tenant", "template", "algorithm"),
+    ("template", "algorithm"),
+    ("algorithm",),
+)
+OF_THE_TENANT = 2
+"""So many of the groups, from the finest on, are of one tenant."""
+JUST_LIKE_IT = 1

@@ -1,0 +1,106 @@
+"""How much a job gets and how long it should take, from the runs that were like it.
+
+The runs are read once in a while, not for each submit: the finest group for each kind of job, coarser ones for all
+kinds that share them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from app.domain.errors import FieldError, Invalid
+from app.domain.json import Json
+from app.domain.resources import Vector, largest_misfit
+from app.domain.sizing.evidence import TEMPLATE
+from app.domain.sizing.features import NOTHING_KNOWN, TableFacts, facts_of, features_of, is_modelled
+from app.domain.sizing.history import Level, Standing, standing
+from app.domain.sizing.kinship import Group
+from app.domain.sizing.plan import Case, size
+from app.domain.sizing.residuals import Residual, residual_of
+from app.domain.specification import SIZED, Specification
+from app.services import Services
+
+MAX_AGE = 5.0
+"""Seconds for which runs are not read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is known of a kind of job: of its data, and from runs like it."""
+
+    facts: TableFacts
+    standing: Standing
+
+
+async def sized(
+    services: Services,
+    specification: Specification,
+    registered: Mapping[str, Json] | None,
+    capacities: tuple[Vector, ...],
+) -> Specification:
+    """The specification with its resources, what a run should take, and why. `registered`: facts of its data set.
+
+    Raises Invalid where the template asks for more than the largest node has, and nothing is known that would do.
+    """
+    kind = await _kind(services, specification, registered)
+    plan = size(_case(specification, kind, capacities), kind.standing)
+    if plan.sizing.source == TEMPLATE and (misfit := largest_misfit(plan.resources, list(capacities))):
+        raise Invalid(_too_large(plan.resources, misfit))
+    return replace(specification, resources=plan.resources, expected=plan.duration, sizing=plan.sizing)
+
+
+def _case(specification: Specification, kind: _Kind, capacities: tuple[Vector, ...]) -> Case:
+    template, gpu = specification.template, specification.resources.gpu > 0
+    return Case(
+        requirement=specification.resources,
+        asked=bool(specification.request.resources),
+        stated=any(dimension in template.stated for dimension in SIZED),
+        features=features_of(specification.parameters, kind.facts, gpu=gpu) if is_modelled(template) else None,
+        timeout=specification.timeout,
+        capacities=capacities,
+    )
+
+
+def _too_large(asked: Vector, misfit: Mapping[str, float]) -> list[FieldError]:
+    units = asked.units()
+    message = (
+        "the template asks for {asked:g}, which is more than the largest node has ({limit:g}); ask for at most that"
+    )
+    return [
+        FieldError(f"resources.{name}", message.format(asked=units[name], limit=limit))
+        for name, limit in misfit.items()
+    ]
+
+
+async def _kind(services: Services, specification: Specification, registered: Mapping[str, Json] | None) -> _Kind:
+    kin, modelled = specification.kin, is_modelled(specification.template)
+    facts = facts_of(kin.dataset, registered) if modelled else NOTHING_KNOWN
+
+    async def read() -> _Kind:
+        levels = await asyncio.gather(*(_level(services, n, group) for n, group in enumerate(kin.groups())))
+        seen = facts if facts.complete else _seen(levels[0]) or facts
+        return _Kind(seen, standing(levels, services.clock.now(), modelled=modelled, sized=seen.complete))
+
+    return await services.recent.get(("kind", kin, modelled, facts), read, MAX_AGE)
+
+
+def _seen(alike: Level) -> TableFacts | None:
+    """The data as the newest run on it has seen it."""
+    seen = (run.features for run in alike.runs if run.features is not None and not run.features.assumed)
+    newest = next(seen, None)
+    return None if newest is None else TableFacts(newest.rows, newest.columns, newest.continuous)
+
+
+async def _level(services: Services, number: int, group: Group) -> Level:
+    """Coarser groups than the first are shared by many kinds."""
+    if number == 0:
+        return await _read(services, group)
+    return await services.recent.get(("runs", *group.values.items()), lambda: _read(services, group), MAX_AGE)
+
+
+async def _read(services: Services, group: Group) -> Level:
+    runs = await services.runs.alike(group)
+    found: list[Residual] = [residual for run in runs if (residual := residual_of(run)) is not None]
+    return Level(group.name, tuple(found))

@@ -1,0 +1,56 @@
+"""Reads that may be a moment old: one load for all, and no more values than are allowed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.recent import Recent
+
+
+class Loads:
+    """Counts, and answers with its number."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __call__(self) -> int:
+        self.count += 1
+        return self.count
+
+
+async def test_one_load_answers_all_who_ask_meanwhile_and_soon_after() -> None:
+    recent, loads = Recent(), Loads()
+    assert await asyncio.gather(*(recent.get("a", loads, 60) for _ in range(5))) == [1] * 5
+    assert await recent.get("a", loads, 60) == 1
+    assert await recent.get("a", loads, 0) == 2
+
+
+async def test_of_more_values_than_fit_the_oldest_goes() -> None:
+    recent, loads = Recent(most=2), Loads()
+    for name in ("a", "b", ("c", 1)):
+        await recent.get(name, loads, 60)
+    assert await recent.get(("c", 1), loads, 60) == 3
+    assert await recent.get("b", loads, 60) == 2
+    assert await recent.get("a", loads, 60) == 4
+
+
+async def test_a_value_that_is_loaded_anew_is_the_newest() -> None:
+    recent, loads = Recent(most=2), Loads()
+    await recent.get("a", loads, 60)
+    await recent.get("b", loads, 60)
+    await recent.get("a", loads, 0)
+    await recent.get("c", loads, 60)
+    assert await recent.get("a", loads, 60) == 3
+
+
+async def test_a_failed_load_is_not_remembered() -> None:
+    recent, loads = Recent(), Loads()
+
+    async def fails() -> int:
+        raise ValueError("away")
+
+    with pytest.raises(ValueError, match="away"):
+        await recent.get("a", fails, 60)
+    assert await recent.get("a", loads, 60) == 1
