@@ -13,6 +13,7 @@ from app.domain.control_transitions import request_control
 from app.domain.errors import Unavailable
 from app.domain.job import Job
 from app.domain.transitions import Change, apply
+from app.refusals import Refusals
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
 from workers import ends
@@ -54,7 +55,7 @@ class Store:
         return {job_id: self.jobs[job_id] for job_id in ids if job_id in self.jobs}
 
     def services(self) -> Any:
-        return SimpleNamespace(jobs=self, stamp=lambda: a_job().stamp())
+        return SimpleNamespace(jobs=self, stamp=lambda: a_job().stamp(), refusals=Refusals())
 
 
 def finished(job: Job) -> Ending:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.builtin_templates import builtin_templates
+from app.domain.layers import derive
 from app.domain.sizing.features import (
     ASSUMED_COLUMNS,
     ASSUMED_ROWS,
@@ -22,7 +23,7 @@ from app.domain.sizing.features import (
 )
 from app.domain.sizing.priors import TABLE, efficient_cores, prior_of
 from app.domain.step_catalog import ALGORITHMS
-from app.domain.templates import Step, TemplateDraft, derive
+from app.domain.templates import Step, TemplateDraft
 
 TABLE_OF = TableFacts(100_000, 50)
 
