@@ -65,7 +65,7 @@ def rows(table: Table, budget: Budget | None = None) -> list[Row]:
         _cycle(budget),
         *_windows(table),
         Row("autoscaled: waits inside class target / node-hours", "≥ 95 % / ≤ 0.6", None, None, "comes with sizing"),
-        Row("sizing: waste, out of memory", "see sizing", None, None, "comes with sizing"),
+        Row("sizing: waste, out of memory", "see sizing", None, None, "by `python -m bench sizing`, in sizing.md"),
     ]
 
 
