@@ -28,10 +28,8 @@ from app.domain.step_checks import executor_errors, read_by_steps, step_errors
 from app.domain.templates import Step, Template, canonical_parameters, resolve_parameters
 from app.domain.transitions import Stamp, first_entry
 
-MAX_NAME = 200
+MAX_NAME, MAX_TAGS, MAX_DEPENDENCIES = 200, 50, 1_000
 DEFAULT_TENANT = "default"
-MAX_TAGS = 50
-MAX_DEPENDENCIES = 1_000
 SIZED = ("cpu_cores", "memory_gb")
 """Dimensions that the service chooses where the request names no resources."""
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import permutations, product
 from random import Random
 from statistics import fmean
 
 from app.domain.resources import Vector
+from app.domain.sizing.history import Level, standing
+from app.domain.sizing.plan import Case, size
+from app.domain.sizing.residuals import PastRun, residual_of
 from bench.sim.engine import simulate
 from bench.sim.jobs import HOUR, MINUTE, Kind, SimJob, Trace, a_job, in_order, some_nodes
 from bench.sim.ledger import Ledger
 from bench.sim.listing import Listing
 from bench.sim.ours import Ours
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 EXACT = Vector(8_000, 32_768, 1, 0)
 """An eighth of a node."""
 WHOLE = Vector(64_000, 262_144, 8, 0)
@@ -119,6 +124,15 @@ def mean_wait(trace: Trace, policy: object | None = None) -> float:
     """Minutes, of the service's own policy unless another is given."""
     history = simulate(trace, policy or Ours())  # type: ignore[arg-type]
     return fmean(history.wait(j) / MINUTE for j in trace.jobs)
+
+
+def sized_alike(peak: float, runs: int) -> int:
+    """MiB that a job gets after so many runs that each used exactly `peak`; the best is that, up to the grid."""
+    past = PastRun("completed", NOON, 60.0, Vector(1_000, 65_536), peak, 60.0)
+    residual = residual_of(past)
+    assert residual is not None
+    found = standing([Level("runs alike", (residual,) * runs)], NOON, modelled=False, sized=False)
+    return size(Case(Vector(1_000, 65_536), False, False, None, 3_600.0), found).resources.memory_mib
 
 
 def overrunning(seed: int, jobs: int = 150) -> Trace:

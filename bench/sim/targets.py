@@ -66,7 +66,7 @@ def rows(table: Table, budget: Budget | None = None, scaled: Sequence[Scaled] = 
         _cycle(budget),
         *announced(table),
         *autoscaled(scaled),
-        Row("sizing: waste, out of memory", "see sizing", None, None, "comes with sizing"),
+        Row("sizing: waste, out of memory", "see sizing", None, None, "by `python -m bench sizing`, in sizing.md"),
     ]
 
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from app.domain.sizing.grid import memory_up
 from app.scheduler.rules import Rules
 from bench.sim.baselines import baselines
 from bench.sim.engine import simulate
 from bench.sim.jobs import HOUR
-from bench.sim.known import best_mean_wait, big_among_small, cut, flood, identical, mean_wait, shortest_first, three
+from bench.sim.known import (
+    best_mean_wait,
+    big_among_small,
+    cut,
+    flood,
+    identical,
+    mean_wait,
+    shortest_first,
+    sized_alike,
+    three,
+)
 from bench.sim.metrics import measure, served
 from bench.sim.ours import Ours
 
@@ -70,3 +81,9 @@ def test_three_jobs_in_any_order_wait_no_longer_than_with_others_who_keep_to_it(
     theirs = [sum(mean_wait(t, baselines()[name]()) for t in traces) for name in ("fifo", "best-effort", "easy")]
 
     assert best < sum(mean_wait(t) for t in traces) <= min(theirs) + 0.001
+
+
+@pytest.mark.parametrize("peak", [300.0, 320.0, 321.0, 1_000.0, 5_000.0, 7_168.0, 40_000.0])
+def test_without_noise_a_job_gets_what_it_needs_or_one_step_of_the_grid_more(peak: float) -> None:
+    best = memory_up(peak)
+    assert all(best <= sized_alike(peak, runs) <= memory_up(best + 1) for runs in range(8, 100))
