@@ -6,6 +6,7 @@ The children end with this process, however it ends; `stop` ends workers first, 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from app.dev.embedded import EmbeddedServers, Endpoints
 from app.dev.server import EmbeddedServer
 from app.lifecycle import Service, ServiceGroup
 from app.program import tensorfleet
+from app.providers.local import end_workers
 from app.startup import START_REFUSED, TROUBLE_SIGN, StartupTrouble
 
 LOGICAL_POOL = {"NODE_CPU_CORES": "64", "NODE_MEMORY_GB": "256", "NODE_GPU_COUNT": "8", "NODE_STORAGE_GB": "1000"}
@@ -68,6 +70,8 @@ class ApiProcess(TensorFleetProcess):
     """The API with its scheduler; ready when `/readyz` says so."""
 
     program = "API"
+    term_seconds = 9.0
+    """It waits for the workers of its fleet."""
 
     def command(self) -> list[str]:
         return tensorfleet("serve", "--port", str(self.port))
@@ -139,12 +143,14 @@ class Stack(Service):
     async def _close(self) -> None:
         if self._noted:  # else it may be that of another process, which holds the folder
             (self.folder / URL_FILE).unlink(missing_ok=True)
+        await asyncio.to_thread(end_workers, self.folder)  # those of the fleet end beside ours, not after them
         if self._processes is not None:
             await self._processes.stop()
         await self.embedded.stop()
 
     def _environment(self, endpoints: Endpoints) -> dict[str, str]:
-        env = {"DATA_DIR": str(self.folder), **{k: v for k, v in DEV_GRACES.items() if k not in os.environ}}
+        graces = {k: v for k, v in DEV_GRACES.items() if k not in os.environ}
+        env = {"DATA_DIR": str(self.folder), "CAPACITY_LOCAL_BOUND": "yes", **graces}
         if endpoints.mongodb_uri:
             env["MONGODB_URI"] = endpoints.mongodb_uri
         if endpoints.redis_url:

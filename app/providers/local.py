@@ -15,6 +15,7 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import structlog
@@ -99,7 +100,7 @@ class LocalProvider:
     def _start(self, record: Record) -> None:
         command = tensorfleet("worker", "--node-id", record.node_id)
         if self._bound:
-            command = bound_to_me(command, signal.SIGTERM)
+            command = bound_to_me(command, signal.SIGKILL)  # the stores that it would say goodbye to end as well
         with self._records.log_path(record.node_id).open("wb") as out:
             process = subprocess.Popen(
                 command,
@@ -140,8 +141,14 @@ class LocalProvider:
                     process.terminate()
 
     def _end_all(self) -> None:
-        processes = [process for _, process in self._alive()]
-        for process in processes:
-            with suppress(psutil.Error):
-                process.terminate()
-        psutil.wait_procs(processes, timeout=END_SECONDS)
+        psutil.wait_procs(end_workers(self._data), timeout=END_SECONDS)
+
+
+def end_workers(data_directory: Path) -> list[psutil.Process]:
+    """Tell every worker that was started over this folder to end; answers their processes."""
+    found = (process_of(record) for record in Records(data_directory.resolve() / FOLDER).all())
+    processes = [process for process in found if process is not None]
+    for process in processes:
+        with suppress(psutil.Error):
+            process.terminate()
+    return processes

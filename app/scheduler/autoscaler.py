@@ -1,6 +1,6 @@
 """The fleet: how many nodes there should be, looked at again and again by the leader, and made so by the provider.
 
-A look reads what a cycle reads, decides (pure, `app.domain.capacity`), and acts. Nodes are only told to drain,
+A look takes what the last cycle left, decides (pure, `app.domain.capacity`), and acts. Nodes are only told to drain,
 patiently; what has drained and holds nothing is taken away. What is to be asked of the provider is stored before it is
 asked, under an id, and its answer after: whoever leads next finds a plan without an answer, asks what came of it, and
 tells the same plan again, which does nothing twice. So no crash makes two fleets, and none forgets one. While an answer
@@ -36,16 +36,11 @@ from app.domain.capacity.state import (
 from app.domain.estimates import Forecast
 from app.domain.nodes import Node, NodeState
 from app.domain.ports import Ack, CapacityProvider
-from app.domain.records import BucketHead, Member
 from app.metrics import Metrics
-from app.operations.board import recent_board
 from app.operations.drain import give_up_node, have_node_back
 from app.scheduler.commit import Checkpoint, no_checkpoint
-from app.scheduler.fleet import View, gives_up, inexact
-from app.scheduler.live_runs import LiveRuns
-from app.scheduler.looking import look
-from app.scheduler.rules import rules_of
-from app.scheduler.snapshot import Snapshot, with_members
+from app.scheduler.fleet import View, gives_up
+from app.scheduler.snapshot import Snapshot
 from app.services import Services
 
 log = structlog.get_logger()
@@ -63,32 +58,32 @@ class Deposed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a look found: the nodes as the store has them, and the fleet that decisions are about."""
+    """What a cycle left: how things stand, so that no job both waits and runs; what is expected of them; and by bucket
+    the jobs that came since this was last asked."""
 
-    now: int
-    nodes: tuple[Node, ...]
-    fleet: Fleet
+    snapshot: Snapshot
+    forecast: Forecast
+    came: Callable[[], Came]
 
 
 class Autoscaler:
-    """One look at a time. `term`: the leader's, None while it does not lead; `came`: by bucket the jobs that came since
-    it was last asked."""
+    """One look at a time. `term`: the leader's, None while it does not lead; `sight`: None before there is one."""
 
     def __init__(
         self,
         services: Services,
         metrics: Metrics,
         term: Callable[[], int | None],
-        came: Callable[[], Came],
+        sight: Callable[[], Sight | None],
         checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
         self._services, self._metrics, self._checkpoint = services, metrics, checkpoint
-        self._term_now, self._came = term, came
+        self._term_now, self._sight = term, sight
         self._term: int | None = None
         self._state = CapacityState()
         self._types = services.settings.capacity.types
         self._rules = services.settings.capacity.rules
-        self._live = LiveRuns(services)
+        self._looked = 0
         self._not_before = 0.0
 
     @property
@@ -113,53 +108,49 @@ class Autoscaler:
         self._metrics.capacity_cost.clear()
 
     async def _look(self, term: int) -> None:
+        sight = self._sight()
+        if sight is None or sight.snapshot.now == self._looked:
+            return
         if term != self._term:
             self._state, self._term = await self._services.capacity.begin(term), term
-        board = await recent_board(self._services)
-        if board is None:
-            return
-        sight = await self._see(board.forecast)
-        await self._settle(sight.now)
-        began = time.monotonic()
-        window = self._rules.window
-        most = most_wanted(self._state, sight.now, window)
-        decision = await asyncio.to_thread(decide, sight.fleet, self._types, self._rules, most)
-        self._not_before = time.monotonic() + COST_FACTOR * (time.monotonic() - began)
+        self._remember(sight)
+        await self._settle(sight.snapshot.now)
+        await self._go_on(sight.snapshot, View(sight.snapshot, sight.forecast, self._state, self._types, self._rules))
+
+    async def _go_on(self, snapshot: Snapshot, view: View) -> None:
+        """Decide, tell, act."""
+        now, fleet = snapshot.now, view.fleet()
+        decision = await self._decide(fleet, now)
         acts = self._provider.acts and self._state.asked is None
-        wanted = with_additions(decision, sight.fleet) if acts else decision.desired
-        self._state = with_wanted(self._state, sight.now, wanted, window)
-        plan = report(sight.fleet, decision, self._state, self._types, self._rules, self._provider.name, sight.now)
+        wanted = with_additions(decision, fleet) if acts else decision.desired
+        self._state = with_wanted(self._state, now, wanted, self._rules.window)
+        plan = report(fleet, decision, self._state, self._types, self._rules, self._provider.name, now)
         await self._keep(plan)
         self._show(plan)
         if acts:
-            await self._act(sight, decision)
+            await self._act(snapshot, fleet, decision)
         elif not self._provider.acts:
-            await self._leave_alone(sight.nodes)
+            await self._leave_alone(snapshot.nodes)
 
-    async def _see(self, forecast: Forecast) -> Sight:
-        """Look at the nodes, and at who waits."""
-        services, queue = self._services, self._services.queue
-        heads, standing = await asyncio.gather(queue.heads(), services.scheduler.state())
-        snapshot, _ = await look(services, heads, rules_of(services.settings), standing, self._live)
-        snapshot = with_members(snapshot, await self._members(heads))
-        self._remember(snapshot)
-        view = View(snapshot, forecast, self._state, self._types, self._rules)
-        return Sight(snapshot.now, snapshot.nodes, view.fleet())
+    async def _decide(self, fleet: Fleet, now: int) -> Decision:
+        """In a thread; afterwards there is a rest."""
+        began = time.monotonic()
+        most = most_wanted(self._state, now, self._rules.window)
+        decision = await asyncio.to_thread(decide, fleet, self._types, self._rules, most)
+        self._not_before = time.monotonic() + COST_FACTOR * (time.monotonic() - began)
+        return decision
 
-    async def _members(self, heads: Sequence[BucketHead]) -> Mapping[str, Sequence[Member]]:
-        wanted = inexact(heads)
-        return await self._services.queue.members(wanted) if wanted else {}
-
-    def _remember(self, snapshot: Snapshot) -> None:
+    def _remember(self, sight: Sight) -> None:
         """Nodes that came, boots that did not, and what keeps coming."""
-        state, now = self._state, snapshot.now
+        snapshot, now = sight.snapshot, sight.snapshot.now
         ready = {n.id: type_of(n.labels, self._types) for n in snapshot.ready}
         alive = [n.id for n in snapshot.nodes if n.state is not NodeState.LOST]
-        state, failed = with_nodes(state, ready, alive, self._types, now)
+        state, failed = with_nodes(self._state, ready, alive, self._types, now)
         for boot in failed:
             self._metrics.capacity_boots_failed.labels(boot.type).inc(boot.count)
             log.warning("capacity.boot_failed", plan_id=boot.plan_id, type=boot.type, nodes=boot.count)
-        self._state = replace(state, rates=folded(state.rates, self._came(), now, self._rules.span))
+        self._state = replace(state, rates=folded(state.rates, sight.came(), now, self._rules.span))
+        self._looked = now
 
     async def _settle(self, now: int) -> None:
         """Find out what came of a plan that was not answered; where that cannot be told, tell it again."""
@@ -187,16 +178,16 @@ class Autoscaler:
         made = sum(node.plan_id == asked.plan_id for node in nodes or ())
         return nodes is not None and made >= sum(asked.add.values())
 
-    async def _act(self, sight: Sight, decision: Decision) -> None:
+    async def _act(self, snapshot: Snapshot, fleet: Fleet, decision: Decision) -> None:
         """Have nodes back, give nodes up, and ask for what is to be added and taken away."""
         back = [node_id for node_id in decision.back if await have_node_back(self._services, node_id)]
         given_up = [node.id for node in decision.drain if await give_up_node(self._services, node.id)]
         if back or given_up:
             log.info("capacity.moved", had_back=back, given_up=given_up)
-        await self._forget(sight.nodes)
-        gone = tuple(n.id for n in sight.nodes if self._is_over(n) and n.id not in back)
+        await self._forget(snapshot.nodes)
+        gone = [n for n in snapshot.nodes if self._is_over(n) and n.id not in back]
         if decision.add or gone:
-            await self._ask(sight, decision, gone)
+            await self._ask(snapshot.now, fleet, decision.add, gone)
 
     async def _leave_alone(self, nodes: Sequence[Node]) -> None:
         """Nobody takes nodes away any more: those that were given up work again."""
@@ -214,13 +205,11 @@ class Autoscaler:
             if node.state is NodeState.LOST and node.drain is not None and node.drain.patient:
                 await self._services.nodes.forget(node.id)
 
-    async def _ask(self, sight: Sight, decision: Decision, gone: tuple[str, ...]) -> None:
+    async def _ask(self, now: int, fleet: Fleet, add: Mapping[str, int], gone: Sequence[Node]) -> None:
         """Note what is to be asked, ask it, note the answer."""
-        now = sight.now
-        leaving = Counter(type_of(n.labels, self._types) for n in sight.nodes if n.id in gone)
-        paid, add = sight.fleet.paid(), decision.add
+        leaving, paid = Counter(type_of(n.labels, self._types) for n in gone), fleet.paid()
         total = {name: paid[name] + add.get(name, 0) - leaving[name] for name in self._types}
-        asked = Asked(f"p{self._term}x{now}", now, add, gone, total)
+        asked = Asked(f"p{self._term}x{now}", now, add, tuple(n.id for n in gone), total)
         self._state = asking(self._state, asked)
         await self._keep(None)
         self._checkpoint("capacity_intended")

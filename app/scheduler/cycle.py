@@ -64,6 +64,8 @@ class Cycle:
         self.calibrator = Calibrator(services, metrics)
         self.recorder = Recorder(services)
         self.publisher = Publisher(services, metrics, self.calibrator)
+        self.left: Snapshot | None = None
+        """How things stood after the last cycle."""
 
     async def run_once(self, term: int = 0) -> Outcome:
         """One cycle of this term. Raises Unavailable when a store is away; the reconciler sees whatever was left half
@@ -142,6 +144,7 @@ class Cycle:
             placed.setdefault(ready.placement.node_id, []).append(pair)
         after = after_placing(snapshot, placed) if placed else snapshot
         after = replace(after, promises=planned.promises, credit=planned.credit, live=await self._live(after))
+        self.left = after
         return await self.publisher.tell(
             Told(after, planned, pause, self.arrivals.loss(), self.arrivals.empty(after)),
             changed=bool(placed) or mended > 0,

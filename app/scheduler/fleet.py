@@ -20,14 +20,11 @@ from app.domain.capacity.state import CapacityState
 from app.domain.estimates import Forecast, seconds_until
 from app.domain.nodes import Node, NodeState
 from app.domain.priority import SECOND, micros
-from app.domain.queueing import Request, Resolution
+from app.domain.queueing import Request
 from app.domain.records import BucketHead
 from app.domain.resources import Vector
 from app.scheduler.forecast import NOT_IN_SIGHT, remaining
 from app.scheduler.snapshot import Snapshot
-
-SAMPLE = 16
-"""Members of a bucket that is not exact that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +105,3 @@ class View:
 def gives_up(node: Node) -> bool:
     """Whether the fleet has told the node to take no more work, and it lives."""
     return node.state is NodeState.DRAINING and node.drain is not None and node.drain.patient
-
-
-def inexact(heads: Iterable[BucketHead]) -> dict[str, int]:
-    """Buckets of which more than the head must be known, and how many members of each."""
-    coarse = (h for h in heads if h.bucket.resolution is not Resolution.EXACT)
-    return {h.bucket_id: min(SAMPLE, h.count) for h in coarse if h.count > 1}

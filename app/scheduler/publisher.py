@@ -66,6 +66,8 @@ class Publisher:
         self._pace = 0.0
         self._seen: tuple[object, ...] = ()
         self._making: asyncio.Task[None] | None = None
+        self.board: Board | None = None
+        """What was published last, while this process leads."""
 
     async def tell(self, told: Told, *, changed: bool) -> float | None:
         """Publish what holds after this cycle, if due. Seconds until an untold change is due; None when all is told."""
@@ -107,6 +109,7 @@ class Publisher:
             await self._services.queue.publish_bands(bands)
             self._bands = bands
         await self._services.queue.publish(board)
+        self.board = board
         self._seen = _fingerprint(told)
         since = await self._services.recent.get("queued_since", self._services.jobs.queued_since, WAITED_MAX_AGE)
         self._gauges.show(snapshot, board.verdicts, since)
@@ -119,7 +122,7 @@ class Publisher:
         if self._making is not None:
             self._making.cancel()
         self._gauges.forget()
-        self._seen, self._refresh, self._next = (), 0.0, 0.0
+        self._seen, self._refresh, self._next, self.board = (), 0.0, 0.0, None
 
 
 def board_of(told: Told, pace: float) -> Board:

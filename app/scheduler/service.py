@@ -22,7 +22,7 @@ from app.lifecycle import Loop, ServiceGroup
 from app.metering import Labels, RunMeter, template_labels
 from app.metrics import Metrics
 from app.scheduler import index_keeper
-from app.scheduler.autoscaler import Autoscaler
+from app.scheduler.autoscaler import Autoscaler, Sight
 from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle, Outcome
 from app.scheduler.hold_back import HoldBack
@@ -73,7 +73,6 @@ class CycleLoop(Loop):
         self._metrics = metrics
         self._leader = leader
         self._cycle = Cycle(services, metrics, checkpoint)
-        self.arrivals = self._cycle.arrivals
         self._failures = 0
         self._futile = 0
         self._gap = LEAST_GAP
@@ -87,6 +86,11 @@ class CycleLoop(Loop):
             while not self.stopping.is_set():
                 await self._stand_by()
                 await self._lead(jobs, room)
+
+    def sight(self) -> Sight | None:
+        """How things stand and are expected to go on, as of the last cycle; None before the first."""
+        left, board = self._cycle.left, self._cycle.publisher.board
+        return None if left is None or board is None else Sight(left, board.forecast, self._cycle.arrivals.taken)
 
     async def _stand_by(self) -> None:
         while not self._leader.leading and await self.pause(STANDBY):
@@ -102,6 +106,7 @@ class CycleLoop(Loop):
             self._cycle.standing.forget()
             self._cycle.recorder.forget()
             self._cycle.calibrator.forget()
+            self._cycle.left = None
 
     async def _turn(self) -> float:
         """One cycle; answers how long to wait for a ring before the next."""
@@ -218,8 +223,7 @@ class SchedulerService(ServiceGroup):
         self._reaper = Reaper(services, metrics, lambda: self._leader.term_number, checkpoint)
         reconciler, timers = Reconciler(services, metrics), Timers(services)
         every = services.settings.capacity.interval.total_seconds()
-        came = self._cycles.arrivals.taken
-        autoscaler = Autoscaler(services, metrics, lambda: self._leader.term_number, came, checkpoint)
+        autoscaler = Autoscaler(services, metrics, lambda: self._leader.term_number, self._cycles.sight, checkpoint)
         statistics = Statistics(services, RunMeter(metrics, templates or template_labels()))
         members = (
             self._leader,

@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from app.providers.local import FOLDER
 from app.providers.records import Records, process_of
-from tests.support.processes import Api, api
+from tests.support.processes import TENSORFLEET, Api, api, child
 from tests.support.wait import until
 
 pytestmark = pytest.mark.timeout(180)
@@ -53,6 +54,11 @@ def a_job(seconds: float, **fields: Any) -> dict[str, Any]:
     resources = {"cpu_cores": 2, "memory_gb": 1, "storage_gb": 1}
     parameters = {"seconds": seconds}
     return {"template": "sleep", "parameters": parameters, "resources": resources, "timeout": 30, **fields}
+
+
+def started(served: Api) -> int:
+    """Workers that this process has started."""
+    return served.process.log.read_text().count("fleet.worker_started")
 
 
 async def nodes(served: Api) -> list[dict[str, Any]]:
@@ -121,14 +127,10 @@ async def test_a_leader_that_dies_between_intent_and_note_makes_one_fleet_and_no
     async with api(tmp_path, fleet_env, *DYING, step) as dying:
         job_ids = await submit(dying, 1, 1.0, executor="inline")
         await until(lambda: not dying.process.alive, 30, every=0.05)
-    before = workers(tmp_path)
-    assert len(before) == (2 if step == "capacity_asked" else 0), "a slot, and a tenth more"
+    assert len(workers(tmp_path)) == started(dying) == (2 if step == "capacity_asked" else 0), "a slot, a tenth more"
     async with api(tmp_path, fleet_env) as served:
         await unhurt(served, job_ids)
-        told = {record.plan_id for record in Records(tmp_path / "data" / FOLDER).all()}
-        started = workers(tmp_path)
-        assert len(started) == 2 and len(told) == 1
-        assert started.items() >= before.items(), "those of the dead leader are found again, not replaced"
+        assert started(dying) + started(served) == 2, "those of the dead leader are found again, not replaced"
         await shrinks_to_nothing(served, tmp_path)
 
 
@@ -149,3 +151,19 @@ async def test_workers_outlive_a_restart_of_the_service_and_are_ended_after_it(
     async with api(tmp_path, fleet_env) as served:
         await unhurt(served, job_ids)
         await shrinks_to_nothing(served, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+async def test_the_fleet_of_a_dev_ends_with_it(tmp_path: Path, ending: signal.Signals) -> None:
+    """However it ends: its stores end as well."""
+    types = json.dumps({"small": {**TYPE, "min": 1}})
+    env = {"CAPACITY_PROVIDER": "local", "NODE_TYPES": types, "CAPACITY_INTERVAL_SECONDS": "0.3"}
+    folder = str(tmp_path / "data")
+    async with child(tmp_path, env, sys.executable, TENSORFLEET, "dev", "--port", "0", "--data-dir", folder) as dev:
+        await until(lambda: workers(tmp_path), 90, every=0.1)
+        [pid] = workers(tmp_path).values()
+        await until((tmp_path / "data" / "nodes" / "local-small-1" / "identity").exists, 60, every=0.1)
+        dev.process.send_signal(ending)
+        await asyncio.wait_for(dev.process.wait(), 15)
+        await until(lambda: not psutil.pid_exists(pid), 20, every=0.1)

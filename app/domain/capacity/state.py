@@ -1,8 +1,8 @@
 """What the autoscaler knows from look to look, and its successor after it: a value, and how looks change it.
 
 `history`: the most that was wanted, in steps of a twentieth of the window; `since`: from when on each node has been
-ready, one that is not ready from now on; `boots`: nodes asked for that have not come; `asked`: the plan of which it is
-not known whether it was taken; `leaving`: nodes that somebody was told to take away; `barred`: types that did not come,
+ready, the present for one that is not; `boots`: nodes asked for that have not come; `asked`: the plan of which nobody
+knows yet whether it was taken; `leaving`: nodes that somebody was told to take away; `barred`: types that did not come,
 and until when they are not asked for. A node that is new is one that a boot brought, whoever names it.
 """
 

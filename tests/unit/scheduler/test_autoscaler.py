@@ -14,7 +14,7 @@ from app.domain.nodes import Node, NodeState
 from app.domain.ports import Ack, CapacityProvider, NoProvider, ProvidedNode, node_lease
 from app.domain.resources import Vector
 from app.operations.drain import drain_node, give_up_node, resume_node
-from app.scheduler.autoscaler import Autoscaler
+from app.scheduler.autoscaler import Autoscaler, Sight
 from tests.support.leases import taken
 from tests.unit.scheduler.cluster import Cluster
 
@@ -70,8 +70,12 @@ class World:
 
     def successor(self) -> Autoscaler:
         """What a process that leads next has."""
-        came = self.cluster.cycle.arrivals.taken
-        return Autoscaler(self.services, self.cluster.metrics, lambda: self.term, came, self._checkpoint)
+        return Autoscaler(self.services, self.cluster.metrics, lambda: self.term, self._sight, self._checkpoint)
+
+    def _sight(self) -> Sight | None:
+        cycle = self.cluster.cycle
+        board = cycle.publisher.board
+        return None if cycle.left is None or board is None else Sight(cycle.left, board.forecast, cycle.arrivals.taken)
 
     def _checkpoint(self, name: str) -> None:
         if name == self.crash_at:
@@ -82,7 +86,6 @@ class World:
         self.clock.advance(after)
         publisher = self.cluster.cycle.publisher
         publisher._next = publisher._refresh = self.autoscaler._not_before = 0.0
-        self.services.recent.forget("board")
         await self.cluster.cycle.run_once(self.term)
         await self.autoscaler.run_once()
         plan = await self.services.capacity.plan()
@@ -335,10 +338,15 @@ async def test_gauges_go_with_the_lead(world: World) -> None:
     assert world.cluster.metric("capacity_cost_per_hour", of="desired") == 0
 
 
-async def test_nothing_is_decided_without_a_forecast(world: World) -> None:
+async def test_nothing_is_decided_before_a_cycle_or_twice_on_the_same(world: World) -> None:
     await world.wait_for_jobs()
     await world.autoscaler.run_once()
     assert world.fake.told == [] and await world.services.capacity.plan() is None
+    first = await world.look()
+    world.fake.answers = [Ack(accepted=False)]
+    world.autoscaler._not_before = 0.0
+    await world.autoscaler.run_once()
+    assert await world.services.capacity.plan() == first
 
 
 async def test_nothing_is_done_while_another_leads(world: World) -> None:
