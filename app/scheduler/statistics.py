@@ -1,7 +1,8 @@
 """The leader's statistics: every ten seconds what ended is rolled up, once a minute it is looked how things stand.
 
 A look belongs to its minute and replaces an earlier one of it, so a new leader in the same minute counts nothing twice;
-a minute without a leader has none.
+a minute without a leader has none. In its first minute a leader looks each round: a service that begins sees its nodes
+come.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Statistics:
         self._meter = meter
         self._roller = Roller(services, meter.ended)
         self._looked: datetime | None = None
+        self._first: datetime | None = None
         self._term: int | None = None
 
     async def run_once(self, term: int = 0) -> None:
@@ -38,13 +40,13 @@ class Statistics:
         now = self._services.clock.now()
         if term != self._term:
             self._meter.begin(now, await self._most_used(now))
-            self._term = term
+            self._term, self._first = term, Grain.MINUTE.floor(now)
         await asyncio.gather(self._look(now), self._roller.roll(now))
         self._meter.prune(now)
 
     async def _look(self, now: datetime) -> None:
         minute = Grain.MINUTE.floor(now)
-        if minute != self._looked:
+        if minute != self._looked or minute == self._first:
             seen = {name: Gauge(float(value)) for name, value in (await sample(self._services, now)).items()}
             await self._services.rollups.see(minute, seen, now)
             self._looked = minute
