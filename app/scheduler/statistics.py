@@ -1,4 +1,5 @@
-"""The leader's statistics: every ten seconds what ended is rolled up, once a minute it is looked how things stand.
+"""The leader's statistics: every ten seconds what ended is rolled up, once a minute it is looked how things stand. By
+the store's clock, so that one leader's minutes are the next one's.
 
 A look belongs to its minute and replaces an earlier one of it, so a new leader in the same minute counts nothing twice;
 a minute without a leader has none. In its first minute a leader looks each round: a service that begins sees its nodes
@@ -18,6 +19,7 @@ from app.domain.analytics.windows import Period, cover
 from app.metering import MOST_TEMPLATES, RunMeter
 from app.scheduler.rolling import Roller
 from app.scheduler.sampling import sample
+from app.scheduler.store_clock import store_now
 from app.services import Services
 
 EVERY = 10.0
@@ -37,7 +39,7 @@ class Statistics:
 
     async def run_once(self, term: int = 0) -> None:
         """One round of this term. Raises Unavailable; the next one does what this one left."""
-        now = self._services.clock.now()
+        now = await store_now(self._services)
         if term != self._term:
             self._meter.begin(now, await self._most_used(now))
             self._term, self._first = term, Grain.MINUTE.floor(now)
