@@ -97,8 +97,8 @@ class MongoRollupStore:
         return at if isinstance(at, datetime) else None
 
     async def settle(self, at: datetime) -> None:
-        later = {"$max": {"at": at}}
-        await until_answered(lambda: self._rollups.update_one({"_id": SETTLED}, later, upsert=True), self._patience)
+        now = {"$set": {"at": at}}
+        await until_answered(lambda: self._rollups.update_one({"_id": SETTLED}, now, upsert=True), self._patience)
 
 
 def _start(grain: Grain, at: datetime) -> str:

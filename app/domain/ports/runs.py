@@ -68,7 +68,7 @@ class RollupStore(Protocol):
         """Until when every minute is made, and every hour and day that ended by then; None before any."""
 
     async def settle(self, at: datetime) -> None:
-        """It never goes back."""
+        """From now on it is this. Going back only means that what was made is made again."""
 
 
 class LogStore(Protocol):

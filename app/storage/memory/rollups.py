@@ -52,7 +52,7 @@ class MemoryRollupStore:
         return self._settled
 
     async def settle(self, at: datetime) -> None:
-        self._settled = at if self._settled is None else max(self._settled, at)
+        self._settled = at
 
 
 def _within(rollup: Rollup, span: Span) -> bool:
