@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
+from app.domain.analytics.rollups import Grain
 from app.domain.builtin_templates import builtin_templates
 from app.domain.events import Event
-from app.domain.ids import run_key
 from app.domain.nodes import Node, NodeReport
 from app.domain.records import RunSummary
 from app.metrics import Metrics
 
 MOST_TEMPLATES, MOST_STEPS = 50, 100
 OTHER = "other"
-REMEMBERED = timedelta(minutes=30)
+REMEMBERED = timedelta(minutes=20)
 """Of runs that ended longer ago it is not remembered whether they were counted: none of them comes again."""
 
 
@@ -75,7 +75,8 @@ class RunMeter:
     def __init__(self, metrics: Metrics, templates: Labels) -> None:
         self._metrics, self._templates, self._steps = metrics, templates, step_labels()
         self._since: datetime | None = None
-        self._seen: dict[str, datetime] = {}
+        self._seen: dict[datetime, set[int]] = {}
+        """By minute, as digests of their keys: there may be hundreds of thousands."""
 
     def begin(self, now: datetime, most_used: Iterable[str]) -> None:
         """What ends from now on is counted. `most_used`: templates, those that are used most first."""
@@ -83,22 +84,19 @@ class RunMeter:
         for template in most_used:
             self._templates.of(template)
 
-    def forget(self) -> None:
-        """Another process counts from now on."""
-        self._since = None
-        self._seen.clear()
-
     def ended(self, runs: Iterable[RunSummary]) -> None:
         """These have ended; some of them may have been told before."""
         for run in runs:
-            key = run_key(run.job_id, run.run_no)
-            if self._since is not None and run.finished_at >= self._since and key not in self._seen:
-                self._seen[key] = run.finished_at
+            if self._since is None or run.finished_at < self._since:
+                continue
+            seen = self._seen.setdefault(Grain.MINUTE.floor(run.finished_at), set())
+            if (key := hash((run.job_id, run.run_no))) not in seen:
+                seen.add(key)
                 self._observe(run)
 
     def prune(self, now: datetime) -> None:
         """Forget runs that cannot be told again."""
-        self._seen = {key: at for key, at in self._seen.items() if now - at < REMEMBERED}
+        self._seen = {minute: keys for minute, keys in self._seen.items() if now - minute < REMEMBERED}
 
     def _observe(self, run: RunSummary) -> None:
         template = self._templates.of(run.template)

@@ -17,6 +17,8 @@ MOST_READ, MOST_KEPT = 1_000, 300
 """Characters of a message that are looked at, and that a pattern keeps."""
 OWN_FAULTS = frozenset({"error", "permanent"})
 """Codes that say no more than that the run failed: its signal or exit code tells more."""
+CARRIERS = frozenset({"CommandFailed", "SystemExit"})
+"""Exceptions that do nothing but carry a status or a signal, which tells more than their type."""
 _IDS = re.compile(r"\b[a-z_]+_(?=[a-v]*\d)[0-9a-v]{20,}\b|\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b")
 """Ids of ours, and UUIDs."""
 _FOLDERS = re.compile(r"(?:/[\w.@+-]+)+/")
@@ -64,7 +66,7 @@ def normalised(message: str) -> str:
 
 
 def _kind(error: JobError) -> str:
-    if error.exception_type:
+    if error.exception_type and error.exception_type not in CARRIERS:
         return error.exception_type
     if error.code in OWN_FAULTS and error.signal is not None:
         return f"signal {error.signal}"

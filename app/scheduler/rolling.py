@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from app.domain.analytics.rollups import DAY, HOUR, Grain, Rollup, minute_of, rolled_up, starts
+from app.domain.analytics.breakdown import Gathering
+from app.domain.analytics.rollups import DAY, HOUR, Grain, rolled_up, rollups_of, starts
 from app.domain.analytics.series import SAMPLED
 from app.domain.analytics.windows import FINE, LONGEST, Span
 from app.domain.records import RunSummary
@@ -27,9 +28,8 @@ PATIENCE = 5.0
 """Seconds of a round; the rest is the next one's."""
 MINUTES_REACH = FINE + 2 * HOUR
 """How old minutes may be that a window asks about, and somewhat more."""
-TOGETHER = 1_000
-"""Runs that are read at once, where they did not end within one minute: some 30 ms, in which the leader does nothing
-else."""
+TOGETHER = 5_000
+"""Runs of minutes that are made together."""
 FINER = {Grain.HOUR: Grain.MINUTE, Grain.DAY: Grain.HOUR}
 
 
@@ -65,7 +65,7 @@ class Roller:
     async def _advance(self, settled: datetime, until: datetime, *, behind: bool) -> None:
         """Minutes up to the one that begins at `until`, and hours and days that ended by then. `behind`: the minutes of
         an hour that was begun may be gone, and are made again."""
-        begin, end = settled - LATE, until + Grain.MINUTE.span
+        begin, end = min(settled, until) - LATE, until + Grain.MINUTE.span
         if behind:
             begin = Grain.HOUR.floor(begin)
         there = await self._services.runs.ends_by_minute(begin, end)
@@ -79,26 +79,24 @@ class Roller:
 
     async def _advance_by_hours(self, settled: datetime, until: datetime) -> None:
         """Hours and days that ended by then."""
-        hours = [at for at in starts(Grain.HOUR, settled, until) if at + HOUR <= until]
-        there = await self._services.runs.ends_by_minute(Grain.HOUR.floor(settled), until)
-        for hour in hours:
-            minutes = {minute: runs for minute, runs in there.items() if Grain.HOUR.floor(minute) == hour}
-            parts: list[Rollup] = []
-            for batch in batches(sorted(minutes), minutes):
-                runs = await self._services.runs.ended(batch[0], batch[-1] + Grain.MINUTE.span)
-                parts += minute_of(batch[0], runs, sum(minutes[minute] for minute in batch))
-            await self._rollups.put(rolled_up(Grain.HOUR, hour, parts), self._services.clock.now())
+        for hour in self._complete(Grain.HOUR, [], settled, until):
+            gathering = Gathering()
+            async for runs in self._services.runs.ended(hour, hour + HOUR):
+                gathering.add(runs)
+            made = rollups_of(Grain.HOUR, hour, gathering.breakdowns())
+            await self._rollups.put(made, self._services.clock.now())
         await self._make(Grain.DAY, self._complete(Grain.DAY, [], settled, until))
         await self._rollups.settle(until)
 
     async def _make_minutes(self, minutes: Sequence[datetime], counted: Mapping[datetime, int]) -> None:
-        runs: dict[datetime, list[RunSummary]] = {minute: [] for minute in minutes}
-        for run in await self._services.runs.ended(minutes[0], minutes[-1] + Grain.MINUTE.span):
-            if (minute := Grain.MINUTE.floor(run.finished_at)) in runs:
-                runs[minute].append(run)
-        self._ended(run for found in runs.values() for run in found)
-        rollups = [rollup for m, found in runs.items() for rollup in minute_of(m, found, counted[m])]
-        await self._rollups.put(rollups, self._services.clock.now())
+        gathered = {minute: Gathering() for minute in minutes}
+        async for runs in self._services.runs.ended(minutes[0], minutes[-1] + Grain.MINUTE.span):
+            wanted = [(minute, run) for run in runs if (minute := Grain.MINUTE.floor(run.finished_at)) in gathered]
+            for minute, run in wanted:
+                gathered[minute].add([run])
+            self._ended([run for _, run in wanted])
+        made = [rollups_of(Grain.MINUTE, m, of.breakdowns(), counted[m]) for m, of in gathered.items()]
+        await self._rollups.put([rollup for each in made for rollup in each], self._services.clock.now())
 
     def _complete(self, grain: Grain, stale: Sequence[datetime], settled: datetime, until: datetime) -> list[datetime]:
         """Stretches that are over, and end just now or hold a minute that was made anew."""
@@ -107,8 +105,10 @@ class Roller:
 
     async def _make(self, grain: Grain, stretches: Iterable[datetime]) -> None:
         for at in stretches:
-            parts = await self._rollups.all_in(Span(FINER[grain], at, at + grain.span), SAMPLED)
-            await self._rollups.put(rolled_up(grain, at, parts), self._services.clock.now())
+            span = Span(FINER[grain], at, at + grain.span)
+            for whose in await self._rollups.whose(span):
+                parts = await self._rollups.read([span], whose, SAMPLED)
+                await self._rollups.put([rolled_up(grain, at, whose, parts)], self._services.clock.now())
 
 
 def batches(stale: Sequence[datetime], there: Mapping[datetime, int]) -> Iterator[list[datetime]]:

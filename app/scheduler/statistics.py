@@ -1,7 +1,9 @@
-"""The leader's statistics: every ten seconds what ended is rolled up, once a minute it is looked how things stand.
+"""The leader's statistics: every ten seconds what ended is rolled up, once a minute it is looked how things stand. By
+the store's clock, so that one leader's minutes are the next one's.
 
 A look belongs to its minute and replaces an earlier one of it, so a new leader in the same minute counts nothing twice;
-a minute without a leader has none.
+a minute without a leader has none. In its first minute a leader looks each round: a service that begins sees its nodes
+come.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from app.domain.analytics.windows import Period, cover
 from app.metering import MOST_TEMPLATES, RunMeter
 from app.scheduler.rolling import Roller
 from app.scheduler.sampling import sample
+from app.scheduler.store_clock import store_now
 from app.services import Services
 
 EVERY = 10.0
@@ -31,20 +34,21 @@ class Statistics:
         self._meter = meter
         self._roller = Roller(services, meter.ended)
         self._looked: datetime | None = None
+        self._first: datetime | None = None
         self._term: int | None = None
 
     async def run_once(self, term: int = 0) -> None:
         """One round of this term. Raises Unavailable; the next one does what this one left."""
-        now = self._services.clock.now()
+        now = await store_now(self._services)
         if term != self._term:
             self._meter.begin(now, await self._most_used(now))
-            self._term = term
+            self._term, self._first = term, Grain.MINUTE.floor(now)
         await asyncio.gather(self._look(now), self._roller.roll(now))
         self._meter.prune(now)
 
     async def _look(self, now: datetime) -> None:
         minute = Grain.MINUTE.floor(now)
-        if minute != self._looked:
+        if minute != self._looked or minute == self._first:
             seen = {name: Gauge(float(value)) for name, value in (await sample(self._services, now)).items()}
             await self._services.rollups.see(minute, seen, now)
             self._looked = minute

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from app.domain.ids import is_object_id, run_key
@@ -130,9 +131,16 @@ def report_document(report: NodeReport) -> Document:
 def _report_from(d: Any) -> NodeReport | None:
     """What cannot be read is not there: no node is set aside for what it said of itself."""
     try:
-        return None if d is None else NodeReport(**d)
-    except TypeError:
+        report = None if d is None else NodeReport(**d)
+        if report is not None and not isfinite(report.cpu_cores + report.memory_mib + sum(report.refused.values())):
+            return None
+    except (TypeError, AttributeError):
         return None
+    return report if report is None or _are_times(report.at, report.since) else None
+
+
+def _are_times(*values: Any) -> bool:
+    return all(isinstance(value, datetime) for value in values)
 
 
 def _allocation_document(a: Allocation) -> Document:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from operator import attrgetter
 from typing import Any
 
@@ -76,8 +77,10 @@ class MongoRollupStore:
         runs = {"total": 1} if totals else {"total": 1, "by": 1, "failures": 1}
         return await self._read([{"whose": whose, **_range(span)} for span in spans], gauges, runs)
 
-    async def all_in(self, span: Span, gauges: Collection[str]) -> list[Rollup]:
-        return await self._read([_range(span)], gauges, {"total": 1, "by": 1, "failures": 1})
+    async def whose(self, span: Span) -> list[str]:
+        with answered():
+            found = await self._rollups.find(_range(span), {"_id": 0, "whose": 1}).to_list(None)
+        return sorted({d["whose"] for d in found if isinstance(d.get("whose"), str)})
 
     async def _read(self, ranges: Sequence[Document], gauges: Collection[str], runs: Document) -> list[Rollup]:
         if not ranges:
@@ -94,8 +97,8 @@ class MongoRollupStore:
         return at if isinstance(at, datetime) else None
 
     async def settle(self, at: datetime) -> None:
-        later = {"$max": {"at": at}}
-        await until_answered(lambda: self._rollups.update_one({"_id": SETTLED}, later, upsert=True), self._patience)
+        now = {"$set": {"at": at}}
+        await until_answered(lambda: self._rollups.update_one({"_id": SETTLED}, now, upsert=True), self._patience)
 
 
 def _start(grain: Grain, at: datetime) -> str:
@@ -156,7 +159,10 @@ def _cell_document(name: str, cell: Cell) -> Document:
 
 
 def _cell_from(d: Mapping[str, Any]) -> Cell:
+    """Raises what arithmetic raises for what is no number: a sum that cannot be added to must not be read."""
     sums = d["sums"]
+    if not isfinite(sum(sums) + sum(d["waits"]) + sum(d["times"])):
+        raise ValueError("a sum is not finite")
     return Cell(
         **dict(zip(SUMS, sums, strict=False)),
         asked=sums[len(SUMS) :],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from app.domain.analytics.needs import Need
@@ -57,7 +59,9 @@ def _pattern_document(pattern: FailurePattern) -> Document:
 
 
 def summary_from(d: Mapping[str, Any]) -> RunSummary:
-    """The summary of a document; of one that was stored before a field came, what it is without."""
+    """The summary of a document; of one that was stored before a field came, what it is without. Raises for values
+    that cannot be added up."""
+    _check(d)
     ended, failure = d.get("ended_as"), d.get("failure")
     return RunSummary(
         **{name: d[name] for name in _PLAIN},
@@ -70,6 +74,17 @@ def summary_from(d: Mapping[str, Any]) -> RunSummary:
         features=_features(d),
         sized=d.get("sized"),
     )
+
+
+def _check(d: Mapping[str, Any]) -> None:
+    numbers = [d["wait_seconds"], d["run_seconds"], d.get("age_seconds", 0.0), d["attempt"], d["run_no"]]
+    numbers += [number for number in (d["cpu_seconds"], d["peak_memory_mib"]) if number is not None]
+    numbers += [*d["asked"].values(), *(seconds for _, seconds in d.get("steps", ()))]
+    if not isfinite(sum(numbers)):
+        raise ValueError("a number is not finite")
+    texts = (d["job_id"], d["tenant"], d["template"], d["outcome"], d["algorithm"] or "", d["fingerprint"] or "")
+    if not all(isinstance(text, str) for text in texts) or not isinstance(d["finished_at"], datetime):
+        raise TypeError("a text or the time is none")
 
 
 def past_run(d: Mapping[str, Any]) -> PastRun:

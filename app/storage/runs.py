@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -61,10 +61,14 @@ class MongoRunStore:
         ]
         return {row["_id"]: row["runs"] for row in await self._rows(counts)}
 
-    async def ended(self, begin: datetime, end: datetime) -> list[RunSummary]:
-        with answered():
-            found = await self._runs.find(_between(begin, end)).sort(BY_TIME).to_list(None)
-        return await self._reading.each(found, summary_from)
+    async def ended(self, begin: datetime, end: datetime, batch: int = 500) -> AsyncIterator[list[RunSummary]]:
+        cursor = self._runs.find(_between(begin, end)).sort(BY_TIME).batch_size(batch)
+        while True:
+            with answered():
+                found = await cursor.to_list(batch)
+            if not found:
+                return
+            yield await self._reading.each(found, summary_from)
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, RunSummary]:
         with answered():

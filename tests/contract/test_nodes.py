@@ -366,7 +366,20 @@ class TestReport:
         assert (await read(stores)).report is None
         assert await stores.nodes.get("node-9") is None
 
-    @pytest.mark.parametrize("said", [5, "text", {"at": NOW}, {"cpu": 1}])
+    @pytest.mark.parametrize(
+        "said",
+        [
+            5,
+            "text",
+            {"at": NOW},
+            {"cpu": 1},
+            {"at": "now", "since": NOW},
+            {"at": NOW, "since": NOW, "cpu_cores": "many"},
+            {"at": NOW, "since": NOW, "cpu_cores": float("nan")},
+            {"at": NOW, "since": NOW, "refused": {"end": "often"}},
+            {"at": NOW, "since": NOW, "refused": 5},
+        ],
+    )
     async def test_one_that_cannot_be_read_hides_no_node(self, mongo: Database, said: Any) -> None:
         store = MongoNodeStore(mongo)
         await store.register(a_node())

@@ -137,14 +137,14 @@ async def test_analytics_tell_of_these_jobs_on_both(both: list[Api]) -> None:
         [group] = found["groups"]["template"]
         assert (group["name"], group["runs"]) == ("command", 2)
         assert found["resource_utilization"]["finished_runs"]["cpu_cores"]["used_share"] > 0
-        assert found["resource_utilization"]["pool"]["cpu_cores"]["capacity"] == 64
+        assert 0 < found["resource_utilization"]["pool"]["cpu_cores"]["capacity"] <= 64
 
 
 async def test_series_tell_what_was_seen_and_what_ended(both: list[Api]) -> None:
     found = await analytics(both[1], "/timeseries", step="1h", metrics="completed_jobs,failed_jobs,cpu_cores_capacity")
     values = [[v for v in series["values"] if v is not None] for series in found["series"]]
     assert [sum(each) for each in values[:2]] == [1, 1]
-    assert values[2] and max(values[2]) == 64
+    assert values[2] and 0 < max(values[2]) <= 64
 
 
 async def test_a_new_leader_goes_on_and_counts_nothing_twice(both: list[Api]) -> None:

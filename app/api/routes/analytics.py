@@ -18,7 +18,8 @@ Window = Annotated[
     Query(max_length=20, description="How far back: a whole number and `m`, `h` or `d`, between `1h` and `30d`."),
 ]
 TenantName = Annotated[
-    str | None, Query(max_length=63, description="Runs of this tenant only; queue, nodes and estimates are of all.")
+    str | None,
+    Query(min_length=1, max_length=63, description="Runs of this tenant only; queue, nodes and estimates are of all."),
 ]
 MetricNames = Annotated[
     str | None,

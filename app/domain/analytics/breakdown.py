@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from app.domain.analytics.cells import Cell, sum_of
-from app.domain.analytics.failure_counts import OTHER, Seen, failures_of, most_frequent, see
+from app.domain.analytics.failure_counts import OTHER, Seen, most_frequent, see, seen_in
 from app.domain.records import RunSummary
 
 EVERYONE = ""
@@ -57,17 +57,50 @@ class Breakdown:
         self.failures = most_frequent(self.failures)
 
 
+class Gathering:
+    """Takes runs in, some at a time, and tells their breakdowns. Each run is added to one cell, and in the end few
+    cells to many."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str, dict[Kind, Cell]] = {}
+        self._failures: dict[str, dict[str, Seen]] = {}
+
+    def add(self, runs: Iterable[RunSummary]) -> None:
+        """Count these too."""
+        for run in runs:
+            kind = Kind(run.tenant, run.priority.value, run.template, run.algorithm)
+            cells = self._cells.setdefault(run.tenant, {})
+            if kind not in cells:
+                cells[kind] = Cell()
+            cells[kind].add(run)
+            if run.fingerprint is not None:
+                see(self._failures.setdefault(run.tenant, {}), run.fingerprint, seen_in(run))
+
+    def breakdowns(self) -> dict[str, Breakdown]:
+        """Everyone's, and each tenant's, by whose it is; nothing of no runs."""
+        if not self._cells:
+            return {}
+        own = {tenant: self._of(tenant) for tenant in self._cells}
+        made = {EVERYONE: sum_up(own.values()), **own}
+        for breakdown in made.values():
+            breakdown.bound()
+        return made
+
+    def _of(self, tenant: str) -> Breakdown:
+        found = Breakdown(failures=self._failures.get(tenant, {}))
+        for kind, cell in self._cells[tenant].items():
+            found.total.merge(cell)
+            for part, name in zip(PARTS, _names(kind), strict=True):
+                if name is not None:
+                    found.by[part].setdefault(name, Cell()).merge(cell)
+        return found
+
+
 def breakdowns_of(runs: Iterable[RunSummary]) -> dict[str, Breakdown]:
-    """Everyone's, and each tenant's, by whose it is; nothing of no runs."""
-    found = list(runs)
-    cells = _cells_of(found)
-    if not cells:
-        return {}
-    made = {EVERYONE: _breakdown(cells, found)}
-    for tenant in dict.fromkeys(kind.tenant for kind in cells):
-        own = {kind: cell for kind, cell in cells.items() if kind.tenant == tenant}
-        made[tenant] = _breakdown(own, [run for run in found if run.tenant == tenant])
-    return made
+    """Of these runs, everyone's and each tenant's."""
+    found = Gathering()
+    found.add(runs)
+    return found.breakdowns()
 
 
 def sum_up(parts: Iterable[Breakdown]) -> Breakdown:
@@ -84,29 +117,6 @@ def most_used(cells: Mapping[str, Cell], most: int) -> dict[str, Cell]:
     if len(ordered) <= most:
         return dict(ordered)
     return {**dict(ordered[:most]), OTHER: sum_of(cell for _, cell in ordered[most:])}
-
-
-def _cells_of(runs: Iterable[RunSummary]) -> dict[Kind, Cell]:
-    cells: dict[Kind, Cell] = {}
-    for run in runs:
-        kind = Kind(run.tenant, run.priority.value, run.template, run.algorithm)
-        cell = cells.get(kind)
-        if cell is None:
-            cell = cells[kind] = Cell()
-        cell.add(run)
-    return cells
-
-
-def _breakdown(cells: Mapping[Kind, Cell], runs: Iterable[RunSummary]) -> Breakdown:
-    """Each run was added to one cell; here few cells are added to many."""
-    found = Breakdown(failures=failures_of(runs))
-    for kind, cell in cells.items():
-        found.total.merge(cell)
-        for part, name in zip(PARTS, _names(kind), strict=True):
-            if name is not None:
-                found.by[part].setdefault(name, Cell()).merge(cell)
-    found.bound()
-    return found
 
 
 def _names(kind: Kind) -> tuple[str | None, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -27,13 +27,9 @@ Failures = Mapping[str, Seen]
 """By fingerprint."""
 
 
-def failures_of(runs: Iterable[RunSummary]) -> dict[str, Seen]:
-    """Those of these runs that failed."""
-    found: dict[str, Seen] = {}
-    for run in runs:
-        if run.fingerprint is not None:
-            see(found, run.fingerprint, Seen(1, run.finished_at, run_key(run.job_id, run.run_no)))
-    return found
+def seen_in(run: RunSummary) -> Seen:
+    """Once, in a run that failed."""
+    return Seen(1, run.finished_at, run_key(run.job_id, run.run_no))
 
 
 def see(failures: dict[str, Seen], fingerprint: str, seen: Seen) -> None:

@@ -13,8 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from app.domain.analytics.breakdown import EVERYONE, Breakdown, breakdowns_of, sum_up
-from app.domain.records import RunSummary
+from app.domain.analytics.breakdown import EVERYONE, Breakdown, sum_up
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -66,7 +65,7 @@ Gauges = Mapping[str, Gauge]
 @dataclass(frozen=True, slots=True)
 class Rollup:
     """A stretch of time: runs that ended in it, everyone's or a tenant's (`whose`), and, of everyone, what was seen of
-    the queue and the nodes. `counted`: of how many runs it is made, those that could not be read included."""
+    the queue and the nodes. `counted`: of how many runs a minute is made, those that could not be read included."""
 
     grain: Grain
     at: datetime
@@ -76,25 +75,17 @@ class Rollup:
     counted: int = 0
 
 
-def minute_of(at: datetime, runs: Iterable[RunSummary], counted: int) -> list[Rollup]:
-    """Everyone's, and each tenant's, of the runs that ended in the minute that begins then."""
-    whole = {EVERYONE: Breakdown(), **breakdowns_of(runs)}
-    return [Rollup(Grain.MINUTE, at, whose, made, counted=counted) for whose, made in whole.items()]
+def rollups_of(grain: Grain, at: datetime, runs: Mapping[str, Breakdown], counted: int = 0) -> list[Rollup]:
+    """Everyone's, and each tenant's, of the runs that ended in the stretch that begins then."""
+    whole = {EVERYONE: Breakdown(), **runs}
+    return [Rollup(grain, at, whose, made, counted=counted) for whose, made in whole.items()]
 
 
-def rolled_up(grain: Grain, at: datetime, parts: Iterable[Rollup]) -> list[Rollup]:
-    """One stretch from those that lie in it, whosever they are."""
-    groups: dict[str, list[Rollup]] = {}
-    for part in parts:
-        groups.setdefault(part.whose, []).append(part)
-    return [_rolled_up(grain, at, whose, found) for whose, found in groups.items()]
-
-
-def _rolled_up(grain: Grain, at: datetime, whose: str, parts: Sequence[Rollup]) -> Rollup:
+def rolled_up(grain: Grain, at: datetime, whose: str, parts: Sequence[Rollup]) -> Rollup:
+    """One stretch from those of one's that lie in it."""
     runs = sum_up(part.runs for part in parts)
     runs.bound()
-    gauges = sum_gauges(part.gauges for part in parts)
-    return Rollup(grain, at, whose, runs, gauges, sum(part.counted for part in parts))
+    return Rollup(grain, at, whose, runs, sum_gauges(part.gauges for part in parts))
 
 
 def sum_gauges(parts: Iterable[Gauges]) -> dict[str, Gauge]:

@@ -31,8 +31,8 @@ class RunStore(Protocol):
     async def ends_by_minute(self, begin: datetime, end: datetime) -> dict[datetime, int]:
         """How many runs ended in each minute of [begin, end); a minute without any is left out."""
 
-    async def ended(self, begin: datetime, end: datetime) -> list[RunSummary]:
-        """Those that ended in [begin, end) and can be read, in the order of their ends."""
+    def ended(self, begin: datetime, end: datetime, batch: int = 500) -> AsyncIterator[list[RunSummary]]:
+        """Those that ended in [begin, end) and can be read, in the order of their ends, so many at a time."""
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, RunSummary]:
         """Those that exist, by `{job_id}-{run_no}`."""
@@ -61,14 +61,14 @@ class RollupStore(Protocol):
         """Everyone's or a tenant's rollups in these spans, by time, with these gauges. `totals`: of the runs no more
         than the total."""
 
-    async def all_in(self, span: Span, gauges: Collection[str]) -> list[Rollup]:
-        """Whosever there are."""
+    async def whose(self, span: Span) -> list[str]:
+        """Whose rollups there are in it."""
 
     async def settled(self) -> datetime | None:
         """Until when every minute is made, and every hour and day that ended by then; None before any."""
 
     async def settle(self, at: datetime) -> None:
-        """It never goes back."""
+        """From now on it is this. Going back only means that what was made is made again."""
 
 
 class LogStore(Protocol):

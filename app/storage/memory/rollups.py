@@ -45,15 +45,14 @@ class MemoryRollupStore:
         found = [r for r in self._stored.values() if r.whose == whose and any(_within(r, span) for span in spans)]
         return [_shown(r, gauges, totals=totals) for r in sorted(found, key=lambda r: r.at)]
 
-    async def all_in(self, span: Span, gauges: Collection[str]) -> list[Rollup]:
-        found = [r for r in self._stored.values() if _within(r, span)]
-        return [_shown(r, gauges, totals=False) for r in sorted(found, key=lambda r: r.at)]
+    async def whose(self, span: Span) -> list[str]:
+        return sorted({r.whose for r in self._stored.values() if _within(r, span)})
 
     async def settled(self) -> datetime | None:
         return self._settled
 
     async def settle(self, at: datetime) -> None:
-        self._settled = at if self._settled is None else max(self._settled, at)
+        self._settled = at
 
 
 def _within(rollup: Rollup, span: Span) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 
 from app.domain.analytics.needs import Need
@@ -41,9 +41,14 @@ class MemoryRunStore:
         return min((run.finished_at for run in self._stored.values()), default=None)
 
     async def ends_by_minute(self, begin: datetime, end: datetime) -> dict[datetime, int]:
-        return dict(Counter(Grain.MINUTE.floor(run.finished_at) for run in await self.ended(begin, end)))
+        return dict(Counter(Grain.MINUTE.floor(run.finished_at) for run in self._between(begin, end)))
 
-    async def ended(self, begin: datetime, end: datetime) -> list[RunSummary]:
+    async def ended(self, begin: datetime, end: datetime, batch: int = 500) -> AsyncIterator[list[RunSummary]]:
+        found = self._between(begin, end)
+        for n in range(0, len(found), batch):
+            yield found[n : n + batch]
+
+    def _between(self, begin: datetime, end: datetime) -> list[RunSummary]:
         return [run for run in self._by_time() if begin <= run.finished_at < end]
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, RunSummary]:

@@ -7,10 +7,12 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from app.config import load_settings
-from app.domain.analytics.breakdown import EVERYONE, Breakdown
+from app.domain.analytics.breakdown import EVERYONE, Breakdown, breakdowns_of
 from app.domain.analytics.cells import Cell
-from app.domain.analytics.rollups import DAY, HOUR, MINUTE, Gauge, Grain, Rollup, minute_of
+from app.domain.analytics.rollups import DAY, HOUR, MINUTE, Gauge, Grain, Rollup, rollups_of
 from app.domain.analytics.windows import Span
 from app.storage.indexes import ensure_indexes, kept_indexes
 from tests.contract.stores.conftest import SmallStores
@@ -24,7 +26,7 @@ ALL = tuple(GAUGES)
 def rollups(at: datetime = NOON, grain: Grain = Grain.MINUTE, counted: int = 3) -> list[Rollup]:
     """Everyone's, and those of two tenants."""
     runs = [a_run(at, wait_seconds=0.0), a_run(at, tenant="vision", algorithm=None), a_failed_run(at)]
-    made = [replace(each, grain=grain) for each in minute_of(at, runs, counted)]
+    made = rollups_of(grain, at, breakdowns_of(runs), counted)
     return made if grain is Grain.MINUTE else [replace(made[0], gauges=GAUGES), *made[1:]]
 
 
@@ -54,7 +56,7 @@ async def test_what_was_put_is_read_as_it_was(small: SmallStores) -> None:
 
 async def test_put_again_it_is_the_newer_one(small: SmallStores) -> None:
     await small.rollups.put(rollups(), NOON)
-    newer = minute_of(NOON, [a_run()], 1)
+    newer = rollups_of(Grain.MINUTE, NOON, breakdowns_of([a_run()]), 1)
     await small.rollups.put(newer, NOON)
     assert whole(await read(small)) == whole(newer[:1])
 
@@ -113,19 +115,20 @@ async def test_spans_begin_with_their_start_and_end_before_their_end(small: Smal
     assert await small.rollups.read([], EVERYONE) == []
 
 
-async def test_whosever_there_are_in_a_span(small: SmallStores) -> None:
-    made = [each for n in range(3) for each in rollups(NOON + minutes(n))]
-    await small.rollups.put(made, NOON)
+async def test_whose_there_are_in_a_span(small: SmallStores) -> None:
+    await small.rollups.put(rollups(), NOON)
     await small.rollups.see(NOON + MINUTE, GAUGES, NOON)
-    found = await small.rollups.all_in(span(start=NOON + MINUTE, end=NOON + minutes(2)), ALL)
-    assert sorted((r.at, r.whose) for r in found) == [(NOON + MINUTE, who) for who in (EVERYONE, "default", "vision")]
-    assert [dict(r.gauges) for r in found if r.whose == EVERYONE] == [GAUGES]
+    assert await small.rollups.whose(span(end=NOON + MINUTE)) == [EVERYONE, "default", "vision"]
+    assert await small.rollups.whose(span(start=NOON + MINUTE)) == [EVERYONE]
+    assert await small.rollups.whose(span(Grain.DAY)) == []
 
 
-async def test_until_when_all_is_made_never_goes_back(small: SmallStores) -> None:
+async def test_until_when_all_is_made_is_what_was_said_last(small: SmallStores) -> None:
     assert await small.rollups.settled() is None
-    await asyncio.gather(*(small.rollups.settle(NOON + minutes(n)) for n in (3, 1, 2)))
-    assert await small.rollups.settled() == NOON + minutes(3)
+    await asyncio.gather(*(small.rollups.settle(NOON) for _ in range(5)))
+    for n in (3, 1):
+        await small.rollups.settle(NOON + minutes(n))
+        assert await small.rollups.settled() == NOON + minutes(n)
     assert await read(small, *(span(grain) for grain in Grain)) == []
 
 
@@ -143,9 +146,14 @@ async def test_each_is_kept_as_long_as_windows_reach(small: SmallStores) -> None
     }
 
 
-async def test_one_that_cannot_be_read_hides_no_other(small: SmallStores) -> None:
+@pytest.mark.parametrize(
+    "total", [{"sums": 5}, {"sums": ["many"]}, {"sums": [float("nan")]}, {"waits": [1, "two"]}, {"times": [1]}, 5]
+)
+async def test_one_that_cannot_be_read_hides_no_other(small: SmallStores, total: Any) -> None:
     if small.mongo is None:
         return
     await small.rollups.put([rollups(NOON + minutes(n))[0] for n in range(3)], NOON)
-    await small.mongo["rollups"].update_one({"_id": "minute:2026-01-01T12:01|"}, {"$set": {"total": {"sums": 5}}})
+    [whole_one] = await small.mongo["rollups"].find({"_id": "minute:2026-01-01T12:01|"}).to_list(1)
+    bad = {**whole_one["total"], **total} if isinstance(total, dict) else total
+    await small.mongo["rollups"].update_one({"_id": whole_one["_id"]}, {"$set": {"total": bad}})
     assert [r.at for r in await read(small)] == [NOON, NOON + minutes(2)]

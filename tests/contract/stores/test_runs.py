@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from app.domain.analytics.needs import Need
 from app.domain.failures import FailurePattern
 from app.domain.priority import Priority
@@ -137,6 +139,12 @@ async def test_a_summary_is_read_as_it_was_stored(small: SmallStores) -> None:
     }
 
 
+async def ended(small: SmallStores, begin: int, end: int, **options: int) -> list[list[str]]:
+    """Ids by batch, of those that ended so many seconds after noon."""
+    moments = NOON + timedelta(seconds=begin), NOON + timedelta(seconds=end)
+    return [[run.job_id for run in runs] async for runs in small.runs.ended(*moments, **options)]
+
+
 async def test_runs_by_when_they_ended(small: SmallStores) -> None:
     assert await small.runs.first_end() is None
     runs = [later(n) for n in (59, 1, 60, 61, 180)]
@@ -144,8 +152,9 @@ async def test_runs_by_when_they_ended(small: SmallStores) -> None:
     assert await small.runs.first_end() == NOON + timedelta(seconds=1)
     minute = timedelta(minutes=1)
     assert await small.runs.ends_by_minute(NOON, NOON + 3 * minute) == {NOON: 2, NOON + minute: 2}
-    found = await small.runs.ended(NOON + timedelta(seconds=1), NOON + timedelta(seconds=61))
-    assert [run.job_id for run in found] == ["job_1", "job_59", "job_60"]
+    assert await ended(small, 1, 61) == [["job_1", "job_59", "job_60"]]
+    assert await ended(small, 0, 600, batch=2) == [["job_1", "job_59"], ["job_60", "job_61"], ["job_180"]]
+    assert await ended(small, 200, 600) == []
 
 
 async def test_what_the_newest_runs_needed(small: SmallStores) -> None:
@@ -167,11 +176,27 @@ async def test_what_the_newest_runs_needed(small: SmallStores) -> None:
     assert await small.runs.needs(NOON, "vision", 10) == [killed]
 
 
-async def test_a_summary_of_an_earlier_version_is_read_and_a_bad_one_left_out(small: SmallStores) -> None:
+async def test_a_summary_of_an_earlier_version_is_read(small: SmallStores) -> None:
+    if small.mongo is None:
+        return
+    await small.runs.insert(RUN)
+    later_fields = dict.fromkeys(("ended_as", "age_seconds", "failure", "steps"), "")
+    await small.mongo["runs"].update_one({}, {"$unset": later_fields})
+    assert await small.runs.get_many(["job_a-1"]) == {"job_a-1": RUN}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("asked", None), ("asked", {"cpu_millicores": "a"}), ("run_seconds", "long"), ("wait_seconds", float("nan")),
+        ("cpu_seconds", float("inf")), ("steps", [["train", "long"]]), ("tenant", 5), ("ended_as", "DONE"),
+        ("priority", "any"), ("fingerprint", 7), ("attempt", None),
+    ],
+)  # fmt: skip
+async def test_one_that_cannot_be_added_up_is_left_out(small: SmallStores, field: str, value: Any) -> None:
     if small.mongo is None:
         return
     await asyncio.gather(*(small.runs.insert(later(n)) for n in range(3)))
-    later_fields = dict.fromkeys(("ended_as", "age_seconds", "failure", "steps"), "")
-    await small.mongo["runs"].update_one({"_id": "job_0-1"}, {"$unset": later_fields})
-    await small.mongo["runs"].update_one({"_id": "job_1-1"}, {"$unset": {"asked": ""}})
-    assert [run.job_id for run in await small.runs.ended(NOON, NOON + timedelta(minutes=1))] == ["job_0", "job_2"]
+    await small.mongo["runs"].update_one({"_id": "job_1-1"}, {"$set": {field: value}})
+    assert await ended(small, 0, 60) == [["job_0", "job_2"]]
+    assert await small.runs.ends_by_minute(NOON, NOON + timedelta(minutes=1)) == {NOON: 3}

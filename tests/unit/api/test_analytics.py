@@ -160,6 +160,8 @@ async def test_a_window_that_cannot_be_is_refused_with_the_remedy(api: Api, wind
 async def test_a_window_may_not_be_a_book_and_queries_are_known(api: Api) -> None:
     [(where, _, _)] = await refused(api, window="1" * 10_000)
     assert where == "window"
+    [(where, _, _)] = await refused(api, tenant="")
+    assert where == "tenant", "nobody is everyone"
     [(where, _, nearest)] = await refused(api, windw="1h")
     assert (where, nearest) == ("windw", "window")
 

@@ -71,6 +71,8 @@ def test_what_a_run_says_beside_does_not() -> None:
         (SAMPLE, "ValueError"),
         (JobError("error", "", signal=11), "signal 11"),
         (JobError("permanent", "", exit_code=78), "exit 78"),
+        (JobError("error", "", exit_code=3, exception_type="CommandFailed"), "exit 3"),
+        (JobError("error", "", signal=6, exception_type="CommandFailed"), "signal 6"),
         (JobError("error", ""), "error"),
         (JobError("out_of_memory", "", signal=9), "out_of_memory"),
         (JobError("worker_lost", ""), "worker_lost"),

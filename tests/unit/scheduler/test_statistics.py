@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from app.domain.errors import Unavailable
 from app.domain.explain import WAIT_CODES
 from app.domain.nodes import NodeReport, NodeState
 from app.domain.priority import Priority
+from app.domain.transitions import RunEnd, complete, start
 from app.metering import RunMeter, template_labels
 from app.operations.change import transition
 from app.scheduler.sampling import sample
@@ -122,10 +124,33 @@ async def test_it_looks_once_a_minute_and_a_change_of_leader_adds_none() -> None
     for _ in range(4):
         await first.round(later=10)
     assert await first.looks() == {0: Gauge(0.0)}
+    [running] = await first.cluster.add_many(1)
+    await first.cluster.add_node()
+    await first.cluster.cycle.run_once()
+    await transition(first.cluster.services, running.id, start)
+    await first.round(later=1)
+    assert await first.looks() == {0: Gauge(1.0)}, "in its first minute it looks again"
+    await transition(first.cluster.services, running.id, lambda j, s: complete(j, RunEnd(result={}), s))
+    await first.round(later=1)
     await Leading(first.cluster).round(term=2, later=10)
     assert await first.looks() == {0: Gauge(0.0)}
     await first.round(term=2, later=120)
     assert await first.looks() == {0: Gauge(0.0), 2: Gauge(0.0)}, "a minute without a leader has no look"
+
+
+async def test_after_its_first_minute_it_looks_once_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    leading, looks = Leading(Cluster()), []
+    see = leading.cluster.rollups.see
+
+    async def counted(at: datetime, *rest: Any) -> None:
+        looks.append(at)
+        await see(at, *rest)
+
+    monkeypatch.setattr(leading.cluster.rollups, "see", counted)
+    for _ in range(18):
+        await leading.round(later=10)
+    start = Grain.MINUTE.floor(NOW)
+    assert [(at - start) // minutes(1) for at in looks] == [0, 0, 0, 0, 0, 1, 2, 3]
 
 
 async def test_each_run_is_observed_once_by_who_leads_when_it_ends() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.domain.analytics.breakdown import EVERYONE, breakdowns_of
 from app.domain.analytics.cells import Cell
-from app.domain.analytics.rollups import HOUR, MINUTE, Gauge, Grain, Rollup, minute_of, rolled_up
+from app.domain.analytics.rollups import HOUR, MINUTE, Gauge, Grain, Rollup, rolled_up, rollups_of
 from app.domain.analytics.series import CATALOGUE, DEFAULT, MOST_SERIES, SAMPLED, floor_to, plot, series_of
 from app.domain.errors import Invalid
 from tests.support.clock import NOON
@@ -18,7 +19,7 @@ from tests.unit.domain.analytics.builders import a_failed_run, a_run, minutes
 
 def minute(n: int, *runs: Any, **gauges: float) -> Rollup:
     seen = {name: Gauge(value) for name, value in gauges.items()}
-    made = minute_of(NOON + minutes(n), runs, len(runs))[0]
+    made = rollups_of(Grain.MINUTE, NOON + minutes(n), breakdowns_of(runs), len(runs))[0]
     return replace(made, gauges=seen)
 
 
@@ -46,8 +47,8 @@ def test_a_rate_without_a_run_and_a_gauge_that_nobody_saw_are_unknown() -> None:
 
 
 def test_a_step_may_be_of_hours_and_the_last_may_be_cut_short() -> None:
-    hours = rolled_up(Grain.HOUR, NOON, [minute(0, running_jobs=4.0), minute(1, running_jobs=0.0)])
-    assert values("running_jobs", [*hours, minute(70, running_jobs=8.0)], HOUR, 2) == [[2.0, 8.0]]
+    hour = rolled_up(Grain.HOUR, NOON, EVERYONE, [minute(0, running_jobs=4.0), minute(1, running_jobs=0.0)])
+    assert values("running_jobs", [hour, minute(70, running_jobs=8.0)], HOUR, 2) == [[2.0, 8.0]]
     found = plot(series_of("running_jobs"), [], NOON, NOON + minutes(61), HOUR)
     assert found.times == (NOON, NOON + HOUR)
 
