@@ -6,6 +6,7 @@ TensorFleetError
 ├── NotFound               unknown id (404)
 ├── Conflict               the object is in the wrong state (409)
 │   ├── InvalidTransition  the state machine has no such edge
+│   ├── InvalidBatchTransition  a batch is in the wrong state
 │   ├── StaleJob           lost the race three times
 │   ├── HistoryFull        more than 1,000 user-driven transitions
 │   └── AlreadyExists      the id is taken
@@ -107,6 +108,24 @@ class InvalidTransition(Conflict):
             allowed=allowed,
         )
         self.job_id, self.wanted = job_id, wanted
+
+
+class InvalidBatchTransition(Conflict):
+    """The batch cannot go from its state to the wanted one. `because`: what forbids it."""
+
+    code = "invalid_transition"
+
+    def __init__(
+        self, batch_id: str, current: str, wanted: str, allowed: Sequence[str], because: str | None = None
+    ) -> None:
+        ways = ", ".join(allowed) or "nothing"
+        why = f": {because}" if because else ""
+        super().__init__(
+            f"Batch {batch_id} is {current} and cannot become {wanted}{why}; from here it can become {ways}.",
+            current=current,
+            allowed=allowed,
+        )
+        self.batch_id, self.wanted = batch_id, wanted
 
 
 class StaleJob(Conflict):

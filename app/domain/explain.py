@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.domain.dependencies import Waits
+from app.domain.dependencies import RULES, Waits
 from app.domain.job import SUSPECT_AFTER, Entry, Job
 from app.domain.states import JobStatus
 from app.domain.transitions import SYSTEM
@@ -202,7 +202,7 @@ def _not_eligible(job: Job, now: datetime, waits: Waits | None, places: Sequence
     if waits is not None and waits.open:
         shown = ", ".join(waits.open[:3]) + (", …" if len(waits.open) > 3 else "")
         facts: dict[str, Fact] = {"open": len(waits.open), "first": waits.open[0]}
-        reasons.append(Reason("dependencies", f"waits for {shown} to complete", facts))
+        reasons.append(Reason("dependencies", f"waits for {shown} {RULES[job.dependency_type].awaits}", facts))
     if job.start_after is not None and job.start_after > now:
         left = (job.start_after - now).total_seconds()
         facts = {"seconds_left": round(left, 3)}

@@ -175,8 +175,6 @@ def _request_errors(request: JobRequest) -> Iterator[FieldError]:
     yield from seconds_errors(request.queue_deadline, "queue_deadline")
     if request.start_after is not None and request.start_after.tzinfo is None:
         yield FieldError("start_after", "must carry a time zone, such as 2026-01-01T12:00:00Z")
-    if request.dependency_type is not DependencyType.ALL_COMPLETE:
-        yield FieldError("dependency_type", "not_yet: only all_complete is offered by this version")
     if len(request.dependencies) > MAX_DEPENDENCIES:
         yield FieldError("dependencies", f"at most {MAX_DEPENDENCIES:,}")
     for n, parent in enumerate(request.dependencies):

@@ -5,6 +5,7 @@ Every call may raise `Unavailable` when its store is away for longer than the st
 answered may be committed again, unchanged: its `op` makes that idempotent.
 """
 
+from app.domain.ports.batches import BatchStore
 from app.domain.ports.decisions import DecisionStore
 from app.domain.ports.feed import ChangeFeed
 from app.domain.ports.inquiry import Inquirer
@@ -43,6 +44,7 @@ __all__ = [
     "Announcements",
     "AnswerStore",
     "ArtifactStore",
+    "BatchStore",
     "Bells",
     "ChangeFeed",
     "DatasetStore",

@@ -1,0 +1,51 @@
+"""Batches as a protocol. Their jobs are in the store of jobs, which counts them; here is the record of each batch, and
+the one write that makes both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from app.domain.batch_transitions import BatchChange
+from app.domain.batches import Batch, BatchPage, BatchQuery, Callback, Counts
+from app.domain.job import Control, Job
+from app.domain.records import StoredAnswer
+
+
+class BatchStore(Protocol):
+    """Records of batches."""
+
+    async def insert(
+        self, batch: Batch, jobs: Sequence[Job], answer: StoredAnswer | None = None
+    ) -> StoredAnswer | None:
+        """The batch, its jobs, and the answer under its key: all or nothing, for every reader. Returns the earlier
+        answer, and inserts nothing, when the key is taken."""
+
+    async def answer_under(self, key: str) -> StoredAnswer | None:
+        """The answer that a batch was inserted with under this key; None after the time for which it is kept."""
+
+    async def get(self, batch_id: str) -> Batch | None: ...
+
+    async def get_many(self, batch_ids: Iterable[str]) -> dict[str, Batch]:
+        """Those that exist, by id."""
+
+    async def commit(self, change: BatchChange) -> bool:
+        """Compare-and-set on its `seq`; True where this very change is in the history now."""
+
+    async def carried_out(self, batch_id: str, control: Control) -> None:
+        """Nothing of this wish is left to do. Another one that was written meanwhile stays."""
+
+    async def record_counts(self, batch_id: str, counts: Counts, at: datetime) -> None:
+        """What was counted of an open batch, told to those who listen; past `seq`."""
+
+    async def record_callback(self, batch_id: str, before: Callback, after: Callback) -> bool:
+        """How a delivery went; False where the callback is not as `before` any more."""
+
+    async def find(self, query: BatchQuery) -> BatchPage: ...
+
+    async def open(self, limit: int, after: str | None = None) -> list[Batch]:
+        """Batches that have not ended, by id, from beyond `after` on."""
+
+    async def callbacks_due(self, now: datetime, limit: int) -> list[Batch]:
+        """Batches whose end is to be told by now, the longest overdue first."""
