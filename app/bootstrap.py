@@ -25,11 +25,13 @@ from app.storage.announcements import RedisAnnouncements
 from app.storage.answers import MongoAnswerStore
 from app.storage.artifact_directory import DirectoryArtifactStore
 from app.storage.artifacts import GridFsArtifactStore
+from app.storage.batches import MongoBatchStore
 from app.storage.bells import RedisBells
 from app.storage.datasets import MongoDatasetStore
 from app.storage.decisions import MongoDecisionStore
 from app.storage.dispatcher import ArqDispatcher, arq_pool
 from app.storage.feed import MongoChangeFeed
+from app.storage.graph import MongoDependencyGraph
 from app.storage.health import StoresHealth
 from app.storage.indexes import ensure_indexes, kept_indexes
 from app.storage.jobs import MongoJobStore
@@ -96,6 +98,8 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         settings=settings,
         clock=SystemClock(),
         jobs=MongoJobStore(database, quarantine=quarantine, answers_kept=settings.retention.answers),
+        graph=MongoDependencyGraph(database),
+        batches=MongoBatchStore(database, quarantine=quarantine, answers_kept=settings.retention.answers),
         nodes=MongoNodeStore(database, quarantine=quarantine),
         leases=MongoLeaseStore(database, quarantine=quarantine),
         templates=MongoTemplateStore(database, quarantine=quarantine),

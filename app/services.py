@@ -13,10 +13,12 @@ from app.domain.ports import (
     Announcements,
     AnswerStore,
     ArtifactStore,
+    BatchStore,
     Bells,
     ChangeFeed,
     DatasetStore,
     DecisionStore,
+    DependencyGraph,
     Dispatcher,
     Health,
     JobStore,
@@ -44,6 +46,8 @@ class Services:
     settings: Settings
     clock: Clock
     jobs: JobStore
+    graph: DependencyGraph
+    batches: BatchStore
     nodes: NodeStore
     leases: LeaseStore
     templates: TemplateStore

@@ -50,12 +50,22 @@ async def commit_all(services: Services, pairs: Sequence[tuple[Job, Change]]) ->
     after the commit fails none of it: what could not follow is the reconciler's.
     """
     results, moved = await _commit(services, pairs)
+    await _follow(services, moved)
+    return results
+
+
+async def carry_on(services: Services, moved: Sequence[Moved]) -> None:
+    """What follows from changes that were committed elsewhere: their effects, then what they make of others."""
+    await carry_out(services, moved)
+    await _follow(services, moved)
+
+
+async def _follow(services: Services, moved: Sequence[Moved]) -> None:
     try:
         while moved:
             _, moved = await _commit(services, await _following(services, moved))
     except Unavailable as error:
         log.warning("dependants.postponed", store=error.store)
-    return results
 
 
 async def _following(services: Services, moved: Sequence[Moved]) -> list[tuple[Job, Change]]:

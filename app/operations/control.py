@@ -35,13 +35,18 @@ async def control_job(
     """
 
     def decide_on_version(job: Job, stamp: Stamp) -> Change | None:
-        if expected_seq is not None and job.seq != expected_seq:
-            raise PreconditionFailed(str(job.seq), str(expected_seq))
+        refuse_other_version(job, expected_seq)
         return decide(job, stamp)
 
     job = await transition(services, job_id, decide_on_version, actor)
     await ring_for(services, [job])
     return job
+
+
+def refuse_other_version(job: Job, expected_seq: int | None) -> None:
+    """Raises PreconditionFailed."""
+    if expected_seq is not None and job.seq != expected_seq:
+        raise PreconditionFailed(str(job.seq), str(expected_seq))
 
 
 async def ring_for(services: Services, jobs: Sequence[Job]) -> None:

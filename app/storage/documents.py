@@ -15,7 +15,8 @@ from operator import attrgetter
 from typing import Any
 
 from app.domain.durations import Duration
-from app.domain.job import Asked, Attempt, Control, DependencyType, Entry, Job, JobError, Progress, StepState
+from app.domain.job import Asked, Attempt, Control, DependencyType, Entry, Job, JobError, Membership, Progress, StepState
+from app.domain.limits import batch_limit
 from app.domain.priority import Priority
 from app.domain.resources import Vector
 from app.domain.retry import RetryPolicy
@@ -37,7 +38,7 @@ PLAIN = (
 )  # fmt: skip
 """Attributes stored as they are."""
 LATER: Mapping[str, Any] = {
-    "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "secrets": (),
+    "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "secrets": (), "membership": None,
     "sealed": None, "asked": (),
 }  # fmt: skip
 """What a document says that was stored before there was such an attribute."""
@@ -176,6 +177,17 @@ def _duration_document(d: Duration) -> Document:
     }
 
 
+def _membership_document(m: Membership) -> Document:
+    return {"index": m.index, "width": m.width, "in_order": m.in_order}
+
+
+def limits_from(d: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The id of a job and all its limits, as `app.domain.limits.limits_of` has them."""
+    width = (d.get("membership") or {}).get("width")
+    of_batch = () if width is None or d["batch_id"] is None else (batch_limit(d["batch_id"]),)
+    return d["_id"], (*of_batch, *d["limits"])
+
+
 def _maybe(encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else encode(value)
 
@@ -193,6 +205,7 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "error": _maybe(_error_document),
     "progress": _maybe(progress_document),
     "expected": _maybe(_duration_document),
+    "membership": _maybe(_membership_document),
     "dependencies": list,
     "tags": list,
     "limits": list,
@@ -249,6 +262,7 @@ def job_from(d: Mapping[str, Any]) -> Job:
         attempts=tuple(Attempt(**a) for a in d["attempts"]),
         progress=None if d["progress"] is None else _progress_from(d["progress"]),
         expected=None if d["expected"] is None else Duration(**d["expected"]),
+        membership=None if d["membership"] is None else Membership(**d["membership"]),
         **{name: d[name] for name in PLAIN},
     )
 

@@ -17,6 +17,7 @@ from pymongo.errors import OperationFailure
 
 from app.domain.states import WAITING
 from app.retention import RetentionSettings
+from app.storage import batch_queries
 from app.storage.failures import until_answered
 from app.storage.job_queries import DEADLINES, DEPENDENT, LONG_AGO, values
 from app.storage.mongo import Collection, Database
@@ -66,6 +67,13 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("by_fact", ("facts", UP), *NEWEST),
         _present("by_algorithm", "parameters.algorithm", *NEWEST),
         _present("by_batch", "batch_id", *NEWEST),
+        _index(batch_queries.INDEX, *batch_queries.KEYS, partialFilterExpression={"batch_id": {"$type": "string"}}),
+        _index(
+            "of_width",
+            ("status", UP),
+            ("membership.width", UP),
+            partialFilterExpression={"membership.width": {"$type": "number"}},
+        ),
         _present("by_workflow", "workflow_id", *NEWEST),
         _present("on_node", "node_id", ("status", UP)),
         _index("counted", ("status", UP), ("effective_priority", UP), ("queued_at", UP), ("submitted_at", UP)),
@@ -87,6 +95,12 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _while("retry_at", "RETRYING", ("retry_at", UP)),
         _while("scheduled_at", "SCHEDULED", ("scheduled_at", UP)),
         _while("deadline", values(DEADLINES), ("deadline", UP)),
+    ),
+    "batches": (
+        _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": {"$type": "string"}}),
+        _index("by_status", ("status", UP), ("_id", DOWN)),
+        _index("by_kind", ("kind", UP), ("_id", DOWN)),
+        _index("callback_due", ("callback.due", UP), partialFilterExpression={"callback.due": _DATE}),
     ),
     "runs": (
         _index("durations", ("template", UP), ("outcome", UP), ("finished_at", DOWN)),
@@ -115,6 +129,7 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
     """
     return {
         "answers": (_kept("at", retention.answers),),
+        "batches": (_kept("finished_at", retention.jobs),),
         "runs": (_kept("finished_at", retention.runs),),
         "logs": (_kept("at", retention.logs),),
         "metrics": (_kept("first", 2 * retention.jobs),),
@@ -126,6 +141,7 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
 POLL_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "jobs": (_index("last_at", ("last.at", UP)),),
     "nodes": (_index("last_at", ("last.at", UP)),),
+    "batches": (_index("last_at", ("last.at", UP)),),
 }
 """What the feed asks by where it must poll. Every transition pays for them, so they are made when polling begins."""
 

@@ -25,11 +25,11 @@ from app.domain.states import JobStatus
 from app.domain.transitions import Change
 from app.quarantine import Quarantine
 from app.storage import job_queries, job_search
-from app.storage.documents import Document, job_document, job_from, progress_document
+from app.storage.documents import Document, job_document, job_from, limits_from, progress_document
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
 from app.storage.group_commit import GroupCommit, GroupedInserts
-from app.storage.keyed import BARE, KeyedJobs
+from app.storage.keyed import BARE, Keyed
 from app.storage.mongo import Cursor, Database
 from app.storage.quarantine import Reading
 from app.storage.shapes import check_job, check_place, checked
@@ -65,7 +65,7 @@ class MongoJobStore:
         self._jobs = database["jobs"]
         self._subjects = Subjects(self._jobs)
         self._inserts = GroupedInserts(self._jobs, patience)
-        self._keyed = KeyedJobs(self._jobs, self._inserts, answers_kept, patience)
+        self._keyed = Keyed(self._jobs, answers_kept, patience)
         self._changes = GroupCommit(self._jobs, self._subjects.of, patience)
         self._reads = Gatherer[str, Document | None](self._read, READ)
 
@@ -78,12 +78,15 @@ class MongoJobStore:
         document = job_document(job)
         try:
             async with asyncio.timeout(self._patience):
-                earlier = await self._keyed.insert(document, answer)
+                earlier = await self._keyed.insert(document, answer, self._insert_one)
         except TimeoutError as error:
             raise Unavailable("MongoDB") from error
         if earlier is None:
             self._subjects.remember(document)
         return earlier
+
+    async def _insert_one(self, document: Document) -> bool:
+        return all(await self._inserts.insert([document]))
 
     async def answer_under(self, key: str) -> StoredAnswer | None:
         return await self._keyed.answer(key)
@@ -238,9 +241,10 @@ class MongoJobStore:
             return {n: await self._jobs.count_documents(job_queries.waiting_for([n])) for n in limits}
 
     async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        fields = {"limits": 1, "batch_id": 1, "membership.width": 1}
         with answered():
-            found = await self._jobs.find(job_queries.PLACE_HOLDERS, {"limits": 1}).to_list(None)
-        return {d["_id"]: tuple(d["limits"]) for d in found}
+            found = [await self._jobs.find(each, fields).to_list(None) for each in job_queries.PLACE_HOLDERS]
+        return dict(await self._reading.each([d for each in found for d in each], limits_from))
 
     async def state_counts(self) -> list[StateCount]:
         with answered():

@@ -8,6 +8,7 @@ answered may be committed again, unchanged: its `op` makes that idempotent.
 from app.domain.ports.batches import BatchStore
 from app.domain.ports.decisions import DecisionStore
 from app.domain.ports.feed import ChangeFeed
+from app.domain.ports.graph import DependencyGraph
 from app.domain.ports.inquiry import Inquirer
 from app.domain.ports.limits import LimitStore
 from app.domain.ports.queue import (
@@ -49,6 +50,7 @@ __all__ = [
     "ChangeFeed",
     "DatasetStore",
     "DecisionStore",
+    "DependencyGraph",
     "Dispatcher",
     "EndedJob",
     "Health",

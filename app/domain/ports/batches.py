@@ -30,14 +30,15 @@ class BatchStore(Protocol):
     async def get_many(self, batch_ids: Iterable[str]) -> dict[str, Batch]:
         """Those that exist, by id."""
 
-    async def commit(self, change: BatchChange) -> bool:
-        """Compare-and-set on its `seq`; True where this very change is in the history now."""
+    async def commit(self, batch: Batch, change: BatchChange) -> bool:
+        """Compare-and-set on its `seq`; True where this very change is in the history now. `batch`: what it was decided
+        on; its counts are told with the change."""
 
     async def carried_out(self, batch_id: str, control: Control) -> None:
         """Nothing of this wish is left to do. Another one that was written meanwhile stays."""
 
-    async def record_counts(self, batch_id: str, counts: Counts, at: datetime) -> None:
-        """What was counted of an open batch, told to those who listen; past `seq`."""
+    async def record_counts(self, batch: Batch, counts: Counts, at: datetime) -> None:
+        """What was counted, told to those who listen; past `seq`, and only while the batch is at it."""
 
     async def record_callback(self, batch_id: str, before: Callback, after: Callback) -> bool:
         """How a delivery went; False where the callback is not as `before` any more."""
@@ -49,3 +50,12 @@ class BatchStore(Protocol):
 
     async def callbacks_due(self, now: datetime, limit: int) -> list[Batch]:
         """Batches whose end is to be told by now, the longest overdue first."""
+
+    async def counts(self, batch_ids: Iterable[str]) -> dict[str, Counts]:
+        """How many jobs of each are in which state now, counted from the jobs."""
+
+    async def next_waiting(self, batch_id: str, most: int) -> list[str]:
+        """Ids of its SUBMITTED jobs: of each effective class the first in order, at most `most`."""
+
+    async def first_open(self, batch_ids: Iterable[str]) -> dict[str, str]:
+        """Of each, the first in order of the jobs that have not ended; one that has none is left out."""

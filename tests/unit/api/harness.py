@@ -26,11 +26,13 @@ from app.storage.feed.events import entry_events, log_events
 from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
+from app.storage.memory.batches import MemoryBatchStore
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.datasets import MemoryDatasetStore
 from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.feed import MemoryFeed
+from app.storage.memory.graph import MemoryDependencyGraph
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
 from app.storage.memory.limits import MemoryLimitStore
@@ -108,10 +110,13 @@ class Api:
 def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Services:
     """All ports in memory."""
     answers, bells, leases = MemoryAnswerStore(), MemoryBells(), MemoryLeaseStore(clock)
+    jobs, limits = MemoryJobStore(clock), MemoryLimitStore()
     return Services(
         settings=load_settings(environ),
         clock=clock,
-        jobs=MemoryJobStore(clock),
+        jobs=jobs,
+        graph=MemoryDependencyGraph(jobs),
+        batches=MemoryBatchStore(jobs, limits, clock),
         nodes=MemoryNodeStore(leases),
         leases=leases,
         templates=MemoryTemplateStore(),
@@ -121,7 +126,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         answers=answers,
         runs=MemoryRunStore(),
         scheduler=MemorySchedulerStore(),
-        limits=MemoryLimitStore(),
+        limits=limits,
         decisions=MemoryDecisionStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),

@@ -23,9 +23,11 @@ from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle
 from app.services import Services
 from app.storage.memory.announcements import MemoryAnnouncements
+from app.storage.memory.batches import MemoryBatchStore
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
+from app.storage.memory.graph import MemoryDependencyGraph
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
 from app.storage.memory.limits import MemoryLimitStore
@@ -68,10 +70,13 @@ class Cluster:
         self.runs = Runs()
         self.scheduler = MemorySchedulerStore()
         self.metrics = Metrics()
+        limits = MemoryLimitStore()
         self.services = Services(
             settings=load_settings({}, **{"MAX_CONCURRENT_JOBS": 0, **settings}),
             clock=self.clock,
             jobs=self.jobs,
+            graph=MemoryDependencyGraph(self.jobs),
+            batches=MemoryBatchStore(self.jobs, limits, self.clock),
             nodes=self.nodes,
             leases=self.leases,
             templates=ABSENT,
@@ -82,7 +87,7 @@ class Cluster:
             runs=self.runs,
             scheduler=self.scheduler,
             decisions=self.decisions,
-            limits=MemoryLimitStore(),
+            limits=limits,
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,
