@@ -11,30 +11,22 @@ from app.domain.batch_transitions import (
     BatchChange,
     apply_batch,
     cancel_batch,
-    first_entry,
     pause_batch,
     resume_batch,
     retry_batch,
     settle_batch,
     stop_batch,
 )
-from app.domain.batches import Batch, BatchKind, BatchStatus, Callback, Counts, ExecutionMode, member_id, new_batch_id
+from app.domain.batches import Batch, BatchStatus, Callback, Counts, ExecutionMode, member_id, new_batch_id
 from app.domain.errors import InvalidBatchTransition
 from app.domain.ids import is_object_id
 from app.domain.job import Membership
 from app.domain.states import JobStatus
 from app.domain.transitions import Stamp
-from tests.unit.domain.builders import NOW
+from tests.unit.domain.builders import NOW, a_batch
 
 B, S = BatchStatus, JobStatus
-STAMP = Stamp(NOW, "ann", "op0")
-
-
-def a_batch(size: int = 3, **fields: object) -> Batch:
-    return Batch(
-        id=new_batch_id(NOW, b"\1\2\3\4\5\6\7"), kind=BatchKind.BATCH, name="three", tenant="default", status=B.RUNNING,
-        seq=1, size=size, submitted_at=NOW, history=(first_entry(STAMP),), **fields,  # type: ignore[arg-type]
-    )  # fmt: skip
+BATCH = a_batch()
 
 
 def stamp(actor: str = "ann", seconds: float = 1) -> Stamp:
@@ -82,7 +74,7 @@ class TestWidth:
 
 class TestControls:
     def test_pause_and_resume(self) -> None:
-        paused = changed(a_batch(), pause_batch(a_batch(), stamp(), "lunch"))
+        paused = changed(BATCH, pause_batch(BATCH, stamp(), "lunch"))
         assert (paused.status, paused.seq, paused.wants("hold")) == (B.PAUSED, 2, True)
         assert paused.history[-1].detail == "lunch"
         assert pause_batch(paused, stamp(), None) is None
@@ -93,7 +85,7 @@ class TestControls:
         assert resume_batch(resumed, stamp(), None) is None
 
     def test_cancel_stands_until_nothing_is_open(self) -> None:
-        asked = changed(a_batch(), cancel_batch(a_batch(), stamp(), "wrong data"))
+        asked = changed(BATCH, cancel_batch(BATCH, stamp(), "wrong data"))
         assert (asked.status, asked.wants("cancel")) == (B.RUNNING, True)
         assert cancel_batch(asked, stamp(), None) is None
         assert settle_batch(asked, counted(CANCELLED=2, RUNNING=1), stamp()) is None
@@ -102,7 +94,7 @@ class TestControls:
         assert cancel_batch(ended, stamp(), None) is None
 
     def test_a_rule_that_stops_it_leaves_it_failed_and_a_cancel_outweighs_the_rule(self) -> None:
-        stopped = changed(a_batch(), stop_batch(a_batch(), stamp("system"), "fail_fast: job_1 ended FAILED"))
+        stopped = changed(BATCH, stop_batch(BATCH, stamp("system"), "fail_fast: job_1 ended FAILED"))
         assert stop_batch(stopped, stamp("system"), "again") is None
         failed = changed(stopped, settle_batch(stopped, counted(FAILED=1, CANCELLED=2), stamp()))
         assert (failed.status, failed.history[-1].detail) == (B.FAILED, "fail_fast: job_1 ended FAILED")
@@ -146,7 +138,7 @@ class TestControls:
         assert refusal.value.current == state
 
     def test_while_it_is_being_cancelled_nothing_else_is_taken(self) -> None:
-        asked = changed(a_batch(), cancel_batch(a_batch(), stamp(), None))
+        asked = changed(BATCH, cancel_batch(BATCH, stamp(), None))
         for decide in (
             lambda: pause_batch(asked, stamp(), None),
             lambda: retry_batch(asked, stamp(), None, retryable=1),
@@ -173,7 +165,7 @@ class TestSettling:
         assert (change and change.entry.to) == want
 
     def test_it_is_settled_once(self) -> None:
-        ended = changed(a_batch(), settle_batch(a_batch(), counted(COMPLETED=3), stamp()))
+        ended = changed(BATCH, settle_batch(BATCH, counted(COMPLETED=3), stamp()))
         assert settle_batch(ended, counted(COMPLETED=3), stamp()) is None
         assert (ended.finished_at, ended.counts.laid_out) == (stamp().at, 3)
 
