@@ -119,7 +119,8 @@ def retry_batch(batch: Batch, stamp: Stamp, reason: str | None, *, retryable: in
     refused."""
     _refuse_while(batch, ENDING | {"resume"}, BatchStatus.RUNNING)
     if not retryable:
-        why = "every job of it has completed" if batch.ended else "no job of it has failed"
+        done = batch.status is BatchStatus.COMPLETED
+        why = "every job of it has completed" if done else "no job of it has failed"
         raise InvalidBatchTransition(batch.id, batch.status, BatchStatus.RUNNING, allowed_from(batch.status), why)
     control = _control("retry", stamp, reason)
     callback = batch.callback and Callback(batch.callback.url)

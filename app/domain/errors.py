@@ -8,6 +8,7 @@ TensorFleetError
 │   ├── InvalidTransition  the state machine has no such edge
 │   ├── InvalidBatchTransition  a batch is in the wrong state
 │   ├── StaleJob           lost the race three times
+│   ├── StaleBatch         the same of a batch
 │   ├── HistoryFull        more than 1,000 user-driven transitions
 │   └── AlreadyExists      the id is taken
 ├── PreconditionFailed     If-Match names another version (412)
@@ -136,6 +137,16 @@ class StaleJob(Conflict):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} changed three times while this change was tried; try again.")
         self.job_id = job_id
+
+
+class StaleBatch(Conflict):
+    """The batch changed while it was being changed."""
+
+    code = "stale_batch"
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"Batch {batch_id} changed three times while this change was tried; try again.")
+        self.batch_id = batch_id
 
 
 class HistoryFull(Conflict):

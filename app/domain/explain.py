@@ -62,6 +62,21 @@ def named_limit(name: str, limit: int, holders: Sequence[str]) -> Reason:
     return Reason("concurrency_limit", f"waits for limit {name}: {places} held by {_named(holders)}", facts)
 
 
+def batch_width(batch_id: str, width: int, holders: Sequence[str]) -> Reason:
+    """As many jobs of the batch as its `max_parallel` are in the queue or further."""
+    facts: dict[str, Fact] = {"name": batch_id, "limit": width, "held": len(holders), "holders": _named(holders)}
+    jobs = "job of it is" if width == 1 else f"{width} jobs of it are"
+    summary = f"waits for batch {batch_id}, whose max_parallel is {width}: as many {jobs} let in, {_named(holders)}"
+    return Reason("concurrency_limit", summary, facts | {"batch": batch_id})
+
+
+def batch_order(batch_id: str, before: str) -> Reason:
+    """A job of its sequential batch that comes before it has not ended."""
+    facts: dict[str, Fact] = {"name": batch_id, "limit": 1, "held": 1, "holders": before, "batch": batch_id}
+    summary = f"waits for batch {batch_id}, whose jobs follow each other: {before} has not ended"
+    return Reason("concurrency_limit", summary, facts)
+
+
 def resources(lacking: Mapping[str, float], asked: Mapping[str, float], node_id: str, fragmented: bool) -> Reason:
     """No node has room now. `lacking`: what the node that lacks least is short of, per dimension."""
     parts = [f"{d} {asked[d]:g}, short of {short:g}" for d, short in lacking.items()]

@@ -167,7 +167,7 @@ def _node_errors(template: Template, parameters: Mapping[str, Json], policy: Sub
 
 
 def _request_errors(request: JobRequest) -> Iterator[FieldError]:
-    if request.name is not None and not _is_name(request.name):
+    if request.name is not None and not is_name(request.name):
         yield FieldError("name", f"must be 1 to {MAX_NAME} characters without control characters")
     yield from unsafe_places(request.parameters, "parameters")
     yield from unsafe_places(request.metadata, "metadata")
@@ -180,14 +180,15 @@ def _request_errors(request: JobRequest) -> Iterator[FieldError]:
     for n, parent in enumerate(request.dependencies):
         if not is_object_id(parent):
             yield FieldError(f"dependencies[{n}]", "not a job id: ids hold only a-z, 0-9 and _")
-    if len(request.tags) > MAX_TAGS or any(not _is_name(t) for t in request.tags):
+    if len(request.tags) > MAX_TAGS or any(not is_name(t) for t in request.tags):
         yield FieldError("tags", f"at most {MAX_TAGS}, each 1 to {MAX_NAME} characters without control characters")
     yield from label_errors("node_selector", request.node_selector)
     yield from label_errors("prefer", request.prefer)
     yield from retry_errors(request.retry_policy)
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether it may be the name of a job or a batch, or a tag."""
     return 0 < len(text) <= MAX_NAME and text.isprintable() and not text.isspace()
 
 
@@ -252,7 +253,7 @@ def build_job(
     name: str,
     eligible: bool,
     stamp: Stamp,
-    tie: int = 0,
+    tie: float = 0,
     expected: Duration | None = None,
 ) -> Job:
     """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take.

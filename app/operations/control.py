@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.domain.errors import InvalidTransition, NotFound, PreconditionFailed
+from app.domain.errors import NotFound, PreconditionFailed
 from app.domain.job import Job
 from app.domain.ports import node_bell
 from app.domain.states import JobStatus
@@ -58,13 +58,6 @@ async def ring_for(services: Services, jobs: Sequence[Job]) -> None:
 
 def _taken_back(job: Job) -> bool:
     return job.history[-1].reason == "control_requested"
-
-
-def refuse_while_cancelled(job: Job, wanted: JobStatus) -> None:
-    """Raises InvalidTransition: nothing takes back a cancel."""
-    if job.wants("cancel"):
-        because = "it is being cancelled; retry it when it is CANCELLED"
-        raise InvalidTransition(job.id, job.status, wanted, (JobStatus.CANCELLED,), because)
 
 
 def outlook(job: Job) -> str:

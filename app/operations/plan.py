@@ -31,15 +31,19 @@ async def plan(services: Services, request: JobRequest, version: int | None = No
     """What would be stored, by that version of the template, else by its newest. Raises Invalid with every error of the
     request, NotFound-like ones included."""
     template = await template_of(services, request.template, version)
-    cluster = await services.recent.get("cluster", lambda: _cluster(services), CLUSTER_MAX_AGE)
-    limits = services.settings.limits
-    policy = SubmitPolicy(
-        limits.job_timeout, limits.retry_attempts, cluster.capacities, cluster.torch, limits.concurrency.keys()
-    )
-    specification = specify(request, template, policy)
-    if errors := [error async for error in _reference_errors(services, specification)]:
+    specification = specify(request, template, await policy_of(services))
+    if errors := [error async for error in reference_errors(services, specification)]:
         raise Invalid(errors)
     return specification
+
+
+async def policy_of(services: Services) -> SubmitPolicy:
+    """What the settings and the nodes, as of a moment ago, add to every request."""
+    cluster = await services.recent.get("cluster", lambda: _cluster(services), CLUSTER_MAX_AGE)
+    limits = services.settings.limits
+    return SubmitPolicy(
+        limits.job_timeout, limits.retry_attempts, cluster.capacities, cluster.torch, limits.concurrency.keys()
+    )
 
 
 async def template_of(services: Services, template_id: str, version: int | None = None) -> Template:
@@ -60,7 +64,7 @@ async def _cluster(services: Services) -> _Cluster:
     return _Cluster((*(n.capacity for n in nodes), *possible), not nodes or any("torch" in n.facts for n in nodes))
 
 
-async def _reference_errors(services: Services, specification: Specification) -> AsyncIterator[FieldError]:
+async def reference_errors(services: Services, specification: Specification) -> AsyncIterator[FieldError]:
     """Data set names and models that lead nowhere. A file is the node's to find: only there it can be looked for."""
     read = read_by_steps(specification.template)
     name, model = (specification.parameters.get(p) if p in read else None for p in ("dataset_name", "model"))

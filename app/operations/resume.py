@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.domain.control_decisions import refuse_while_cancelled
 from app.domain.control_transitions import request_control, resume_waiting
 from app.domain.dependencies import RULES, Hopeless, Verdict
 from app.domain.errors import InvalidTransition
@@ -9,7 +10,7 @@ from app.domain.job import Job
 from app.domain.states import MANUAL, JobStatus, allowed_from
 from app.domain.transitions import Change, Stamp
 from app.operations.change import look_again
-from app.operations.control import control_job, load, refuse_while_cancelled
+from app.operations.control import control_job, load
 from app.operations.readiness import is_eligible, verdicts_on
 from app.services import Services
 

@@ -16,6 +16,7 @@ from app.domain.states import JobStatus
 from app.metrics import Metrics
 from app.operations.advance import decide_waiting
 from app.operations.change import commit_all
+from app.scheduler.batch_keeper import BatchKeeper
 from app.scheduler.index_keeper import IndexKeeper
 from app.scheduler.ledger import Ledger, Patience
 from app.scheduler.limit_keeper import LimitKeeper
@@ -37,6 +38,7 @@ class Reconciler:
         self._ledger = Ledger(services, metrics, Patience.of(services.settings.scheduler.reconcile))
         self._timers = Timers(services)
         self._limits = LimitKeeper(services)
+        self.batches = BatchKeeper(services)
         self._metrics = metrics
         self._after: str | None = None
 
@@ -49,6 +51,7 @@ class Reconciler:
             self.promote_missed,
             self._timers.give_up,
             self._limits.keep,
+            self.batches.keep,
         )
         for repair in repairs:
             try:

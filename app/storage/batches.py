@@ -35,6 +35,7 @@ from app.storage.batch_documents import (
 from app.storage.documents import job_document
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.group_commit import DUPLICATE
+from app.storage.job_queries import LONG_AGO
 from app.storage.keyed import BARE, Keyed
 from app.storage.limits import place_document
 from app.storage.mongo import Database, Document
@@ -143,8 +144,11 @@ class MongoBatchStore:
     async def open(self, limit: int, after: str | None = None) -> list[Batch]:
         return await self._find(batch_queries.open_batches(after), [("_id", 1)], limit)
 
+    async def wishing(self, before: datetime, limit: int) -> list[Batch]:
+        return await self._find({"control.at": {"$lt": before, "$gte": LONG_AGO}}, [("control.at", 1)], limit)
+
     async def callbacks_due(self, now: datetime, limit: int) -> list[Batch]:
-        return await self._find({"callback.due": {"$lte": now}}, [("callback.due", 1)], limit)
+        return await self._find({"callback.due": {"$lte": now, "$gte": LONG_AGO}}, [("callback.due", 1)], limit)
 
     async def counts(self, batch_ids: Iterable[str]) -> dict[str, Counts]:
         wanted = list(batch_ids)
@@ -163,6 +167,17 @@ class MongoBatchStore:
         wanted = list(batch_ids)
         found = await asyncio.gather(*(self._ids(batch_queries.open_jobs(batch_id), 1) for batch_id in wanted))
         return {batch_id: ids[0] for batch_id, ids in zip(wanted, found, strict=True) if ids}
+
+    async def of_open(self, job_ids: Iterable[str]) -> set[str]:
+        members = {"_id": {"$in": list(job_ids)}, "batch_id": {"$type": "string"}}
+        with answered():
+            found = await self._jobs.find(members, {"batch_id": 1}).to_list(None)
+            batches = {d["batch_id"] for d in found}
+            still_open = {"_id": {"$in": sorted(batches)}, "status": {"$in": batch_queries.OPEN_BATCHES}}
+            ids = (
+                {d["_id"] for d in await self._batches.find(still_open, {"_id": 1}).to_list(None)} if batches else set()
+            )
+        return {d["_id"] for d in found if d["batch_id"] in ids}
 
     async def _ids(self, wanted: Document, most: int) -> list[str]:
         with answered():

@@ -100,6 +100,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": {"$type": "string"}}),
         _index("by_status", ("status", UP), ("_id", DOWN)),
         _index("by_kind", ("kind", UP), ("_id", DOWN)),
+        _index("wishes", ("control.at", UP), partialFilterExpression={"control.at": _DATE}),
         _index("callback_due", ("callback.due", UP), partialFilterExpression={"callback.due": _DATE}),
     ),
     "runs": (

@@ -48,6 +48,9 @@ class BatchStore(Protocol):
     async def open(self, limit: int, after: str | None = None) -> list[Batch]:
         """Batches that have not ended, by id, from beyond `after` on."""
 
+    async def wishing(self, before: datetime, limit: int) -> list[Batch]:
+        """Batches whose `control` was written earlier, the oldest wish first."""
+
     async def callbacks_due(self, now: datetime, limit: int) -> list[Batch]:
         """Batches whose end is to be told by now, the longest overdue first."""
 
@@ -56,6 +59,9 @@ class BatchStore(Protocol):
 
     async def next_waiting(self, batch_id: str, most: int) -> list[str]:
         """Ids of its SUBMITTED jobs: of each effective class the first in order, at most `most`."""
+
+    async def of_open(self, job_ids: Iterable[str]) -> set[str]:
+        """Those of these jobs whose batch has not ended."""
 
     async def first_open(self, batch_ids: Iterable[str]) -> dict[str, str]:
         """Of each, the first in order of the jobs that have not ended; one that has none is left out."""

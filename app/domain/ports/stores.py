@@ -253,6 +253,9 @@ class NameRegister(Protocol):
     async def claim(self, base: str) -> int:
         """1 for the first job with this base name, then 2, 3, …"""
 
+    async def claim_many(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        """So many numbers for each of these base names: the first of them, the others follow it."""
+
 
 class AnswerStore(Protocol):
     """Answers kept under an Idempotency-Key for 24 h, but for those that are inserted with a job."""

@@ -97,6 +97,10 @@ class MemoryBatchStore:
         found = sorted((b for b in self._batches.values() if not b.ended), key=lambda batch: batch.id)
         return [batch for batch in found if after is None or batch.id > after][:limit]
 
+    async def wishing(self, before: datetime, limit: int) -> list[Batch]:
+        wishes = [(batch.control.at, batch.id) for batch in self._batches.values() if batch.control is not None]
+        return [self._batches[batch_id] for at, batch_id in sorted(wishes) if at < before][:limit]
+
     async def callbacks_due(self, now: datetime, limit: int) -> list[Batch]:
         due = [(b.callback.due, b.id) for b in self._batches.values() if b.callback and b.callback.due]
         return [self._batches[batch_id] for at, batch_id in sorted(due) if at <= now][:limit]
@@ -111,6 +115,10 @@ class MemoryBatchStore:
     async def first_open(self, batch_ids: Iterable[str]) -> dict[str, str]:
         found = {i: [job for job in await self._of(i) if not job.terminal] for i in batch_ids}
         return {i: min(jobs, key=lambda job: (job.order_key, job.id)).id for i, jobs in found.items() if jobs}
+
+    async def of_open(self, job_ids: Iterable[str]) -> set[str]:
+        found = (await self._jobs.get_many(job_ids)).values()
+        return {job.id for job in found if job.batch_id in self._batches and not self._batches[job.batch_id].ended}
 
     async def _of(self, batch_id: str) -> tuple[Job, ...]:
         return (await self._jobs.find(JobQuery(batch_id=batch_id, limit=EVERY))).jobs

@@ -1,0 +1,179 @@
+"""Submit a batch: plan every job, store all of them and the batch as one, then tell the index. Answered means: durable.
+
+The ids of the jobs follow from that of the batch. Nothing but numbers of names is written before everything is checked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from app.domain.batch_requests import BatchRequest, batch_errors, let_in
+from app.domain.batch_transitions import first_entry
+from app.domain.batches import Batch, BatchKind, BatchStatus, Callback, Counts, member_id, new_batch_id
+from app.domain.dependencies import Met, Verdict
+from app.domain.errors import FieldError, Invalid
+from app.domain.job import Job
+from app.domain.naming import suffixed
+from app.domain.queueing import ticket_of
+from app.domain.records import StoredAnswer
+from app.domain.specification import Specification, build_job
+from app.domain.states import JobStatus
+from app.domain.transitions import Stamp
+from app.operations.advance import decide_waiting
+from app.operations.change import commit_all
+from app.operations.hints import hinted
+from app.operations.inheritance import decide_lending
+from app.operations.once import Answer, IdempotencyKey, replay
+from app.operations.plan_many import Planning, breathe, in_parts, plan_all, planning, verdicts_on_all
+from app.operations.quotas import refuse_over_quota
+from app.services import Services
+
+JOBS = "jobs"
+MOST_PARENTS = 10_000
+"""Different jobs that the jobs of one batch may depend on."""
+PART = 500
+"""Jobs that are told to the index at a time."""
+TIES = 16
+"""Order keys of a batch lie a sixteenth of a microsecond apart, the smallest step of a double there but one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSubmitted:
+    """A batch that was accepted, with its jobs as they were stored."""
+
+    batch: Batch
+    jobs: Sequence[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """All that is known of the jobs before the batch is made."""
+
+    specifications: Sequence[Specification]
+    verdicts: Sequence[Verdict]
+    names: Sequence[str]
+
+
+async def submit_batch(
+    services: Services,
+    request: BatchRequest,
+    actor: str,
+    render: Callable[[BatchSubmitted], bytes],
+    key: IdempotencyKey | None = None,
+) -> Answer:
+    """Plan, insert, enqueue. `render` makes the bytes of the answer. Raises Invalid with the place of each fault,
+    QuotaExceeded and Unavailable; then nothing is stored."""
+    if key is not None and (earlier := await services.batches.answer_under(key.key)) is not None:
+        return replay(earlier, key)
+    if errors := list(batch_errors(request)):
+        raise Invalid(errors)
+    await refuse_over_quota(services, request.tenant, len(request.jobs))
+    plans = await planning(services)
+    submitted = await _made(services, request, await _plan(services, plans, request), plans, actor)
+    body = render(submitted)
+    at = submitted.batch.submitted_at
+    stored = None if key is None else StoredAnswer(key.key, key.body_digest, 201, body, at)
+    taken = await services.batches.insert(submitted.batch, submitted.jobs, stored)
+    if taken is not None and key is not None:
+        return replay(taken, key)
+    await enter(services, submitted.jobs)
+    return Answer(201, body)
+
+
+async def _plan(services: Services, plans: Planning, request: BatchRequest) -> _Planned:
+    specifications = await plan_all(plans, request.jobs, JOBS)
+    named = {parent for job in request.jobs for parent in job.dependencies}
+    if len(named) > MOST_PARENTS:
+        message = f"the batch depends on {len(named):,} jobs; at most {MOST_PARENTS:,}"
+        raise Invalid([FieldError(JOBS, message)])
+    found = await services.jobs.get_many(named) if named else {}
+    verdicts = await verdicts_on_all(request.jobs, found, JOBS)
+    return _Planned(specifications, verdicts, await _names(services, specifications))
+
+
+async def _names(services: Services, specifications: Sequence[Specification]) -> list[str]:
+    """A name for each: those that users gave as they are, others numbered where they repeat."""
+    wanted = Counter(s.base_name for s in specifications if not s.named_by_user)
+    following = await services.names.claim_many(wanted)
+    names = []
+    for specification in specifications:
+        base = specification.base_name
+        if not specification.named_by_user:
+            number, following[base] = following[base], following[base] + 1
+            base = suffixed(base, number)
+        names.append(base)
+    return names
+
+
+async def _made(
+    services: Services, request: BatchRequest, planned: _Planned, plans: Planning, actor: str
+) -> BatchSubmitted:
+    """The batch and its jobs, as they are to be stored."""
+    stamp = services.stamp(actor)
+    batch = await _batch(services, request, planned.specifications, stamp)
+    now, ready = stamp.at, []
+    for n, (specification, verdict) in enumerate(zip(planned.specifications, planned.verdicts, strict=True)):
+        start = specification.request.start_after
+        if isinstance(verdict, Met) and not specification.limits and (start is None or start <= now):
+            ready.append(n)
+    queued = let_in(planned.specifications, ready, batch.width, ordered=batch.sequential)
+    jobs = []
+    for n, specification in enumerate(planned.specifications):
+        job = build_job(
+            specification,
+            job_id=member_id(batch.id, n),
+            name=planned.names[n],
+            eligible=n in queued,
+            stamp=replace(stamp, op=f"{stamp.op}.{n:x}"),
+            tie=n / TIES,
+            expected=await plans.expected(specification),
+        )
+        jobs.append(replace(job, batch_id=batch.id, membership=batch.membership(n)))
+        await breathe(n)
+    counts = Counts(Counter(job.status for job in jobs))
+    return BatchSubmitted(replace(batch, counts=counts, counted_at=now), jobs)
+
+
+async def _batch(
+    services: Services, request: BatchRequest, specifications: Sequence[Specification], stamp: Stamp
+) -> Batch:
+    templates = {specification.template.id for specification in specifications}
+    template = templates.pop() if len(templates) == 1 else None
+    base = f"{(template or 'mixed').replace('_', '-')}-x{len(specifications)}"
+    return Batch(
+        id=new_batch_id(stamp.at, os.urandom(7)),
+        kind=BatchKind.BATCH,
+        name=request.name or suffixed(base, await services.names.claim(base)),
+        tenant=request.tenant,
+        status=BatchStatus.RUNNING,
+        seq=1,
+        size=len(specifications),
+        submitted_at=stamp.at,
+        history=(first_entry(stamp),),
+        mode=request.mode,
+        max_parallel=request.max_parallel,
+        fail_fast=request.fail_fast,
+        template=template,
+        callback=None if request.callback_url is None else Callback(request.callback_url),
+        metadata=request.metadata,
+    )
+
+
+async def enter(services: Services, jobs: Sequence[Job]) -> None:
+    """After the insert: those that are QUEUED into the index, the others get one more look at what they wait for, since
+    it may have happened meanwhile; and their parents are considered in their class."""
+    await in_parts([job for job in jobs if job.status is JobStatus.QUEUED], PART, lambda part: _enqueue(services, part))
+    waiting = [job for job in jobs if job.status is JobStatus.SUBMITTED and (job.dependencies or job.limits)]
+    await in_parts(waiting, PART, lambda part: hinted("look_again", _look(services, part)))
+
+
+async def _enqueue(services: Services, jobs: Iterable[Job]) -> None:
+    await hinted("enqueue", services.queue.enqueue([ticket_of(job) for job in jobs]))
+
+
+async def _look(services: Services, jobs: Sequence[Job]) -> None:
+    await commit_all(services, await decide_waiting(services, jobs))
+    await commit_all(services, await decide_lending(services, jobs))
