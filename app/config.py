@@ -39,6 +39,10 @@ class HttpSettings(Group):
     )
     max_body_mb: int = variable("MAX_BODY_MB", "Largest request body.", 1, unit="MiB", ge=1, le=64)
 
+    max_batch_mb: int = variable(
+        "MAX_BATCH_MB", "Largest request body of a batch or a workflow.", 16, unit="MiB", ge=1, le=64
+    )
+
     @property
     def port_chosen(self) -> bool:
         """Whether somebody set the port; a default may move when it is taken, a chosen one never."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api import analytics_examples, control_examples, inquiry_examples, queue_examples, template_examples
+from app.api import (
+    analytics_examples,
+    batch_examples,
+    control_examples,
+    inquiry_examples,
+    queue_examples,
+    template_examples,
+)
 from app.api.object_examples import (
     AT,
     DURATION,
@@ -61,6 +68,7 @@ _LOG_LINE = {"n": 1, "at": AT, "step": "model_training", "stream": "stdout", "te
 
 REQUESTS: dict[str, dict[str, Any]] = {
     **control_examples.REQUESTS,
+    **batch_examples.REQUESTS,
     **queue_examples.REQUESTS,
     **inquiry_examples.REQUESTS,
     **template_examples.REQUESTS,
@@ -76,6 +84,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 ANSWERS: dict[str, dict[str, Any]] = {
     **control_examples.ANSWERS,
+    **batch_examples.ANSWERS,
     **queue_examples.ANSWERS,
     **analytics_examples.ANSWERS,
     **inquiry_examples.ANSWERS,

@@ -7,7 +7,9 @@ the first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from app.domain.dependencies import Verdict
 from app.domain.dependency_transitions import add_parents, refuse_started
 from app.domain.errors import FieldError, Invalid, StaleJob
 from app.domain.ids import is_object_id
@@ -18,7 +20,7 @@ from app.operations.change import carry_on, look_again
 from app.operations.control import load, refuse_other_version
 from app.operations.cycles import find_cycle
 from app.operations.effects import Moved
-from app.operations.parents import places_of, refuse_unknown, verdict_on_new
+from app.operations.parents import refuse_unknown, verdict_on_new
 from app.services import Services
 
 PATH = "depends_on"
@@ -28,12 +30,23 @@ SHOWN = 20
 """Jobs of a cycle that are named."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request: the parents, each with its path; None as `kind` keeps the job's."""
+
+    places: Mapping[str, str]
+    kind: DependencyType | None
+    actor: str
+    reason: str | None
+
+
 async def add_dependencies(
     services: Services,
     job_id: str,
     parents: Sequence[str],
     kind: DependencyType | None,
     actor: str,
+    reason: str | None = None,
     expected_seq: int | None = None,
 ) -> Job:
     """The job after it: SUBMITTED, or still held; QUEUED where everything that it waits for has happened. `kind` is
@@ -42,39 +55,35 @@ async def add_dependencies(
     Raises NotFound; Invalid with `unknown_job`, `cycle` (naming the way), `dependency_failed` or `graph_too_large`;
     InvalidTransition for a job that has started; PreconditionFailed; StaleJob.
     """
-    _check_ids(parents)
+    asked = _Asked(_places(parents), kind, actor, reason)
     for _ in range(TRIES):
         version = await services.graph.version()
         job = await load(services, job_id)
         refuse_other_version(job, expected_seq)
-        after = await _add(services, job, tuple(dict.fromkeys(parents)), kind or job.dependency_type, actor, version)
+        after = await _add(services, job, asked, version)
         if after is not None:
             return await look_again(services, after)
     raise StaleJob(job_id)
 
 
-def _check_ids(parents: Sequence[str]) -> None:
+def _places(parents: Sequence[str]) -> Mapping[str, str]:
+    """Each parent once, with the path at which it is named first. Raises Invalid for what can be no id."""
     wrong = [n for n, parent in enumerate(parents) if not is_object_id(parent)]
     if wrong:
         raise Invalid(FieldError(f"{PATH}[{n}]", "not a job id: ids hold only a-z, 0-9 and _") for n in wrong)
+    return {parent: f"{PATH}[{parents.index(parent)}]" for parent in dict.fromkeys(parents)}
 
 
-async def _add(
-    services: Services, job: Job, parents: tuple[str, ...], kind: DependencyType, actor: str, version: int
-) -> Job | None:
+async def _add(services: Services, job: Job, asked: _Asked, version: int) -> Job | None:
     """The job after the change, or as it is when there is none; None when job or graph changed meanwhile."""
     refuse_started(job)
-    new = tuple(parent for parent in parents if parent not in job.dependencies)
+    kind = asked.kind or job.dependency_type
+    new = tuple(parent for parent in asked.places if parent not in job.dependencies)
     if not new and kind is job.dependency_type:
         return job
     every = (*job.dependencies, *new)
-    if len(every) > MAX_DEPENDENCIES:
-        raise Invalid.one(PATH, f"the job would have {len(every):,}; at most {MAX_DEPENDENCIES:,}")
-    found, places = await services.jobs.get_many(every), places_of(PATH, parents)
-    refuse_unknown({parent: places[parent] for parent in new}, found)
-    await _refuse_cycle(services, job, new, places)
-    verdict = verdict_on_new(kind, every, found, places, "dependency_type")
-    change = add_parents(job, every, kind, verdict, services.stamp(actor))
+    verdict = await _checked(services, job, kind, new, asked)
+    change = add_parents(job, every, kind, verdict, services.stamp(asked.actor), asked.reason)
     if not await services.graph.commit(job, change, version):
         return None
     after = apply(job, change)
@@ -82,9 +91,15 @@ async def _add(
     return after
 
 
-async def _refuse_cycle(services: Services, job: Job, new: tuple[str, ...], places: Mapping[str, str]) -> None:
-    cycle = await find_cycle(services.graph, job.id, new, PATH)
-    if cycle is not None:
+async def _checked(services: Services, job: Job, kind: DependencyType, new: tuple[str, ...], asked: _Asked) -> Verdict:
+    """The verdict on the job with these parents too. Raises Invalid for whatever is wrong with them."""
+    every = (*job.dependencies, *new)
+    if len(every) > MAX_DEPENDENCIES:
+        raise Invalid.one(PATH, f"the job would have {len(every):,}; at most {MAX_DEPENDENCIES:,}")
+    found = await services.jobs.get_many(every)
+    refuse_unknown({parent: asked.places[parent] for parent in new}, found)
+    if (cycle := await find_cycle(services.graph, job.id, new, PATH)) is not None:
         way = " → ".join(cycle if len(cycle) <= SHOWN else (*cycle[: SHOWN - 2], "…", *cycle[-2:]))
         message = f"it would wait for itself: {way}; leave {cycle[1]} out"
-        raise Invalid.one(places[cycle[1]], message, code="cycle")
+        raise Invalid.one(asked.places[cycle[1]], message, code="cycle")
+    return verdict_on_new(kind, every, found, asked.places, "dependency_type")
