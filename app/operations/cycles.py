@@ -7,9 +7,11 @@ Most jobs to which somebody adds a parent have nobody who waits for them, so tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from app.domain.errors import Invalid
 from app.domain.ports import DependencyGraph
+from app.domain.transitions import Change
 
 MOST_SEARCHED = 10_000
 """Jobs looked at before an edge is refused because too many are around it."""
@@ -18,7 +20,29 @@ Found = dict[str, str | None]
 """Jobs that were found, each with the one that it was found from."""
 
 
-async def find_cycle(graph: DependencyGraph, job_id: str, parents: Sequence[str], path: str) -> tuple[str, ...] | None:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The graph with what is announced of it."""
+
+    graph: DependencyGraph
+    announced: Mapping[str, Change]
+
+    async def parents_of(self, job_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        found = await self.graph.parents_of(job_ids)
+        return {**found, **{i: self._will_name(i) for i in job_ids if i in self.announced}}
+
+    async def children_of(self, job_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        found = await self.graph.children_of(job_ids)
+        more = {i: [child for child in self.announced if i in self._will_name(child)] for i in job_ids}
+        return {i: [*found.get(i, ()), *more[i]] for i in job_ids}
+
+    def _will_name(self, job_id: str) -> Sequence[str]:
+        """An announced change names all that the job names, old and new."""
+        named: Sequence[str] = self.announced[job_id].fields["dependencies"]
+        return named
+
+
+async def find_cycle(graph: Seen, job_id: str, parents: Sequence[str], path: str) -> tuple[str, ...] | None:
     """The cycle that these parents of the job would close, from the job to itself, each waiting for the next; None
     where there is none. Raises Invalid (`graph_too_large`)."""
     if job_id in parents:

@@ -28,6 +28,8 @@ EVERY = 1.0
 """Seconds between two looks at wishes."""
 OWN = timedelta(seconds=PATIENCE + 1)
 """For so long a wish belongs to the request that wrote it."""
+LEFT = timedelta(seconds=20)
+"""For so long a batch belongs to the request that makes it, its store's patience included."""
 AT_ONCE = 50
 """Batches that are looked at together."""
 TURN = 5.0
@@ -42,8 +44,10 @@ class BatchKeeper:
         self._services = services
 
     async def carry_out(self) -> None:
-        """The wishes that nobody carries out any more."""
+        """The wishes that nobody carries out any more, and the batches that nobody lays out any more."""
         before = self._services.clock.now() - OWN
+        if left := await self._services.batches.finish_left(self._services.clock.now() - LEFT, AT_ONCE):
+            log.warning("batches.laid_out", batches=left)
         for batch in await self._services.batches.wishing(before, AT_ONCE):
             await self._alone(batch, lambda b: carry_out_wish(self._services, b, TURN))
 

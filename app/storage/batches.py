@@ -1,18 +1,18 @@
-"""Batches in MongoDB. A batch and its jobs are one transaction: thousands of documents, and no reader sees a part.
+"""Batches in MongoDB: their records here, their jobs among the others. How both come to be as one tells `layout`.
 
-The document of the batch, which carries the key of the submit, is written last: it is locked only for the moment until
-the commit. Documents are made and sent a few at a time, so that the process does other things meanwhile.
+A batch that is not laid out yet is shown to nobody. Whoever comes with its key finishes it and is answered; the keeper
+finishes those for which nobody comes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
 from app.domain.batch_transitions import BatchChange
 from app.domain.batches import Batch, BatchPage, BatchQuery, Callback, Counts
@@ -32,20 +32,17 @@ from app.storage.batch_documents import (
     field_document,
     last_document,
 )
-from app.storage.documents import job_document
 from app.storage.failures import PATIENCE, answered, until_answered
-from app.storage.group_commit import DUPLICATE
 from app.storage.job_queries import LONG_AGO
 from app.storage.keyed import BARE, Keyed
+from app.storage.layout import Layout
 from app.storage.limits import place_document
 from app.storage.mongo import Database, Document
 from app.storage.quarantine import Reading
-from app.storage.transactions import in_transaction
 
-CHUNK = 200
-"""Jobs in one statement: to encode them holds the process for some milliseconds."""
-LONGEST = 45.0
-"""Seconds for a whole batch; the server itself ends a transaction after sixty."""
+LONGEST = 60.0
+"""Seconds for a whole batch, its store's patience included."""
+SHOWN: Document = {"laid_out": {"$ne": False}}
 
 
 class MongoBatchStore:
@@ -63,45 +60,68 @@ class MongoBatchStore:
         self._database, self._patience = database, patience
         self._batches, self._jobs, self._limits = database["batches"], database["jobs"], database["limits"]
         self._keyed = Keyed(self._batches, answers_kept, patience)
+        self._layout = Layout(database, patience)
 
     async def insert(
         self, batch: Batch, jobs: Sequence[Job], answer: StoredAnswer | None = None
     ) -> StoredAnswer | None:
-        async def insert_all(document: Document) -> bool:
-            return await self._insert_all(document, batch, jobs)
-
         try:
             async with asyncio.timeout(LONGEST):
-                if answer is not None:
-                    return await self._keyed.insert(batch_document(batch), answer, insert_all)
-                await insert_all(batch_document(batch))
+                return await self._insert_all(batch, jobs, answer)
         except TimeoutError as error:
             raise Unavailable("MongoDB") from error
+
+    async def _insert_all(self, batch: Batch, jobs: Sequence[Job], answer: StoredAnswer | None) -> StoredAnswer | None:
+        parts = await self._layout.stage(batch.id, jobs, batch.submitted_at)
+        await self._hold_places(batch, jobs)
+        document = {**batch_document(batch), "laid_out": not jobs}
+        if answer is None:
+            await self._insert_one(document)
+        elif (earlier := await self._keyed.insert(document, answer, self._insert_one)) is not None:
+            await self._layout.drop(batch.id)
+            return await self.answer_under(answer.key) or earlier
+        if jobs:
+            await self._finish(batch.id, parts)
         return None
 
-    async def _insert_all(self, document: Document, batch: Batch, jobs: Sequence[Job]) -> bool:
-        """False where the key is taken, or all is there from a sending before."""
-
-        async def work(session: Any) -> None:
-            for part in _in_chunks(jobs):
-                await self._jobs.insert_many([job_document(job) for job in part], session=session)
-            if holders := _first_holders(batch, jobs):
-                first = place_document(batch.id, holders, batch.history[0].op)
-                await self._limits.insert_one(first, session=session)
-            await self._batches.insert_one(document, session=session)
-
+    async def _insert_one(self, document: Document) -> bool:
         try:
-            await in_transaction(self._database, work, self._patience)
+            await until_answered(lambda: self._batches.insert_one(document), self._patience)
         except DuplicateKeyError:
             return False
-        except BulkWriteError as error:
-            if all(each["code"] == DUPLICATE for each in (error.details or {})["writeErrors"]):
-                return False
-            raise
         return True
 
+    async def _hold_places(self, batch: Batch, jobs: Sequence[Job]) -> None:
+        """Of the jobs that begin beyond SUBMITTED. Of a batch that then is not stored the keeper takes them back."""
+        name = batch_limit(batch.id)
+        if holders := [job.id for job in jobs if holds_places(job) and name in limits_of(job)]:
+            first = place_document(batch.id, holders, batch.history[0].op)
+            places = {"_id": first.pop("_id")}
+            update = {"$setOnInsert": first}
+            await until_answered(lambda: self._limits.update_one(places, update, upsert=True), self._patience)
+
+    async def _finish(self, batch_id: str, parts: Iterable[list[bytes]] | None = None) -> None:
+        await self._layout.copy(batch_id, parts)
+        done, update = {"_id": batch_id, "laid_out": False}, {"$set": {"laid_out": True}}
+        await until_answered(lambda: self._batches.update_one(done, update), self._patience)
+        await self._layout.drop(batch_id)
+
+    async def finish_left(self, before: datetime, limit: int) -> int:
+        left = {"laid_out": False, "submitted_at": {"$lt": before}}
+        with answered():
+            found = await self._batches.find(left, {"_id": 1}).limit(limit).to_list(None)
+        for document in found:
+            await self._finish(document["_id"])
+        return len(found)
+
     async def answer_under(self, key: str) -> StoredAnswer | None:
-        return await self._keyed.answer(key)
+        found = await self._keyed.answer(key)
+        if found is not None:
+            with answered():
+                left = await self._batches.find_one({"keyed.key": key, "laid_out": False}, {"_id": 1})
+            if left is not None:
+                await self._finish(left["_id"])
+        return found
 
     async def get(self, batch_id: str) -> Batch | None:
         return (await self.get_many([batch_id])).get(batch_id)
@@ -136,8 +156,7 @@ class MongoBatchStore:
         return bool(result.matched_count)
 
     async def find(self, query: BatchQuery) -> BatchPage:
-        wanted = batch_queries.matching(query)
-        batches = await self._find(wanted, [("_id", -1)], query.limit + 1)
+        batches = await self._find(batch_queries.matching(query), [("_id", -1)], query.limit + 1)
         page = tuple(batches[: query.limit])
         return BatchPage(page, page[-1].id if len(batches) > query.limit else None)
 
@@ -172,12 +191,10 @@ class MongoBatchStore:
         members = {"_id": {"$in": list(job_ids)}, "batch_id": {"$type": "string"}}
         with answered():
             found = await self._jobs.find(members, {"batch_id": 1}).to_list(None)
-            batches = {d["batch_id"] for d in found}
-            still_open = {"_id": {"$in": sorted(batches)}, "status": {"$in": batch_queries.OPEN_BATCHES}}
-            ids = (
-                {d["_id"] for d in await self._batches.find(still_open, {"_id": 1}).to_list(None)} if batches else set()
-            )
-        return {d["_id"] for d in found if d["batch_id"] in ids}
+            batches = sorted({d["batch_id"] for d in found})
+            still_open = {"_id": {"$in": batches}, "status": {"$in": batch_queries.OPEN_BATCHES}}
+            open_ones = {d["_id"] for d in await self._batches.find(still_open, {"_id": 1}).to_list(None)}
+        return {d["_id"] for d in found if d["batch_id"] in open_ones}
 
     async def _ids(self, wanted: Document, most: int) -> list[str]:
         with answered():
@@ -185,19 +202,9 @@ class MongoBatchStore:
             return [d["_id"] for d in await cursor.to_list(None)]
 
     async def _find(self, wanted: Document, order: Sequence[tuple[str, int]], limit: int) -> list[Batch]:
-        cursor = self._batches.find(wanted, BARE)
+        cursor = self._batches.find({"$and": [wanted, SHOWN]}, BARE)
         if order:
             cursor = cursor.sort(order)
         with answered():
-            found = await cursor.limit(limit).to_list(None)
+            found: list[dict[str, Any]] = await cursor.limit(limit).to_list(None)
         return await self._reading.each(found, batch_from)
-
-
-def _in_chunks(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
-    return (jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK))
-
-
-def _first_holders(batch: Batch, jobs: Sequence[Job]) -> list[str]:
-    """The jobs that begin with a place in the batch."""
-    name = batch_limit(batch.id)
-    return [job.id for job in jobs if holds_places(job) and name in limits_of(job)]

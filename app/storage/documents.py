@@ -71,7 +71,8 @@ def entry_document(entry: Entry) -> Document:
     }
 
 
-def _entry_from(d: Mapping[str, Any]) -> Entry:
+def entry_from(d: Mapping[str, Any]) -> Entry:
+    """The entry of a history."""
     source = None if d["from"] is None else JobStatus(d["from"])
     return Entry(
         d["seq"], source, JobStatus(d["to"]), d["reason"], d["at"], d["actor"], d["attempt"], d["run_no"], d["detail"],
@@ -248,7 +249,7 @@ def job_from(d: Mapping[str, Any]) -> Job:
         priority=Priority(d["priority"]),
         effective_priority=Priority(d["effective_priority"]),
         retry_policy=_retry_from(d["retry_policy"]),
-        history=tuple(_entry_from(e) for e in d["history"]),
+        history=tuple(entry_from(e) for e in d["history"]),
         dependencies=tuple(d["dependencies"]),
         dependency_type=DependencyType(d["dependency_type"]),
         tags=tuple(d["tags"]),

@@ -1,66 +1,66 @@
-"""The graph of dependencies in MongoDB: the edges stand in the jobs, its version in a document of its own.
+"""The graph of dependencies in MongoDB: the edges stand in the jobs, what is announced in one document.
 
-    graph: {_id: "dependencies", version: 12}
+    graph: {_id: "dependencies", version: 12, announced: {"job_…": {seq, entry, fields}}}
 
-An edge is added in one transaction over that document and the job's: of two that were decided on the same version one
-finds another there, or meets the other's write, and looks again.
+An announcement is one guarded update. Nothing is locked by it: a process that dies leaves an edge that everybody counts
+with, until whoever meets it makes the change or sees that it can be made no more.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import structlog
 from pymongo.errors import DuplicateKeyError
 
-from app.domain.job import Job
+from app.domain.job import DependencyType
+from app.domain.ports.graph import GraphState
 from app.domain.transitions import Change
-from app.storage.documents import SUBJECT, change_update, field_document
-from app.storage.failures import PATIENCE, answered
-from app.storage.mongo import Database
-from app.storage.transactions import in_transaction
+from app.storage.documents import entry_document, entry_from, field_document
+from app.storage.failures import PATIENCE, answered, until_answered
+from app.storage.mongo import Database, Document
 
+log = structlog.get_logger()
 DOCUMENT = "dependencies"
-
-
-class _LookAgain(Exception):
-    """The job or the graph is not as it was."""
 
 
 class MongoDependencyGraph:
     """`DependencyGraph` over the collections `jobs` and `graph`."""
 
     def __init__(self, database: Database, patience: float = PATIENCE) -> None:
-        self._database, self._patience = database, patience
-        self._jobs, self._graph = database["jobs"], database["graph"]
+        self._patience, self._jobs, self._graph = patience, database["jobs"], database["graph"]
 
-    async def version(self) -> int:
+    async def state(self) -> GraphState:
         with answered():
             found = await self._graph.find_one({"_id": DOCUMENT})
-        return int((found or {}).get("version", 0))
+        if found is None:
+            return GraphState()
+        return GraphState(int(found["version"]), dict(_announced(found.get("announced") or {})))
 
-    async def commit(self, job: Job, change: Change, version: int) -> bool:
-        update = change_update(change, {name: field_document(name, getattr(job, name)) for name in SUBJECT})
-
-        async def work(session: Any) -> None:
-            seen = {"_id": DOCUMENT, "version": version}
-            raised = await self._graph.update_one(seen, {"$inc": {"version": 1}}, upsert=version == 0, session=session)
-            guard = {"_id": change.job_id, "seq": change.seq}
-            changed = await self._jobs.update_one(guard, update, session=session)
-            if not changed.matched_count or not (raised.matched_count or raised.upserted_id):
-                raise _LookAgain
-
+    async def announce(self, change: Change, version: int) -> bool:
+        """Sent again after a lost answer it meets itself, which counts as announced."""
+        path = f"announced.{change.job_id}"
+        seen = {"_id": DOCUMENT, "version": version, path: {"$exists": False}}
+        update = {"$inc": {"version": 1}, "$set": {path: _change_document(change)}}
         try:
-            await in_transaction(self._database, work, self._patience)
-        except (_LookAgain, DuplicateKeyError):
-            return await self._is_made(change)
-        return True
+            result = await until_answered(
+                lambda: self._graph.update_one(seen, update, upsert=version == 0), self._patience
+            )
+        except DuplicateKeyError:
+            return await self._is_announced(change)
+        return bool(result.matched_count or result.upserted_id) or await self._is_announced(change)
 
-    async def _is_made(self, change: Change) -> bool:
+    async def _is_announced(self, change: Change) -> bool:
         with answered():
-            made = {"_id": change.job_id, "history.op": change.entry.op}
-            return await self._jobs.find_one(made, {"_id": 1}) is not None
+            same = {"_id": DOCUMENT, f"announced.{change.job_id}.entry.op": change.entry.op}
+            return await self._graph.find_one(same, {"_id": 1}) is not None
+
+    async def settle(self, change: Change) -> None:
+        path = f"announced.{change.job_id}"
+        same = {"_id": DOCUMENT, f"{path}.entry.op": change.entry.op}
+        await until_answered(lambda: self._graph.update_one(same, {"$unset": {path: ""}}), self._patience)
 
     async def parents_of(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         with answered():
@@ -77,6 +77,22 @@ class MongoDependencyGraph:
             for parent in wanted.intersection(_ids(child["dependencies"])):
                 children[parent].append(str(child["_id"]))
         return {parent: tuple(sorted(ids)) for parent, ids in children.items()}
+
+
+def _change_document(change: Change) -> Document:
+    fields = {name: field_document(name, value) for name, value in change.fields.items()}
+    return {"seq": change.seq, "entry": entry_document(change.entry), "fields": fields}
+
+
+def _announced(stored: Mapping[str, Any]) -> Iterable[tuple[str, Change]]:
+    """The readable ones; what was spoilt by hand announces nothing."""
+    for job_id, d in stored.items():
+        try:
+            fields = {**d["fields"], "dependencies": tuple(d["fields"]["dependencies"])}
+            fields["dependency_type"] = DependencyType(fields["dependency_type"])
+            yield job_id, Change(job_id, d["seq"], entry_from(d["entry"]), fields)
+        except (KeyError, TypeError, ValueError) as error:
+            log.error("graph.announcement_unreadable", job_id=job_id, error=repr(error))
 
 
 def _ids(named: Any) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 _DATE = {"$gte": LONG_AGO}
 DECISIONS_KEPT = timedelta(days=7)
+PARTS_KEPT = timedelta(days=30)
 LONGEST_KEPT = 2_147_483_647
 """Seconds: more the server does not take."""
 UP, DOWN = 1, -1
@@ -100,6 +101,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": {"$type": "string"}}),
         _index("by_status", ("status", UP), ("_id", DOWN)),
         _index("by_kind", ("kind", UP), ("_id", DOWN)),
+        _index("left", ("laid_out", UP), partialFilterExpression={"laid_out": False}),
         _index("wishes", ("control.at", UP), partialFilterExpression={"control.at": _DATE}),
         _index("callback_due", ("callback.due", UP), partialFilterExpression={"callback.due": _DATE}),
     ),
@@ -131,6 +133,7 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
     return {
         "answers": (_kept("at", retention.answers),),
         "batches": (_kept("finished_at", retention.jobs),),
+        "batch_parts": (_kept("at", PARTS_KEPT),),
         "runs": (_kept("finished_at", retention.runs),),
         "logs": (_kept("at", retention.logs),),
         "metrics": (_kept("first", 2 * retention.jobs),),

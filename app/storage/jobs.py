@@ -36,6 +36,7 @@ from app.storage.shapes import check_job, check_place, checked
 from app.storage.subjects import Subjects
 from app.storage.tickets import FIELDS as TICKET_FIELDS
 from app.storage.tickets import ticket_from
+from app.storage.whole_batches import WholeBatches
 
 log = structlog.get_logger()
 
@@ -64,6 +65,7 @@ class MongoJobStore:
         self._database, self._patience = database, patience
         self._jobs = database["jobs"]
         self._subjects = Subjects(self._jobs)
+        self._whole = WholeBatches(database["batches"])
         self._inserts = GroupedInserts(self._jobs, patience)
         self._keyed = Keyed(self._jobs, answers_kept, patience)
         self._changes = GroupCommit(self._jobs, self._subjects.of, patience)
@@ -277,7 +279,7 @@ class MongoJobStore:
             return await cursor.limit(limit).to_list(None)
 
     async def _readable(self, documents: Sequence[Document]) -> list[Job]:
-        return await self._reading.each(documents, self._loaded)
+        return await self._reading.each(await self._whole.shown(documents), self._loaded)
 
     def _loaded(self, document: Mapping[str, Any]) -> Job:
         check_job(document)

@@ -28,7 +28,6 @@ from pymongo.errors import ConfigurationError, OperationFailure, PyMongoError
 
 from app.startup import StartupTrouble, mongodb_refused, mongodb_unreachable, not_a_replica_set, without_credentials
 
-APP_NAME = "tensorfleet"
 Document = dict[str, Any]
 Driver = Literal["motor", "pymongo"]
 
@@ -135,19 +134,6 @@ class Database:
         async with await _settled(self.raw.watch(pipeline, **options)) as stream:
             yield stream
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
-        """A session in which one transaction is open: committed at the end, undone by an error."""
-        async with (
-            await _settled(self.client.start_session()) as session,
-            await _settled(session.start_transaction()),
-        ):
-            yield session
-
-    async def admin(self, command: str, value: Any = 1, **arguments: Any) -> Document:
-        """Run a command of the server as a whole."""
-        return cast("Document", await self.client.admin.command(command, value, **arguments))
-
     def bucket(self, name: str) -> Any:
         """A GridFS bucket."""
         if self.driver == "motor":
@@ -183,7 +169,7 @@ def connect(uri: str, database: str, *, driver: Driver = "motor") -> Database:
     """A handle for `mongodb://` or `mongodb+srv://`. Raises StartupTrouble when the address itself is wrong."""
     make: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
     try:
-        client = make(uri, tz_aware=True, tzinfo=UTC, appname=APP_NAME, **DURABLE, **READABLE, **_bounds(uri))
+        client = make(uri, tz_aware=True, tzinfo=UTC, appname="tensorfleet", **DURABLE, **READABLE, **_bounds(uri))
     except (PyMongoError, ValueError) as error:
         raise StartupTrouble(f"MONGODB_URI cannot be used: {without_credentials(str(error), uri)}") from error
     return Database(uri, database, driver, client, client[database])

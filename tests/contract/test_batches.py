@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from pymongo.errors import OperationFailure
 
 from app.clock import SystemClock
 from app.domain.batch_transitions import apply_batch, cancel_batch, pause_batch, settle_batch
 from app.domain.batches import Batch, BatchKind, BatchQuery, BatchStatus, Callback, Counts, ExecutionMode, member_id
-from app.domain.errors import Unavailable
+from app.domain.errors import Invalid
 from app.domain.job import Job
 from app.domain.limits import batch_limit
 from app.domain.ports import BatchStore, JobStore, LimitStore
 from app.domain.priority import Priority
+from app.domain.records import JobQuery
 from app.domain.states import JobStatus
-from app.domain.transitions import Stamp
+from app.domain.transitions import Stamp, place
 from app.storage.batches import MongoBatchStore
 from app.storage.indexes import INDEXES, ensure_indexes
+from app.storage.jobs import MongoJobStore
+from app.storage.layout import PART_JOBS
 from app.storage.limits import MongoLimitStore
 from app.storage.memory.batches import MemoryBatchStore
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.limits import MemoryLimitStore
 from app.storage.mongo import Database
-from app.storage.transactions import end_abandoned
+from app.storage.whole_batches import WholeBatches
 from tests.contract.conftest import Stores, answer
 from tests.unit.domain.builders import NOW, a_batch, jobs_of
 
@@ -217,58 +220,117 @@ class TestQuestions:
         assert found == {batch.id: member_id(batch.id, 2)}
 
 
-class TestTransactions:
-    """Over MongoDB: what a process leaves that dies in the middle."""
+class TestWhatACrashLeaves:
+    """Over MongoDB: a process dies between any two of its writes, and nobody ever sees a part of its batch."""
 
     @pytest.fixture
     async def indexed(self, mongo: Database) -> Database:
         await ensure_indexes(mongo, {"jobs": INDEXES["jobs"], "batches": INDEXES["batches"]})
         return mongo
 
-    async def test_a_failure_in_the_middle_leaves_nothing(self, indexed: Database) -> None:
+    async def _dies(self, mongo: Database, batch: Batch, jobs: Sequence[Job], at: str, key: str = "k") -> None:
+        """Insert it with a process that dies at this call of its layout; `copy`: after a part of the jobs."""
+        store = MongoBatchStore(mongo)
+        layout = store._layout
+        copy = layout._copy
+
+        async def dies(*_: Any) -> Any:
+            raise Died
+
+        async def copies_one(part: Any) -> None:
+            await copy(part)
+            raise Died
+
+        if at == "copy":
+            layout._copy = copies_one  # type: ignore[method-assign]
+        elif at == "record":
+            store._keyed.insert = dies  # type: ignore[method-assign]
+        else:
+            setattr(layout, at, dies)
+        with pytest.raises(Died):
+            await store.insert(batch, jobs, answer(key, b"first"))
+
+    async def _seen(self, mongo: Database, batch: Batch) -> tuple[bool, int]:
+        """Whether another process sees the batch, and how many of its jobs, by every way of reading them."""
+        batches, jobs = MongoBatchStore(mongo), MongoJobStore(mongo)
+        ids = [member_id(batch.id, n) for n in range(batch.size)]
+        listed = (await jobs.find(JobQuery(batch_id=batch.id, limit=batch.size))).jobs
+        by_id = await jobs.get_many(ids)
+        single = [job_id for job_id in ids[:3] if await jobs.get(job_id)]
+        assert len(listed) == len(by_id) and len(single) == min(3, len(listed))
+        shown = await batches.get(batch.id) is not None
+        assert shown == bool((await batches.find(BatchQuery())).batches) == bool(await batches.open(9))
+        return shown, len(listed)
+
+    @pytest.mark.parametrize("at", ["stage", "record", "copy", "drop"])
+    async def test_all_or_nothing_is_seen_and_the_key_gives_one_batch(self, indexed: Database, at: str) -> None:
+        left = a_batch(600)
+        jobs = jobs_of(left)
+        await self._dies(indexed, left, jobs, at)
+        stored = await indexed["jobs"].count_documents({})
+        assert stored == {"stage": 0, "record": 0, "copy": PART_JOBS, "drop": 600}[at]
+        assert await self._seen(indexed, left) == ((True, 600) if at == "drop" else (False, 0))
+        again = a_batch(600)
+        kept = await MongoBatchStore(indexed).insert(again, jobs_of(again), answer("k", b"second"))
+        accepted = at in {"copy", "drop"}
+        assert (None if kept is None else kept.answer) == (b"first" if accepted else None)
+        assert await self._seen(indexed, left if accepted else again) == (True, 600)
+        assert await indexed["jobs"].count_documents({}) == 600, "nothing of the other one"
+
+    async def test_the_keeper_finishes_what_nobody_comes_back_for(self, indexed: Database) -> None:
+        batch = a_batch(600)
+        await self._dies(indexed, batch, jobs_of(batch), "copy")
+        store = MongoBatchStore(indexed)
+        assert await store.finish_left(batch.submitted_at, 9) == 0, "it is not old enough"
+        assert await self._seen(indexed, batch) == (False, 0)
+        assert await store.finish_left(batch.submitted_at + timedelta(seconds=1), 9) == 1
+        assert await self._seen(indexed, batch) == (True, 600)
+        assert await indexed["batch_parts"].count_documents({}) == 0
+        assert await store.finish_left(batch.submitted_at + timedelta(seconds=1), 9) == 0
+
+    async def test_what_two_finish_at_once_is_there_once_and_what_ran_meanwhile_stays(self, indexed: Database) -> None:
         batch = a_batch(600)
         jobs = jobs_of(batch)
-        store = MongoBatchStore(indexed)
-        spoilt = [*jobs[:500], replace(jobs[500], parameters={"x": 1 << 70}), *jobs[501:]]
-        with pytest.raises(OverflowError):
-            await store.insert(batch, spoilt)
-        assert await store.get(batch.id) is None
-        assert (await store.counts([batch.id]))[batch.id].laid_out == 0
+        await self._dies(indexed, batch, jobs, "copy")
+        assert await MongoJobStore(indexed).commit([place(jobs[0], "n1", (), stamp())]) == [True]
+        later = batch.submitted_at + timedelta(seconds=1)
+        await asyncio.gather(*(MongoBatchStore(indexed).finish_left(later, 9) for _ in range(3)))
+        assert await self._seen(indexed, batch) == (True, 600)
+        moved = await MongoJobStore(indexed).get(jobs[0].id)
+        assert moved is not None and moved.status is JobStatus.SCHEDULED
 
-    async def test_a_transaction_that_was_left_open_locks_its_key_until_it_is_ended(self, indexed: Database) -> None:
-        """Negative control first: without the look at what was left behind, the key stays locked."""
-        left = a_batch(3)
-        session = await _left_open(indexed, left)
-        try:
-            batch = a_batch(3)
-            with pytest.raises((Unavailable, OperationFailure)):
-                await _insert_raw(indexed, batch)
-            assert await end_abandoned(indexed, idle=0.0) >= 1
-            assert await MongoBatchStore(indexed).insert(batch, jobs_of(batch), answer("k")) is None
-            assert await MongoBatchStore(indexed).get(left.id) is None
-        finally:
-            await session.end_session()
+    async def test_without_hiding_a_part_would_be_seen(
+        self, indexed: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The negative control of all above."""
+        batch = a_batch(600)
+        await self._dies(indexed, batch, jobs_of(batch), "copy")
 
-    async def test_whoever_meets_the_conflict_ends_what_was_left(self, indexed: Database) -> None:
-        session = await _left_open(indexed, a_batch(3))
-        try:
-            batch = a_batch(3)
-            assert await MongoBatchStore(indexed).insert(batch, jobs_of(batch), answer("k")) is None
-        finally:
-            await session.end_session()
+        async def everything(_: Any, documents: Any) -> Any:
+            return documents
+
+        monkeypatch.setattr(WholeBatches, "shown", everything)
+        page = await MongoJobStore(indexed).find(JobQuery(batch_id=batch.id, limit=600))
+        assert len(page.jobs) == PART_JOBS
+
+    async def test_a_job_that_cannot_be_stored_refuses_all(self, indexed: Database) -> None:
+        batch = a_batch(600)
+        jobs = jobs_of(batch)
+        jobs[500] = replace(jobs[500], parameters={"x": 1 << 70})
+        with pytest.raises(Invalid) as refusal:
+            await MongoBatchStore(indexed).insert(batch, jobs)
+        assert (refusal.value.code, refusal.value.errors[0].path) == ("not_storable", "jobs[500]")
+        assert await self._seen(indexed, batch) == (False, 0)
+
+    async def test_large_jobs_are_parted_by_their_size(self, indexed: Database) -> None:
+        batch = a_batch(12)
+        jobs = [replace(job, parameters={"x": "y" * (1 << 20)}) for job in jobs_of(batch)]
+        assert await MongoBatchStore(indexed).insert(batch, jobs) is None
+        assert await self._seen(indexed, batch) == (True, 12)
+        huge = a_batch(1)
+        with pytest.raises(Invalid, match="at most 15 MiB"):
+            await MongoBatchStore(indexed).insert(huge, [replace(jobs_of(huge)[0], parameters={"x": "y" * (15 << 20)})])
 
 
-async def _left_open(mongo: Database, batch: Batch) -> Any:
-    """A session that has written a batch under the key `k`, and will neither commit nor abort."""
-    started = mongo.client.start_session()
-    session = await started if asyncio.iscoroutine(started) else started
-    begun = session.start_transaction()
-    if asyncio.iscoroutine(begun):
-        await begun
-    await mongo["batches"].insert_one({"_id": batch.id, "keyed": {"key": "k"}}, session=session)
-    return session
-
-
-async def _insert_raw(mongo: Database, batch: Batch) -> None:
-    async with mongo.transaction() as session:
-        await mongo["batches"].insert_one({"_id": batch.id, "keyed": {"key": "k"}}, session=session)
+class Died(Exception):
+    """The process is gone."""

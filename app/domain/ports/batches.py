@@ -20,7 +20,10 @@ class BatchStore(Protocol):
         self, batch: Batch, jobs: Sequence[Job], answer: StoredAnswer | None = None
     ) -> StoredAnswer | None:
         """The batch, its jobs, and the answer under its key: all or nothing, for every reader. Returns the earlier
-        answer, and inserts nothing, when the key is taken."""
+        answer, and inserts nothing, when the key is taken. Raises Invalid for a job that cannot be stored."""
+
+    async def finish_left(self, before: datetime, limit: int) -> int:
+        """Finish inserts that were begun earlier and left by a process that died, at most so many. Answers how many."""
 
     async def answer_under(self, key: str) -> StoredAnswer | None:
         """The answer that a batch was inserted with under this key; None after the time for which it is kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from app.domain.job import Job
+from app.domain.ports.graph import GraphState
 from app.domain.records import JobQuery
 from app.domain.transitions import Change
 from app.storage.memory.jobs import MemoryJobStore
@@ -18,17 +18,23 @@ class MemoryDependencyGraph:
 
     def __init__(self, jobs: MemoryJobStore) -> None:
         self._jobs, self._version = jobs, 0
+        self._announced: dict[str, Change] = {}
 
-    async def version(self) -> int:
-        return self._version
+    async def state(self) -> GraphState:
+        return GraphState(self._version, dict(self._announced))
 
-    async def commit(self, job: Job, change: Change, version: int) -> bool:
-        if version != self._version:
-            found = await self._jobs.get(job.id)
-            return found is not None and any(entry.op == change.entry.op for entry in found.history)
-        [won] = await self._jobs.commit([change])
-        self._version += won
-        return won
+    async def announce(self, change: Change, version: int) -> bool:
+        known = self._announced.get(change.job_id)
+        if version != self._version or known is not None:
+            return known is not None and known.entry.op == change.entry.op
+        self._version += 1
+        self._announced[change.job_id] = change
+        return True
+
+    async def settle(self, change: Change) -> None:
+        known = self._announced.get(change.job_id)
+        if known is not None and known.entry.op == change.entry.op:
+            del self._announced[change.job_id]
 
     async def parents_of(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         return {job.id: job.dependencies for job in (await self._jobs.get_many(job_ids)).values()}

@@ -88,7 +88,7 @@ class JobBuilder:
 def a_batch(size: int = 3, *, now: datetime = NOW, **fields: Any) -> Batch:
     """A fresh batch, as a submit builds it."""
     number = next(_entropy)
-    return Batch(
+    batch = Batch(
         id=new_batch_id(now, number.to_bytes(7, "big")),
         kind=BatchKind.BATCH,
         name="some",
@@ -98,8 +98,8 @@ def a_batch(size: int = 3, *, now: datetime = NOW, **fields: Any) -> Batch:
         size=size,
         submitted_at=now,
         history=(batch_transitions.first_entry(Stamp(now, "tester", f"op{number}")),),
-        **fields,
     )
+    return replace(batch, **fields)
 
 
 def jobs_of(batch: Batch, *statuses: str) -> list[Job]:
