@@ -47,6 +47,7 @@ from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.secrets import MongoSecretStore
 from app.storage.templates import MongoTemplateStore
+from app.webhooks import SignedWebhooks
 
 log = structlog.get_logger()
 
@@ -92,11 +93,11 @@ async def _meet(index: Redis, url: str) -> None:
 def make_services(settings: Settings, database: mongo.Database, index: Redis) -> Services:
     """The ports over these two connections."""
     namespace = redis.namespace_of(settings.store.database)
-    bells = RedisBells(index, namespace)
+    bells, clock = RedisBells(index, namespace), SystemClock()
     quarantine = Quarantine(QuarantineStore(database).keep)
     return Services(
         settings=settings,
-        clock=SystemClock(),
+        clock=clock,
         jobs=MongoJobStore(database, quarantine=quarantine, answers_kept=settings.retention.answers),
         graph=MongoDependencyGraph(database),
         batches=MongoBatchStore(database, quarantine=quarantine, answers_kept=settings.retention.answers),
@@ -120,6 +121,7 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         bells=bells,
         feed=MongoChangeFeed(database),
         health=StoresHealth(database, index),
+        webhooks=SignedWebhooks(settings.callbacks, clock),
         quarantine=quarantine,
     )
 

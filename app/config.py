@@ -20,6 +20,7 @@ from app.environment import Group, Labels, Seconds, Upper, explain, read, variab
 from app.retention import RetentionSettings
 from app.scheduling import SchedulerSettings, TenantSettings
 from app.startup import StartupTrouble
+from app.webhooks import CallbackSettings
 
 log = structlog.get_logger()
 
@@ -232,6 +233,7 @@ class Settings(BaseModel):
     node: NodeSettings
     capacity: CapacitySettings
     retention: RetentionSettings
+    callbacks: CallbackSettings
     logs: LogSettings
 
 

@@ -71,6 +71,7 @@ class Metrics:
         self.http_seconds = self._histogram("http_request_duration_seconds", "Answered requests.", "operation", "code")
         self.stream_subscribers = self._gauge("stream_subscribers", "Open event streams.")
         self.stream_resyncs = self._counter("stream_resyncs_total", "Streams told to start over.", "cause")
+        self.webhook_deliveries = self._counter("webhook_deliveries_total", "Tries to tell a receiver.", "result")
         self.build_info = self._gauge("build_info", "1, with the running version.", "version")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

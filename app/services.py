@@ -33,6 +33,7 @@ from app.domain.ports import (
     SchedulerStore,
     SecretStore,
     TemplateStore,
+    Webhooks,
 )
 from app.domain.transitions import SYSTEM, Stamp
 from app.quarantine import Quarantine
@@ -68,6 +69,7 @@ class Services:
     bells: Bells
     feed: ChangeFeed
     health: Health
+    webhooks: Webhooks
     quarantine: Quarantine = field(default_factory=Quarantine)
     recent: Recent = field(default_factory=Recent)
     snapshots: Snapshots = field(default_factory=Snapshots)

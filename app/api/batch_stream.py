@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from app.api.batch_views import batch_state_view
 from app.api.hub import Delivery
 from app.api.sse import HEARTBEAT, live, resumed
 from app.api.state import ApiState
-from app.domain.batches import ENDED, Batch
+from app.domain.batches import ENDED, Batch, told
 from app.domain.events import Event, EventFilter
 
 _ENDED = frozenset(status.value for status in ENDED)
@@ -43,7 +42,7 @@ async def _present(state: ApiState, batch: Batch, token: str) -> Delivery:
     """Its state as it is now, under the place that everything after it follows."""
     now = await state.services.batches.get(batch.id) or batch
     counts = (await state.services.batches.counts([batch.id]))[batch.id]
-    return Delivery(Event("batch.state", batch_state_view(now, counts), token))
+    return Delivery(Event("batch.state", {"type": "batch.state", **told(now, counts)}, token))
 
 
 def _is_end(delivery: Delivery) -> bool:

@@ -60,25 +60,6 @@ def controlled_batch_view(batch: Batch, counts: Counts) -> View:
     return {**batch_view(batch, counts), "message": batch_outlook(batch, counts)}
 
 
-def batch_state_view(batch: Batch, counts: Counts) -> View:
-    """The data of `batch.state`, as the feed tells it."""
-    entry = batch.history[-1]
-    return {
-        "type": "batch.state",
-        "id": batch.id,
-        "status": batch.status,
-        "counts": counts.tell(),
-        "size": batch.size,
-        "at": rfc3339(max(entry.at, batch.counted_at or entry.at)),
-        "name": batch.name,
-        "kind": batch.kind,
-        "seq": batch.seq,
-        "reason": entry.reason,
-        "actor": entry.actor,
-        "detail": entry.detail,
-    }
-
-
 def batch_outlook(batch: Batch, counts: Counts) -> str:
     """What a control has done to a batch and what happens next, in a sentence or two for people."""
     if batch.wants(*ENDING):

@@ -19,6 +19,7 @@ from enum import StrEnum
 from app.domain.job import Control, Membership
 from app.domain.json import Json
 from app.domain.states import TERMINAL, JobStatus
+from app.domain.timestamps import rfc3339
 
 MAX_JOBS = 10_000
 PREFIX = "batch_"
@@ -179,6 +180,24 @@ def member_id(batch_id: str, index: int) -> str:
 
 def _text(raw: bytes) -> str:
     return b32hexencode(raw).decode().rstrip("=").lower()
+
+
+def told(batch: Batch, counts: Counts) -> dict[str, Json]:
+    """What those who listen are told of a batch: its newest entry, and the counts as they are known."""
+    entry = batch.history[-1]
+    return {
+        "id": batch.id,
+        "status": batch.status.value,
+        "counts": counts.tell(),
+        "size": batch.size,
+        "at": rfc3339(max(entry.at, batch.counted_at or entry.at)),
+        "name": batch.name,
+        "kind": batch.kind.value,
+        "seq": batch.seq,
+        "reason": entry.reason,
+        "actor": entry.actor,
+        "detail": entry.detail,
+    }
 
 
 @dataclass(frozen=True, slots=True)

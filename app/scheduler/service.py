@@ -20,7 +20,7 @@ from app.domain.errors import Unavailable
 from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, Waker
 from app.lifecycle import Loop, ServiceGroup
 from app.metrics import Metrics
-from app.scheduler import batch_keeper, index_keeper
+from app.scheduler import batch_keeper, callbacks, index_keeper
 from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle, Outcome
 from app.scheduler.hold_back import HoldBack
@@ -193,11 +193,13 @@ class SchedulerService(ServiceGroup):
         self._cycles = CycleLoop(services, metrics, self._leader, checkpoint)
         self._reaper = Reaper(services, metrics, lambda: self._leader.term_number, checkpoint)
         reconciler, timers = Reconciler(services, metrics), Timers(services)
+        told = callbacks.Callbacks(services, metrics)
         members = (
             self._leader,
             Periodic("scheduler.reconciler", self._leader, scheduler.reconcile.total_seconds(), reconciler.run_once),
             Periodic("scheduler.index", self._leader, index_keeper.EVERY, reconciler.index.restore),
             Periodic("scheduler.batches", self._leader, batch_keeper.EVERY, reconciler.batches.carry_out),
+            Periodic("scheduler.callbacks", self._leader, callbacks.EVERY, told.run_once),
             Periodic("scheduler.retention", self._leader, EVERY, Retention(services).run_once),
             Periodic("scheduler.timers", self._leader, scheduler.interval.total_seconds(), timers.fire),
             Periodic("scheduler.reaper", self._leader, self._reaper.every, self._reaper.run_once),

@@ -12,6 +12,10 @@ from app.services import Services
 from tests.support.clock import FixedClock
 
 
+class Died(BaseException):
+    """The process is gone: nothing that would handle a failure handles this."""
+
+
 def tick(services: Services, seconds: float = 1) -> None:
     clock = services.clock
     assert isinstance(clock, FixedClock)

@@ -38,6 +38,7 @@ from app.domain.ports.stores import (
     TemplateStore,
     node_lease,
 )
+from app.domain.ports.webhooks import Delivery, Message, Webhooks
 
 __all__ = [
     "ROOM_BELL",
@@ -50,6 +51,7 @@ __all__ = [
     "ChangeFeed",
     "DatasetStore",
     "DecisionStore",
+    "Delivery",
     "DependencyGraph",
     "Dispatcher",
     "EndedJob",
@@ -60,6 +62,7 @@ __all__ = [
     "LeaseStore",
     "LimitStore",
     "LogStore",
+    "Message",
     "MetricStore",
     "NameRegister",
     "NodeStore",
@@ -70,6 +73,7 @@ __all__ = [
     "StorePrimary",
     "TemplateStore",
     "Waker",
+    "Webhooks",
     "node_bell",
     "node_lease",
 ]

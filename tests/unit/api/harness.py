@@ -45,6 +45,7 @@ from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
+from app.storage.memory.webhooks import MemoryWebhooks
 from tests.support.clock import FixedClock
 
 
@@ -137,6 +138,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         bells=bells,
         feed=MemoryFeed(),
         health=health,
+        webhooks=MemoryWebhooks(),
     )
 
 

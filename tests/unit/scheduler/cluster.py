@@ -97,6 +97,7 @@ class Cluster:
             bells=self.bells,
             feed=ABSENT,
             health=ABSENT,
+            webhooks=ABSENT,
         )
         quarantined = self.metrics.documents_quarantined
         self.services.quarantine.on_new = lambda kind: quarantined.labels(kind).inc()
