@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from app.domain.asked import asked_paths
 from app.domain.durations import Duration, Kinship
@@ -255,8 +256,10 @@ def build_job(
     stamp: Stamp,
     tie: float = 0,
     expected: Duration | None = None,
+    **more: Any,
 ) -> Job:
-    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take.
+    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take; `more`:
+    whose it is, as attributes of Job.
 
     Its secrets are not in it: whoever inserts it stores `specification.secret_values` first, under its `sealed`.
     """
@@ -288,4 +291,5 @@ def build_job(
         asked=(Asked(1, _asked(specification)),),
         queued_at=stamp.at if eligible else None,
         **asked,
+        **more,
     )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from app.domain.batch_requests import BatchRequest, batch_errors, let_in
 from app.domain.batch_transitions import first_entry
@@ -119,12 +120,7 @@ async def _made(
     """The batch and its jobs, as they are to be stored."""
     stamp = services.stamp(actor)
     batch = await _batch(services, request, planned.specifications, stamp)
-    now, ready = stamp.at, []
-    for n, (specification, verdict) in enumerate(zip(planned.specifications, planned.verdicts, strict=True)):
-        start = specification.request.start_after
-        if isinstance(verdict, Met) and not specification.limits and (start is None or start <= now):
-            ready.append(n)
-    queued = let_in(planned.specifications, ready, batch.width, ordered=batch.sequential)
+    queued = let_in(planned.specifications, _ready(planned, stamp.at), batch.width, ordered=batch.sequential)
     jobs = []
     for n, specification in enumerate(planned.specifications):
         job = build_job(
@@ -132,14 +128,24 @@ async def _made(
             job_id=member_id(batch.id, n),
             name=planned.names[n],
             eligible=n in queued,
-            stamp=replace(stamp, op=f"{stamp.op}.{n:x}"),
+            stamp=Stamp(stamp.at, stamp.actor, f"{stamp.op}.{n:x}"),
             tie=n / TIES,
             expected=await plans.expected(specification),
+            batch_id=batch.id,
+            membership=batch.membership(n),
         )
-        jobs.append(replace(job, batch_id=batch.id, membership=batch.membership(n)))
+        jobs.append(job)
         await breathe(n)
     counts = Counts(Counter(job.status for job in jobs))
-    return BatchSubmitted(replace(batch, counts=counts, counted_at=now), jobs)
+    return BatchSubmitted(replace(batch, counts=counts, counted_at=stamp.at), jobs)
+
+
+def _ready(planned: _Planned, now: datetime) -> Iterator[int]:
+    """The places of the jobs that nothing but the batch itself keeps from the queue."""
+    for n, (specification, verdict) in enumerate(zip(planned.specifications, planned.verdicts, strict=True)):
+        start = specification.request.start_after
+        if isinstance(verdict, Met) and not specification.limits and (start is None or start <= now):
+            yield n
 
 
 async def _batch(

@@ -15,7 +15,8 @@ MongoDB, and a killed process leaves its key locked for a minute.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +34,7 @@ from app.storage.mongo import Database
 
 PART_JOBS, PART_BYTES = 250, 4 << 20
 """Most of a part: to encode or copy one holds the process for some milliseconds."""
+ABREAST = 3
 JOB_BYTES = 15 << 20
 """A job's document grows with its history; a sixteenth of what the store takes is left for that."""
 
@@ -45,18 +47,20 @@ class Layout:
 
     async def stage(self, batch_id: str, jobs: Sequence[Job], at: datetime) -> list[list[bytes]]:
         """Write the parts; what they hold. Raises Invalid for a job that cannot be stored, naming its place."""
-        parts = []
-        for n, part in enumerate(_parts(jobs)):
-            document = {"_id": f"{batch_id}:{n:05d}", "batch_id": batch_id, "at": at, "jobs": part}
-            await self._insert(self._parts, [document])
+        parts: list[list[bytes]] = []
+
+        async def write(part: list[bytes]) -> None:
+            document = {"_id": f"{batch_id}:{len(parts):05d}", "batch_id": batch_id, "at": at, "jobs": part}
             parts.append(part)
+            await self._insert(self._parts, [document])
+
+        await _abreast(_parts(jobs), write)
         return parts
 
     async def copy(self, batch_id: str, parts: Iterable[list[bytes]] | None = None) -> None:
         """Have every job of the parts be there; without them, of those that are stored."""
         if parts is not None:
-            for part in parts:
-                await self._copy(part)
+            await _abreast(parts, self._copy)
             return
         async for stored in self._stored(batch_id):
             await self._copy(stored)
@@ -87,6 +91,22 @@ class Layout:
         except BulkWriteError as error:
             if any(each["code"] != DUPLICATE for each in (error.details or {})["writeErrors"]):
                 raise
+
+
+async def _abreast(parts: Iterable[list[bytes]], do: Callable[[list[bytes]], Awaitable[None]]) -> None:
+    """`do` it with each part, so many at once that the next are made while the store works on the last ones."""
+    doing: set[asyncio.Future[None]] = set()
+    try:
+        for part in parts:
+            doing.add(asyncio.ensure_future(do(part)))
+            patience = None if len(doing) >= ABREAST else 0
+            done, doing = await asyncio.wait(doing, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        await asyncio.gather(*doing)
+    finally:
+        for each in doing:
+            each.cancel()
 
 
 def _parts(jobs: Sequence[Job]) -> Iterator[list[bytes]]:

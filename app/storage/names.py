@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-from pymongo import ReturnDocument, UpdateOne, WriteConcern
+from pymongo import InsertOne, ReturnDocument, UpdateOne, WriteConcern
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
@@ -46,29 +46,40 @@ class MongoNameRegister:
         return number
 
     async def claim_many(self, wanted: Mapping[str, int]) -> dict[str, int]:
-        """A claim leaves its own token with the first number it got, to be read back; where another claim came between,
-        the name is claimed by itself."""
+        """Names that are new are inserted, which costs least. A claim of others leaves its own token with the first
+        number that it got, to be read back; where another claim came between, the name is claimed by itself."""
         first: dict[str, int] = {}
         pairs = sorted(wanted.items())
         for part in (pairs[start : start + FLUSH] for start in range(0, len(pairs), FLUSH)):
-            token = os.urandom(8).hex()
-            await self._raise_all(part, token)
-            mine = {"_id": {"$in": [base for base, _ in part]}, "claim.token": token}
-            with answered():
-                found = await self._names.find(mine).to_list(None)
-            first |= {d["_id"]: int(d["claim"]["first"]) for d in found}
+            known = await self._insert_new(part)
+            first |= dict.fromkeys((base for base, _ in part if base not in known), 1)
+            if known:
+                first |= await self._raise_known([(base, more) for base, more in part if base in known])
         for base in wanted.keys() - first.keys():
             first[base] = await self._raise(base, wanted[base]) - wanted[base] + 1
         return first
 
-    async def _raise_all(self, part: Sequence[tuple[str, int]], token: str) -> None:
-        """Names of which two first claims met are left out."""
-        updates = [UpdateOne({"_id": base}, _claimed(more, token), upsert=True) for base, more in part]
+    async def _insert_new(self, part: Sequence[tuple[str, int]]) -> set[str]:
+        """Those that were there. A write that is sent again finds its own there, which then counts as a claim."""
+        new = [InsertOne({"_id": base, "n": more}) for base, more in part]
         try:
-            await until_answered(lambda: self._names.bulk_write(updates, ordered=False), self._patience)
+            await until_answered(lambda: self._names.bulk_write(new, ordered=False), self._patience)
         except BulkWriteError as error:
-            if any(each["code"] != DUPLICATE for each in (error.details or {})["writeErrors"]):
+            refused = (error.details or {})["writeErrors"]
+            if any(each["code"] != DUPLICATE for each in refused):
                 raise
+            return {part[each["index"]][0] for each in refused}
+        return set()
+
+    async def _raise_known(self, part: Sequence[tuple[str, int]]) -> dict[str, int]:
+        """The first numbers of those that nobody else claimed in the same moment."""
+        token = os.urandom(8).hex()
+        updates = [UpdateOne({"_id": base}, _claimed(more, token)) for base, more in part]
+        await until_answered(lambda: self._names.bulk_write(updates, ordered=False), self._patience)
+        mine = {"_id": {"$in": [base for base, _ in part]}, "claim.token": token}
+        with answered():
+            found = await self._names.find(mine).to_list(None)
+        return {d["_id"]: int(d["claim"]["first"]) for d in found}
 
     async def _claim_all(self, bases: list[str]) -> list[int]:
         wanted = Counter(bases)
