@@ -107,6 +107,7 @@ async def _abreast(parts: Iterable[list[bytes]], do: Callable[[list[bytes]], Awa
     finally:
         for each in doing:
             each.cancel()
+        await asyncio.gather(*doing, return_exceptions=True)
 
 
 def _parts(jobs: Sequence[Job]) -> Iterator[list[bytes]]:

@@ -21,6 +21,7 @@ from app.domain.priority import Priority
 from app.domain.records import JobQuery
 from app.domain.states import JobStatus
 from app.domain.transitions import Stamp, place
+from app.storage import layout as layout_module
 from app.storage.batches import MongoBatchStore
 from app.storage.indexes import INDEXES, ensure_indexes
 from app.storage.jobs import MongoJobStore
@@ -224,7 +225,8 @@ class TestWhatACrashLeaves:
     """Over MongoDB: a process dies between any two of its writes, and nobody ever sees a part of its batch."""
 
     @pytest.fixture
-    async def indexed(self, mongo: Database) -> Database:
+    async def indexed(self, mongo: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+        monkeypatch.setattr(layout_module, "ABREAST", 1)
         await ensure_indexes(mongo, {"jobs": INDEXES["jobs"], "batches": INDEXES["batches"]})
         return mongo
 
