@@ -65,8 +65,8 @@ def named_limit(name: str, limit: int, holders: Sequence[str]) -> Reason:
 def batch_width(batch_id: str, width: int, holders: Sequence[str]) -> Reason:
     """As many jobs of the batch as its `max_parallel` are in the queue or further."""
     facts: dict[str, Fact] = {"name": batch_id, "limit": width, "held": len(holders), "holders": _named(holders)}
-    jobs = "job of it is" if width == 1 else f"{width} jobs of it are"
-    summary = f"waits for batch {batch_id}, whose max_parallel is {width}: as many {jobs} let in, {_named(holders)}"
+    let_in = "1 job of it is let in" if width == 1 else f"{width} jobs of it are let in"
+    summary = f"waits for batch {batch_id}: {let_in} at once (max_parallel), now {_named(holders)}"
     return Reason("concurrency_limit", summary, facts | {"batch": batch_id})
 
 

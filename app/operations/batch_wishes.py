@@ -44,7 +44,7 @@ async def carry_out_wish(services: Services, batch: Batch, patience: float) -> b
         return False
     if control.action not in ENDING:
         await services.batches.carried_out(batch.id, control)
-    if control.action in {"resume", "retry"} and batch.width is not None:
+    if control.action in {"resume", "retry"}:
         await admit(services, batch)
     if (now := await services.batches.get(batch.id)) is not None:
         await settle(services, now)
@@ -52,8 +52,9 @@ async def carry_out_wish(services: Services, batch: Batch, patience: float) -> b
 
 
 async def admit(services: Services, batch: Batch) -> None:
-    """Let in as many jobs of a batch as there are places."""
-    while pairs := await decide_admission(services, [batch_limit(batch.id)]):
+    """Let in as many jobs of a batch as there are places, in it and in named limits."""
+    names = [*services.settings.limits.concurrency, *([] if batch.width is None else [batch_limit(batch.id)])]
+    while pairs := await decide_admission(services, names):
         if not any(await commit_all(services, pairs)):
             return
 

@@ -19,8 +19,9 @@ from app.services import Services
 
 MOST_LOOKED_AT = 200
 """Of each class that waits for a place."""
-SPARE = 8
-"""Of a batch, how many more are looked at first than there are places: some may wait for other things."""
+SPARE, AT_ONCE = 8, 500
+"""Of a batch, how many more are looked at first than there are places, since some may wait for other things; and how
+many at most are let in at a time."""
 HELD_MAX_AGE = 0.25
 MOST_SHOWN = 100
 
@@ -99,7 +100,7 @@ async def _next_of(services: Services, batch: Batch) -> list[Job]:
     if batch.width is None:
         return []
     free = batch.width - len((await services.limits.held([name])).get(name, {}))
-    for most in (free + SPARE, MOST_LOOKED_AT) if free > 0 else ():
+    for most in (min(free + SPARE, AT_ONCE), MOST_LOOKED_AT) if free > 0 else ():
         ids = await services.batches.next_waiting(batch.id, most)
         found = await services.jobs.get_many(ids)
         if (ready := await _ready(services, list(found.values()))) or len(ids) < most:

@@ -148,6 +148,8 @@ class MongoJobStore:
         return job_queries.beyond(query, found["submitted_at"], job_id)
 
     async def count(self, query: JobQuery) -> int:
+        if query.batch_id is not None and not await self._whole.shown([{"batch_id": query.batch_id}]):
+            return 0
         with answered():
             return await job_search.counted(self._jobs, query)
 

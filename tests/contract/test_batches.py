@@ -258,6 +258,7 @@ class TestWhatACrashLeaves:
         ids = [member_id(batch.id, n) for n in range(batch.size)]
         listed = (await jobs.find(JobQuery(batch_id=batch.id, limit=batch.size))).jobs
         by_id = await jobs.get_many(ids)
+        assert await jobs.count(JobQuery(batch_id=batch.id)) == len(listed)
         single = [job_id for job_id in ids[:3] if await jobs.get(job_id)]
         assert len(listed) == len(by_id) and len(single) == min(3, len(listed))
         shown = await batches.get(batch.id) is not None
