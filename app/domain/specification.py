@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain.asked import asked_paths
-from app.domain.durations import Duration, Kinship
+from app.domain.durations import Kinship
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_object_id
 from app.domain.job import Asked, DependencyType, Job
@@ -255,11 +255,10 @@ def build_job(
     eligible: bool,
     stamp: Stamp,
     tie: float = 0,
-    expected: Duration | None = None,
     **more: Any,
 ) -> Job:
-    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take; `more`:
-    whose it is, as attributes of Job.
+    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `more`: attributes that no request has, such as
+    what a run of it is `expected` to take, and whose it is.
 
     Its secrets are not in it: whoever inserts it stores `specification.secret_values` first, under its `sealed`.
     """
@@ -283,7 +282,6 @@ def build_job(
         timeout=specification.timeout,
         submitted_at=stamp.at,
         history=(first_entry(status, stamp),),
-        expected=expected,
         limits=specification.limits,
         resume=specification.template.resume,
         secrets=specification.template.schema.secrets,

@@ -5,6 +5,8 @@ The ids of the jobs follow from that of the batch. Nothing but numbers of names 
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +22,7 @@ from app.domain.job import Job
 from app.domain.naming import suffixed
 from app.domain.queueing import ticket_of
 from app.domain.records import StoredAnswer
+from app.domain.siblings import told_apart
 from app.domain.specification import Specification, build_job
 from app.domain.states import JobStatus
 from app.domain.transitions import Stamp
@@ -30,6 +33,7 @@ from app.operations.inheritance import decide_lending
 from app.operations.once import Answer, IdempotencyKey, replay
 from app.operations.plan_many import Planning, breathe, in_parts, plan_all, planning, verdicts_on_all
 from app.operations.quotas import refuse_over_quota
+from app.operations.sealing import drop_sealed, seal
 from app.services import Services
 
 JOBS = "jobs"
@@ -37,6 +41,8 @@ MOST_PARENTS = 10_000
 """Different jobs that the jobs of one batch may depend on."""
 PART = 500
 """Jobs that are told to the index at a time."""
+SEALED = 50
+"""Jobs whose secrets are stored at a time."""
 TIES = 16
 """Order keys of a batch lie a sixteenth of a microsecond apart, the smallest step of a double there but one."""
 
@@ -73,12 +79,15 @@ async def submit_batch(
         raise Invalid(errors)
     await refuse_over_quota(services, request.tenant, len(request.jobs))
     plans = await planning(services)
-    submitted = await _made(services, request, await _plan(services, plans, request), plans, actor)
+    planned = await _plan(services, plans, request)
+    submitted = await _made(services, request, planned, plans, actor)
     body = render(submitted)
     at = submitted.batch.submitted_at
     stored = None if key is None else StoredAnswer(key.key, key.body_digest, 201, body, at)
+    await _seal(services, submitted.jobs, planned.specifications)
     taken = await services.batches.insert(submitted.batch, submitted.jobs, stored)
     if taken is not None and key is not None:
+        await in_parts(submitted.jobs, PART, lambda part: _forget(services, part))
         return replay(taken, key)
     await enter(services, submitted.jobs)
     return Answer(201, body)
@@ -101,16 +110,28 @@ async def _plan(services: Services, plans: Planning, request: BatchRequest) -> _
 
 
 async def _names(services: Services, specifications: Sequence[Specification]) -> list[str]:
-    """A name for each: those that users gave as they are, others numbered where they repeat."""
-    wanted = Counter(s.base_name for s in specifications if not s.named_by_user)
-    following = await services.names.claim_many(wanted)
+    """A name for each: those that users gave as they are, others by what tells them apart, numbered where they repeat,
+    here or with jobs that were there before."""
+    bases = await asyncio.to_thread(_base_names, specifications)
+    own = [base for base, s in zip(bases, specifications, strict=True) if not s.named_by_user]
+    following = await services.names.claim_many(Counter(own))
     names = []
-    for specification in specifications:
-        base = specification.base_name
-        if not specification.named_by_user:
-            number, following[base] = following[base], following[base] + 1
-            base = suffixed(base, number)
-        names.append(base)
+    for base, specification in zip(bases, specifications, strict=True):
+        if specification.named_by_user:
+            names.append(base)
+        else:
+            names.append(suffixed(base, following[base]))
+            following[base] += 1
+    return names
+
+
+def _base_names(specifications: Sequence[Specification]) -> list[str]:
+    """By what tells them apart; the same for equal ones, which the register numbers."""
+    first: dict[tuple[str, str], str] = {}
+    names = []
+    for each in told_apart(specifications):
+        same = (each.template.id, json.dumps(each.parameters, sort_keys=True, default=str))
+        names.append(each.base_name if each.named_by_user else first.setdefault(same, each.base_name))
     return names
 
 
@@ -171,6 +192,17 @@ async def _batch(
         callback=None if request.callback_url is None else Callback(request.callback_url),
         metadata=request.metadata,
     )
+
+
+async def _seal(services: Services, jobs: Sequence[Job], specifications: Sequence[Specification]) -> None:
+    """Store the secrets of those that have any, before the jobs that name them."""
+    secret = [(job, s) for job, s in zip(jobs, specifications, strict=True) if job.sealed is not None]
+    await in_parts(secret, SEALED, lambda part: asyncio.gather(*(seal(services, *each) for each in part)))
+
+
+async def _forget(services: Services, jobs: Sequence[Job]) -> None:
+    """The secrets of jobs that were not inserted after all."""
+    await asyncio.gather(*(drop_sealed(services, job) for job in jobs if job.sealed is not None))
 
 
 async def enter(services: Services, jobs: Sequence[Job]) -> None:

@@ -15,8 +15,18 @@ from operator import attrgetter
 from typing import Any
 
 from app.domain.durations import Duration
-from app.domain.job import Asked, Attempt, Control, DependencyType, Entry, Job, JobError, Membership, Progress, StepState
-from app.domain.limits import batch_limit
+from app.domain.job import (
+    Asked,
+    Attempt,
+    Control,
+    DependencyType,
+    Entry,
+    Job,
+    JobError,
+    Membership,
+    Progress,
+    StepState,
+)
 from app.domain.priority import Priority
 from app.domain.resources import Vector
 from app.domain.retry import RetryPolicy
@@ -180,13 +190,6 @@ def _duration_document(d: Duration) -> Document:
 
 def _membership_document(m: Membership) -> Document:
     return {"index": m.index, "width": m.width, "in_order": m.in_order}
-
-
-def limits_from(d: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """The id of a job and all its limits, as `app.domain.limits.limits_of` has them."""
-    width = (d.get("membership") or {}).get("width")
-    of_batch = () if width is None or d["batch_id"] is None else (batch_limit(d["batch_id"]),)
-    return d["_id"], (*of_batch, *d["limits"])
 
 
 def _maybe(encode: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -25,14 +25,15 @@ from app.domain.states import JobStatus
 from app.domain.transitions import Change
 from app.quarantine import Quarantine
 from app.storage import job_queries, job_search
-from app.storage.documents import Document, job_document, job_from, limits_from, progress_document
+from app.storage.documents import Document, job_document, job_from, progress_document
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
 from app.storage.group_commit import GroupCommit, GroupedInserts
+from app.storage.job_rows import class_of_parent_from, limits_from, place_from, state_count_from
 from app.storage.keyed import BARE, Keyed
 from app.storage.mongo import Cursor, Database
 from app.storage.quarantine import Reading
-from app.storage.shapes import check_job, check_place, checked
+from app.storage.shapes import check_job, checked
 from app.storage.subjects import Subjects
 from app.storage.tickets import FIELDS as TICKET_FIELDS
 from app.storage.tickets import ticket_from
@@ -162,7 +163,7 @@ class MongoJobStore:
         with answered():
             rows = [row async for row in self._database.aggregate("jobs", job_queries.classes_waiting_on(parent_ids))]
         lent: dict[str, Priority] = {}
-        for parent, priority in await self._reading.each(rows, _class_of_parent):
+        for parent, priority in await self._reading.each(rows, class_of_parent_from):
             lent[parent] = most_urgent((priority, lent.get(parent, priority)))
         return lent
 
@@ -182,7 +183,7 @@ class MongoJobStore:
         wanted = {"status": {"$in": job_queries.values(status)}}
         with answered():
             found = await self._jobs.find(wanted, {"node_id": 1, "run_no": 1}).to_list(None)
-        return dict(await self._reading.each(found, _place))
+        return dict(await self._reading.each(found, place_from))
 
     async def queued_tickets(self, batch: int = 1_000) -> AsyncIterator[list[Ticket]]:
         cursor = self._jobs.find({"status": "QUEUED"}, TICKET_FIELDS).batch_size(batch)
@@ -253,7 +254,7 @@ class MongoJobStore:
     async def state_counts(self) -> list[StateCount]:
         with answered():
             rows = [row async for row in self._database.aggregate("jobs", job_queries.STATE_COUNTS)]
-        return await self._reading.each(rows, _state_count)
+        return await self._reading.each(rows, state_count_from)
 
     async def mean_waits(self, since: datetime) -> dict[Priority, float]:
         with answered():
@@ -287,18 +288,3 @@ class MongoJobStore:
         check_job(document)
         self._subjects.remember(document)
         return checked(job_from(document))
-
-
-def _state_count(row: Mapping[str, Any]) -> StateCount:
-    status, priority = JobStatus(row["_id"]["status"]), Priority(row["_id"]["class"])
-    return StateCount(status, priority, row["jobs"], row["oldest"], max(0.0, row["wait"] / 1000))
-
-
-def _class_of_parent(row: Mapping[str, Any]) -> tuple[str, Priority]:
-    return row["_id"]["parent"], Priority(row["_id"]["class"])
-
-
-def _place(document: Mapping[str, Any]) -> tuple[str, tuple[str | None, int]]:
-    """Where a job is, by its id."""
-    check_place(document)
-    return document["_id"], (document["node_id"], document["run_no"])

@@ -16,13 +16,16 @@ from app.domain.limits import batch_limit
 from app.domain.priority import Priority
 from app.domain.records import JobQuery
 from app.domain.specification import JobRequest
+from app.domain.templates import Parameter, TemplateDraft
 from app.operations import batch_following, batch_wishes
 from app.operations.batch_controls import cancel_whole, pause_whole, resume_whole, retry_whole
 from app.operations.cancel import cancel
 from app.operations.inspect import inspect
 from app.operations.once import Answer, IdempotencyKey
 from app.operations.pause import pause
+from app.operations.sealing import unseal
 from app.operations.submit_batch import BatchSubmitted, submit_batch
+from app.operations.templates import create_template
 from app.scheduler.batch_keeper import BatchKeeper
 from app.scheduler.limit_keeper import LimitKeeper
 from app.services import Services
@@ -539,3 +542,23 @@ async def test_every_job_of_a_large_batch_is_let_in_once(services: Services) -> 
         await ends(services, live[-1].id)
     assert await of(services, made) == ["COMPLETED"] * 60
     assert all(job.seq == 4 + (n >= 7) for n, job in enumerate([await the_job(services, i) for i in ids(made)]))
+
+
+class TestNames:
+    async def test_siblings_are_named_by_what_tells_them_apart(self, services: Services) -> None:
+        trials = [JobRequest("hyperparameter_tuning", {"algorithm": "svm", "C": c}) for c in (1.0, 10.0)]
+        first = await submitted(services, *trials)
+        again = await submitted(services, *trials)
+        names = [job.name for job in (*first.jobs, *again.jobs)]
+        assert names == ["iris-svm-c1", "iris-svm-c10", "iris-svm-c1-2", "iris-svm-c10-2"]
+
+    async def test_a_batch_keeps_its_secrets_apart(self, services: Services) -> None:
+        secret = TemplateDraft(
+            id="guarded", base_template="command", parameters=(Parameter("token", "secret"),), description="x"
+        )
+        await create_template(services, secret)
+        jobs = [JobRequest("guarded", {"command": ["true"], "token": f"s3cr3t-{n}"}) for n in range(3)]
+        made = await submitted(services, *jobs)
+        for n, job in enumerate(made.jobs):
+            assert "s3cr3t" not in str(job)
+            assert await unseal(services, job) == {"token": f"s3cr3t-{n}"}
