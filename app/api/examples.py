@@ -147,7 +147,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
                     "leading": True, "term": 3, "holding_back": None,
                     "seconds_since": {
                         "cycle": 0.4, "scheduler.reconciler": 2.1, "scheduler.retention": 31.0, "scheduler.timers": 0.6,
-                        "scheduler.index": 0.7, "scheduler.reaper": 1.2,
+                        "scheduler.index": 0.7, "scheduler.reaper": 1.2, "scheduler.batches": 0.4,
+                        "scheduler.callbacks": 0.8,
                     },
                 },
             },

@@ -7,16 +7,19 @@ found by the reconciler, from the counts of all open batches.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
 from app.domain.batches import Batch, BatchStatus, Counts
 from app.domain.errors import Unavailable
+from app.domain.job import Control
 from app.domain.records import JobQuery
 from app.domain.states import JobStatus
+from app.domain.transitions import SYSTEM
 from app.operations.batch_controls import PATIENCE
 from app.operations.batch_following import FAILED, fail_fast, settle, wanted_of
 from app.operations.batch_wishes import WAITS, admit, carry_out_wish
@@ -27,29 +30,41 @@ log = structlog.get_logger()
 EVERY = 1.0
 """Seconds between two looks at wishes."""
 OWN = timedelta(seconds=PATIENCE + 1)
-"""For so long a wish belongs to the request that wrote it."""
+"""For so long a wish belongs to the request that wrote it; one that a rule wrote is everybody's."""
 LEFT = timedelta(seconds=20)
 """For so long a batch belongs to the request that makes it, its store's patience included."""
 AT_ONCE = 50
 """Batches that are looked at together."""
 TURN = 5.0
 """Seconds that the wish of one batch may take before the next has its turn."""
+AGAIN = 10.0
+"""Seconds after which the jobs of a batch that is being ended are looked at again."""
 STRAGGLERS = 500
 
 
 class BatchKeeper:
-    """Keeps nothing between its looks."""
+    """Keeps between its looks only which wishes were carried out on every job, and when: those that end a batch stand
+    until its last run is gone."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._done: dict[tuple[str, datetime], float] = {}
 
     async def carry_out(self) -> None:
         """The wishes that nobody carries out any more, and the batches that nobody lays out any more."""
-        before = self._services.clock.now() - OWN
-        if left := await self._services.batches.finish_left(self._services.clock.now() - LEFT, AT_ONCE):
+        now = self._services.clock.now()
+        if left := await self._services.batches.finish_left(now - LEFT, AT_ONCE):
             log.warning("batches.laid_out", batches=left)
-        for batch in await self._services.batches.wishing(before, AT_ONCE):
-            await self._alone(batch, lambda b: carry_out_wish(self._services, b, TURN))
+        wishing = [(b, b.control) for b in await self._services.batches.wishing(now, AT_ONCE) if b.control is not None]
+        self._done = {key: self._done[key] for b, control in wishing if (key := (b.id, control.at)) in self._done}
+        for batch, control in wishing:
+            if control.actor == SYSTEM or control.at < now - OWN:
+                await self._alone(batch, partial(self._carry_out, control=control))
+
+    async def _carry_out(self, batch: Batch, control: Control) -> None:
+        key, now = (batch.id, control.at), time.monotonic()
+        if now - self._done.get(key, -AGAIN) >= AGAIN and await carry_out_wish(self._services, batch, TURN):
+            self._done[key] = now
 
     async def keep(self) -> None:
         """Look at every open batch."""

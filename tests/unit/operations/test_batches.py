@@ -491,6 +491,18 @@ class TestKeeping:
         await keeper.carry_out()
         assert await of(services, made) == ["PAUSED"] * 7
 
+    async def test_what_a_rule_wants_of_many_is_carried_out_at_once(
+        self, services: Services, keeper: BatchKeeper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_following, "FIRST_PAGE", 2)
+        made = await submitted(services, *(NOOP,) * 6, fail_fast=True)
+        await ends(services, ids(made)[0], "FAILED")
+        assert (await of(services, made)).count("CANCELLED") == 2
+        tick(services, 0.001)
+        await keeper.carry_out()
+        assert await of(services, made) == ["FAILED", *["CANCELLED"] * 5]
+        assert (await now(services, made)).status is BatchStatus.FAILED
+
     async def test_what_slipped_past_a_pause_is_held(self, services: Services, keeper: BatchKeeper) -> None:
         made = await submitted(services)
         live = await running(services, ids(made)[0])
