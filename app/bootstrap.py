@@ -27,12 +27,14 @@ from app.storage.announcements import RedisAnnouncements
 from app.storage.answers import MongoAnswerStore
 from app.storage.artifact_directory import DirectoryArtifactStore
 from app.storage.artifacts import GridFsArtifactStore
+from app.storage.batches import MongoBatchStore
 from app.storage.bells import RedisBells
 from app.storage.capacity import MongoCapacityStore
 from app.storage.datasets import MongoDatasetStore
 from app.storage.decisions import MongoDecisionStore
 from app.storage.dispatcher import ArqDispatcher, arq_pool
 from app.storage.feed import MongoChangeFeed
+from app.storage.graph import MongoDependencyGraph
 from app.storage.health import StoresHealth
 from app.storage.indexes import ensure_indexes, kept_indexes
 from app.storage.jobs import MongoJobStore
@@ -50,6 +52,7 @@ from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.secrets import MongoSecretStore
 from app.storage.templates import MongoTemplateStore
+from app.webhooks import SignedWebhooks
 
 log = structlog.get_logger()
 
@@ -102,12 +105,14 @@ async def _meet(index: Redis, url: str) -> None:
 def make_services(settings: Settings, database: mongo.Database, index: Redis) -> Services:
     """The ports over these two connections."""
     namespace = redis.namespace_of(settings.store.database)
-    bells = RedisBells(index, namespace)
+    bells, clock = RedisBells(index, namespace), SystemClock()
     quarantine = Quarantine(QuarantineStore(database).keep)
     return Services(
         settings=settings,
-        clock=SystemClock(),
+        clock=clock,
         jobs=MongoJobStore(database, quarantine=quarantine, answers_kept=settings.retention.answers),
+        graph=MongoDependencyGraph(database),
+        batches=MongoBatchStore(database, quarantine=quarantine, answers_kept=settings.retention.answers),
         nodes=MongoNodeStore(database, quarantine=quarantine),
         leases=MongoLeaseStore(database, quarantine=quarantine),
         templates=MongoTemplateStore(database, quarantine=quarantine),
@@ -130,6 +135,7 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         bells=bells,
         feed=MongoChangeFeed(database),
         health=StoresHealth(database, index),
+        webhooks=SignedWebhooks(settings.callbacks, clock),
         quarantine=quarantine,
     )
 

@@ -20,6 +20,7 @@ from app.environment import Group, Labels, Seconds, Upper, explain, read, variab
 from app.retention import RetentionSettings
 from app.scheduling import SchedulerSettings, TenantSettings
 from app.startup import StartupTrouble
+from app.webhooks import CallbackSettings
 
 log = structlog.get_logger()
 
@@ -38,6 +39,10 @@ class HttpSettings(Group):
         False,
     )
     max_body_mb: int = variable("MAX_BODY_MB", "Largest request body.", 1, unit="MiB", ge=1, le=64)
+
+    max_batch_mb: int = variable(
+        "MAX_BATCH_MB", "Largest request body of a batch or a workflow.", 16, unit="MiB", ge=1, le=64
+    )
 
     @property
     def port_chosen(self) -> bool:
@@ -228,6 +233,7 @@ class Settings(BaseModel):
     node: NodeSettings
     capacity: CapacitySettings
     retention: RetentionSettings
+    callbacks: CallbackSettings
     logs: LogSettings
 
 

@@ -153,7 +153,7 @@ class Metrics:
         self.http_seconds = self._histogram("http_request_duration_seconds", "Answered requests.", "operation", "code")
         self.stream_subscribers = self._gauge("stream_subscribers", "Open event streams.")
         self.stream_resyncs = self._counter("stream_resyncs_total", "Streams told to start over.", "cause")
-        self.webhook_deliveries = self._counter("webhook_deliveries_total", "Deliveries to webhooks.", "result")
+        self.webhook_deliveries = self._counter("webhook_deliveries_total", "Tries to tell a receiver.", "result")
         self.build_info = self._gauge("build_info", "1, with the running version.", "version")
         _show_zeros(self.stream_resyncs, ("feed", "slow"))
         _show_zeros(self.webhook_deliveries, DELIVERIES)

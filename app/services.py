@@ -13,12 +13,14 @@ from app.domain.ports import (
     Announcements,
     AnswerStore,
     ArtifactStore,
+    BatchStore,
     Bells,
     CapacityProvider,
     CapacityStore,
     ChangeFeed,
     DatasetStore,
     DecisionStore,
+    DependencyGraph,
     Dispatcher,
     Health,
     JobStore,
@@ -35,6 +37,7 @@ from app.domain.ports import (
     SchedulerStore,
     SecretStore,
     TemplateStore,
+    Webhooks,
 )
 from app.domain.transitions import SYSTEM, Stamp
 from app.quarantine import Quarantine
@@ -49,6 +52,8 @@ class Services:
     settings: Settings
     clock: Clock
     jobs: JobStore
+    graph: DependencyGraph
+    batches: BatchStore
     nodes: NodeStore
     leases: LeaseStore
     templates: TemplateStore
@@ -71,6 +76,7 @@ class Services:
     bells: Bells
     feed: ChangeFeed
     health: Health
+    webhooks: Webhooks
     provider: CapacityProvider = field(default_factory=NoProvider)
     quarantine: Quarantine = field(default_factory=Quarantine)
     refusals: Refusals = field(default_factory=Refusals)

@@ -14,6 +14,7 @@ from app.api import errors, openapi
 from app.api.middleware import RequestContext
 from app.api.routes import (
     analytics,
+    batches,
     capacity,
     controls,
     datasets,
@@ -31,9 +32,11 @@ from app.config import Settings
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 ROUTERS = (
+    batches.submit_router,
     jobs.router,
     controls.router,
     job_data.router,
+    batches.router,
     templates.router,
     datasets.router,
     queue.queue_router,
@@ -64,6 +67,7 @@ def create_app(settings: Settings, lifespan: Lifespan) -> FastAPI:
         telemetry=NO_TELEMETRY,
     )
     app.state.max_body_bytes = settings.http.max_body_mb << 20
+    app.state.max_batch_bytes = settings.http.max_batch_mb << 20
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # `include_router` would wrap them: a look-up more for each request
     app.mount("/static", StaticFiles(directory=system.STATIC), name="static")

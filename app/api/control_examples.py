@@ -63,6 +63,10 @@ _DRAINED = {
     "available": {"cpu_cores": 0, "memory_gb": 0, "gpu_count": 0, "storage_gb": 0},
 }  # fmt: skip
 
+_DEPENDENT = _moved(
+    JOB, "SUBMITTED", "dependency_added", None, "It waits for its dependencies or its start time, then it is queued.",
+    dependencies=["job_123", "job_456"],
+)  # fmt: skip
 REQUESTS: dict[str, dict[str, Any]] = {
     "cancel_job": {"with a reason": {"reason": "no longer needed"}},
     "pause_job": {
@@ -76,6 +80,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
             "parameters": {"hyperparameters": {"max_depth": 8}}, "resources": {"memory_gb": 16}, "priority": "urgent",
             "reason": "with more memory",
         },
+    },
+    "add_job_dependencies": {
+        "two more": {"depends_on": ["job_123", "job_456"], "dependency_type": "all_complete"},
     },
     "change_job_priority": {
         "to urgent": {"priority": "urgent", "reason": "Production model update required"},
@@ -94,6 +101,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "resume_job": {"200": _RESUMED},
     "retry_job": {"200": _RETRIED},
     "change_job_priority": {"200": _URGENT},
+    "add_job_dependencies": {"200": _DEPENDENT},
     "cancel_jobs": {
         "200": {
             "matched": 42, "cancelled": 40, "requested": 2, "already_cancelled": 0, "failed": 0, "dry_run": False,

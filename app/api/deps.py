@@ -33,6 +33,12 @@ async def _job_id(job_id: Annotated[str, Path(description="Id of a job.")]) -> s
     return job_id
 
 
+async def _batch_id(batch_id: Annotated[str, Path(description="Id of a batch.")]) -> str:
+    if not is_object_id(batch_id):
+        raise NotFound("batch", batch_id[:80])
+    return batch_id
+
+
 async def _template_id(template_id: Annotated[str, Path(description="Id of a template.")]) -> str:
     if not is_name_id(template_id):
         raise NotFound("template", template_id[:80])
@@ -104,6 +110,7 @@ async def _last_event_id(
 State = Annotated[ApiState, Depends(_state)]
 Ports = Annotated[Services, Depends(_services)]
 JobId = Annotated[str, Depends(_job_id)]
+BatchId = Annotated[str, Depends(_batch_id)]
 TemplateId = Annotated[str, Depends(_template_id)]
 NodeId = Annotated[str, Depends(_node_id)]
 Key = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.api import (
     analytics_examples,
+    batch_examples,
     capacity_examples,
     control_examples,
     inquiry_examples,
@@ -70,6 +71,7 @@ _LOG_LINE = {"n": 1, "at": AT, "step": "model_training", "stream": "stdout", "te
 
 REQUESTS: dict[str, dict[str, Any]] = {
     **control_examples.REQUESTS,
+    **batch_examples.REQUESTS,
     **queue_examples.REQUESTS,
     **inquiry_examples.REQUESTS,
     **template_examples.REQUESTS,
@@ -85,6 +87,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 ANSWERS: dict[str, dict[str, Any]] = {
     **control_examples.ANSWERS,
+    **batch_examples.ANSWERS,
     **queue_examples.ANSWERS,
     **analytics_examples.ANSWERS,
     **capacity_examples.ANSWERS,
@@ -149,6 +152,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
                     "seconds_since": {
                         "cycle": 0.4, "scheduler.reconciler": 2.1, "scheduler.retention": 31.0, "scheduler.timers": 0.6,
                         "scheduler.index": 0.7, "scheduler.reaper": 1.2, "scheduler.capacity": 4.0,
+                        "scheduler.batches": 0.4, "scheduler.callbacks": 0.8,
                     },
                 },
             },

@@ -17,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 from app.api.examples import ANSWERS, PROBLEM, REQUESTS
 from app.api.problem_codes import CODES
 from app.api.problems import PROBLEM_NAMES
+from app.api.schemas.batches import BatchCreate
 from app.api.schemas.events import EVENT_MODELS, Problem
 from app.api.schemas.job_requests import JobCreate
 from app.api.stream_examples import STREAMS
@@ -30,6 +31,7 @@ DESCRIPTION = (
 )
 TAGS = (
     ("jobs", "Submit, follow and control jobs; their logs, metrics and artifacts."),
+    ("batches", "Many jobs as one thing."),
     ("templates", "What jobs are made from."),
     ("datasets", "Names for data."),
     ("queue", "Who waits, where, and why."),
@@ -48,6 +50,7 @@ SHARED_PARAMETERS = {
     "cursor": "Cursor",
     "timeout_seconds": "TimeoutSeconds",
     "job_id": "JobId",
+    "batch_id": "BatchId",
     "template_id": "TemplateId",
     "node_id": "NodeId",
     "run_no": "RunNo",
@@ -59,9 +62,12 @@ HEADERS = {
     "Idempotent-Replayed": "`true` when this is the answer that was given before under the same key.",
     "X-Request-ID": "Stands on every log line of this request.",
 }
-CONTROLS = ("delete_job", "cancel_job", "pause_job", "resume_job", "retry_job", "change_job_priority")
+CONTROLS = (
+    *("delete_job", "cancel_job", "pause_job", "resume_job", "retry_job", "change_job_priority"),
+    *("add_job_dependencies", "delete_batch", "cancel_batch", "pause_batch", "resume_batch", "retry_batch"),
+)
 TEMPLATES = ("get_template", "revise_template", "archive_template")
-TAGGED = ("get_job", *CONTROLS, "reorder_queue", *TEMPLATES, "get_job_artifact")
+TAGGED = ("get_job", "get_batch", *CONTROLS, "reorder_queue", *TEMPLATES, "get_job_artifact")
 
 
 def install(app: FastAPI) -> None:
@@ -103,7 +109,10 @@ def build(app: FastAPI) -> Document:
 def _add_models(schemas: Document) -> None:
     """Models that no route names in its signature: events, the problem, and the body that is read by hand."""
     shown: list[type[BaseModel]] = [*EVENT_MODELS.values(), Problem]
-    models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [(JobCreate, "validation")]
+    models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
+        (JobCreate, "validation"),
+        (BatchCreate, "validation"),
+    ]
     models += [(model, "serialization") for model in shown]
     _, definitions = models_json_schema(models, ref_template=REF)
     schemas.update({name: schema for name, schema in definitions["$defs"].items() if name not in schemas})
@@ -173,7 +182,7 @@ def _finish_success(name: str, status: str, response: Document) -> None:
 def _share(parameter: Document, shared: Document) -> Document:
     """A reference to the equal shared parameter; one that differs, or belongs to one operation, stays as it is."""
     name = SHARED_PARAMETERS.get(parameter["name"].lower())
-    if name is None or (parameter["name"] == "job_id" and parameter["in"] != "path"):
+    if name is None or (parameter["name"] in {"job_id", "batch_id"} and parameter["in"] != "path"):
         return _untitled(parameter)
     parameter = _untitled({**parameter, "name": HEADER_NAMES.get(parameter["name"].lower(), parameter["name"])})
     if shared.setdefault(name, parameter) != parameter:

@@ -60,10 +60,17 @@ CODES = MappingProxyType(
             "A dependency has already failed",
             "The job could never start: one that it depends on ended without success. Retry that one, or leave it out.",
         ),
-        "not_yet": ProblemCode(
+        "cycle": ProblemCode(
             422,
-            "Not offered by this version",
-            "The field has the right form, but this version of the service does not act on it and does not pretend to.",
+            "The job would wait for itself",
+            "The message names the way from the job through its dependencies back to it. Nothing was changed; leave "
+            "out the parent that closes the way.",
+        ),
+        "graph_too_large": ProblemCode(
+            422,
+            "Too many jobs hang together by this dependency",
+            "Whether the new dependency would close a cycle cannot be told within bounds. Submit a new job that names "
+            "all its dependencies: a job that nobody waits for yet can close no cycle.",
         ),
         "idempotency_key_reused": ProblemCode(
             422,
@@ -87,14 +94,19 @@ CODES = MappingProxyType(
         ),
         "invalid_transition": ProblemCode(
             409,
-            "The job cannot go to that state",
-            "The job cannot go from `current` to `wanted`; `allowed` names the states that it can go to, and `detail` "
-            "says what forbids it.",
+            "It cannot go to that state",
+            "The job or batch cannot go from `current` to `wanted`; `allowed` names the states that it can go to, and "
+            "`detail` says what forbids it.",
         ),
         "stale_job": ProblemCode(
             409,
             "The job kept changing",
             "Three tries lost the race against other changes of the same job. Read it again and decide anew.",
+        ),
+        "stale_batch": ProblemCode(
+            409,
+            "The batch kept changing",
+            "Three tries lost the race against other changes of the same batch. Read it again and decide anew.",
         ),
         "history_full": ProblemCode(
             409,

@@ -99,14 +99,16 @@ def _check_query(request: Request, known: frozenset[str]) -> None:
         raise Invalid(FieldError(name[:80], *unknown_name("query parameter", name, known)) for name in unknown)
 
 
-async def read_body(request: Request) -> BodyRequest:
-    """The request with its body read and parsed; the value of an empty one is None. Raises TooLarge and Invalid."""
-    cap = request.app.state.max_body_bytes
+async def read_body(request: Request, *, batch: bool = False) -> BodyRequest:
+    """The request with its body read and parsed; the value of an empty one is None. `batch`: it may be as large as a
+    batch. Raises TooLarge and Invalid."""
+    state, setting = request.app.state, "MAX_BATCH_MB" if batch else "MAX_BODY_MB"
+    too_large = TooLarge(state.max_batch_bytes if batch else state.max_body_bytes, setting)
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > cap:
+    if declared.isdigit() and int(declared) > too_large.limit_bytes:
         await _discard(request, int(declared))
-        raise TooLarge(cap)
-    content = await _content(request, cap)
+        raise too_large
+    content = await _content(request, too_large)
     if not content:
         return BodyRequest(request, b"", None)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -126,19 +128,19 @@ async def _discard(request: Request, declared: int) -> None:
                 pass
 
 
-async def _content(request: Request, cap: int) -> bytes:
+async def _content(request: Request, too_large: TooLarge) -> bytes:
     chunks, size = [], 0
     try:
         async for chunk in request.stream():
             size += len(chunk)
-            if size <= cap:
+            if size <= too_large.limit_bytes:
                 chunks.append(chunk)
-            elif size > cap + MOST_DISCARDED:
+            elif size > too_large.limit_bytes + MOST_DISCARDED:
                 break
     except ClientDisconnect:
         raise HTTPException(400, "The connection was closed before the whole body had come.") from None
-    if size > cap:
-        raise TooLarge(cap)
+    if size > too_large.limit_bytes:
+        raise too_large
     return b"".join(chunks)
 
 

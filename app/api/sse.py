@@ -67,12 +67,13 @@ async def all_events(
         if last_event_id is None:
             yield b"event: stream.open\nid: %s\ndata: {}\n\n" % subscription.token.encode()
         else:
-            yield _resumed(hub, wanted, subscription.token, last_event_id if usable else None)
+            yield resumed(hub, wanted, subscription.token, last_event_id if usable else None)
         async for batch in live(subscription, timeout_seconds):
             yield b"".join(d.shared for d in batch) or HEARTBEAT
 
 
-def _resumed(hub: Hub, wanted: EventFilter, token: str, last_event_id: str | None) -> bytes:
+def resumed(hub: Hub, wanted: EventFilter, token: str, last_event_id: str | None) -> bytes:
+    """What was missed after `last_event_id`; a `resync` where it is None or not held any more."""
     missed = None if last_event_id is None else hub.after(last_event_id)
     if missed is None:
         return resync("the events after Last-Event-ID are not held any more", token).shared

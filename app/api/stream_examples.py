@@ -10,6 +10,13 @@ _STATE_FRAME = (
 STREAMS: dict[str, str] = {
     "stream_events": "event: stream.open\nid: 8265AF\ndata: {}\n\n" + _STATE_FRAME.replace("id: 1\n", "id: 8265B0\n"),
     "stream_job_events": _STATE_FRAME,
+    "stream_batch_events": (
+        'event: batch.state\ndata: {"type":"batch.state","id":"batch_01kdvjm0q8m4x2c7w9f3e00000","status":"RUNNING",'
+        '"counts":{"total":2,"submitted":0,"queued":2,"scheduled":0,"running":0,"paused":0,"retrying":0,"completed":0,'
+        '"failed":0,"cancelled":0,"timeout":0},"size":2,"at":"2026-01-01T12:00:00.000Z",'
+        '"name":"hyperparameter-tuning-x2","kind":"batch","seq":1,"reason":"submitted","actor":"anonymous",'
+        '"detail":null}\nid: 8265AF\n\n'
+    ),
     "get_job_logs": (
         'event: log.line\ndata: {"type":"log.line","job_id":"job_01kdvjm0q8m4x2c7w9f3e5t6y1","run_no":1,'
         '"n":1,"at":"2026-01-01T12:00:00.000Z","step":"model_training","stream":"stdout","text":"64 of 100 trees"}\n\n'

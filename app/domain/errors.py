@@ -6,7 +6,9 @@ TensorFleetError
 ├── NotFound               unknown id (404)
 ├── Conflict               the object is in the wrong state (409)
 │   ├── InvalidTransition  the state machine has no such edge
+│   ├── InvalidBatchTransition  a batch is in the wrong state
 │   ├── StaleJob           lost the race three times
+│   ├── StaleBatch         the same of a batch
 │   ├── HistoryFull        more than 1,000 user-driven transitions
 │   └── AlreadyExists      the id is taken
 ├── PreconditionFailed     If-Match names another version (412)
@@ -109,6 +111,24 @@ class InvalidTransition(Conflict):
         self.job_id, self.wanted = job_id, wanted
 
 
+class InvalidBatchTransition(Conflict):
+    """The batch cannot go from its state to the wanted one. `because`: what forbids it."""
+
+    code = "invalid_transition"
+
+    def __init__(
+        self, batch_id: str, current: str, wanted: str, allowed: Sequence[str], because: str | None = None
+    ) -> None:
+        ways = ", ".join(allowed) or "nothing"
+        why = f": {because}" if because else ""
+        super().__init__(
+            f"Batch {batch_id} is {current} and cannot become {wanted}{why}; from here it can become {ways}.",
+            current=current,
+            allowed=allowed,
+        )
+        self.batch_id, self.wanted = batch_id, wanted
+
+
 class StaleJob(Conflict):
     """The job changed while it was being changed."""
 
@@ -117,6 +137,16 @@ class StaleJob(Conflict):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} changed three times while this change was tried; try again.")
         self.job_id = job_id
+
+
+class StaleBatch(Conflict):
+    """The batch changed while it was being changed."""
+
+    code = "stale_batch"
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"Batch {batch_id} changed three times while this change was tried; try again.")
+        self.batch_id = batch_id
 
 
 class HistoryFull(Conflict):

@@ -1,6 +1,6 @@
 """What subscribers are told. An event is a type, its data, and where it comes from; delivery adds the id.
 
-Types: job.state, job.progress, job.queue, log.line, node.state (later: workflow.*, batch.state), stream.open, resync.
+Types: job.state, job.progress, job.queue, log.line, batch.state, node.state (later: workflow.*), stream.open, resync.
 """
 
 from __future__ import annotations
@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 
 from app.domain.json import Json
 
-EVENT_TYPES = ("job.state", "job.progress", "job.queue", "log.line", "node.state", "stream.open", "resync")
+EVENT_TYPES = (
+    "job.state",
+    "job.progress",
+    "job.queue",
+    "log.line",
+    "batch.state",
+    "node.state",
+    "stream.open",
+    "resync",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.domain.dependencies import Waits
+from app.domain.dependencies import RULES, Waits
 from app.domain.job import SUSPECT_AFTER, Entry, Job
 from app.domain.states import JobStatus
 from app.domain.transitions import SYSTEM
@@ -65,6 +65,21 @@ def named_limit(name: str, limit: int, holders: Sequence[str]) -> Reason:
     facts: dict[str, Fact] = {"name": name, "limit": limit, "held": len(holders), "holders": _named(holders)}
     places = "its only place is" if limit == 1 else f"its {limit} places are"
     return Reason("concurrency_limit", f"waits for limit {name}: {places} held by {_named(holders)}", facts)
+
+
+def batch_width(batch_id: str, width: int, holders: Sequence[str]) -> Reason:
+    """As many jobs of the batch as its `max_parallel` are in the queue or further."""
+    facts: dict[str, Fact] = {"name": batch_id, "limit": width, "held": len(holders), "holders": _named(holders)}
+    let_in = "1 job of it is let in" if width == 1 else f"{width} jobs of it are let in"
+    summary = f"waits for batch {batch_id}: {let_in} at once (max_parallel), now {_named(holders)}"
+    return Reason("concurrency_limit", summary, facts | {"batch": batch_id})
+
+
+def batch_order(batch_id: str, before: str) -> Reason:
+    """A job of its sequential batch that comes before it has not ended."""
+    facts: dict[str, Fact] = {"name": batch_id, "limit": 1, "held": 1, "holders": before, "batch": batch_id}
+    summary = f"waits for batch {batch_id}, whose jobs follow each other: {before} has not ended"
+    return Reason("concurrency_limit", summary, facts)
 
 
 def resources(lacking: Mapping[str, float], asked: Mapping[str, float], node_id: str, fragmented: bool) -> Reason:
@@ -207,7 +222,7 @@ def _not_eligible(job: Job, now: datetime, waits: Waits | None, places: Sequence
     if waits is not None and waits.open:
         shown = ", ".join(waits.open[:3]) + (", …" if len(waits.open) > 3 else "")
         facts: dict[str, Fact] = {"open": len(waits.open), "first": waits.open[0]}
-        reasons.append(Reason("dependencies", f"waits for {shown} to complete", facts))
+        reasons.append(Reason("dependencies", f"waits for {shown} {RULES[job.dependency_type].awaits}", facts))
     if job.start_after is not None and job.start_after > now:
         left = (job.start_after - now).total_seconds()
         facts = {"seconds_left": round(left, 3)}

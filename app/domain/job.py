@@ -137,6 +137,16 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """What a job of a batch carries of it: its place, from 0 on; how many jobs of the batch may be in the queue or
+    further at once (None: any number); `in_order`: whether it follows only when all before it have ended."""
+
+    index: int
+    width: int | None = None
+    in_order: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """The whole job. Durations in seconds, times UTC with milliseconds. `secrets`: parameters that read `***`: their
     values are stored apart, under the id `sealed`; `asked`: what of it users gave; `attempt_base`: attempts used before
@@ -200,6 +210,7 @@ class Job:
     sizing: Sizing | None = None
     preempted: int = 0
     batch_id: str | None = None
+    membership: Membership | None = None
     workflow_id: str | None = None
     step_id: str | None = None
 

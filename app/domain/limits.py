@@ -1,8 +1,9 @@
-"""Named limits: how many jobs that name one may be queued or run at once.
+"""Limits: how many jobs that name one, or that are of one batch, may be queued or run at once.
 
-A job takes a place in each of its limits, in all of them or in none, when it is queued, and keeps them until it has
-ended, between its runs and while it is paused too. Without them it stays SUBMITTED. Whether a job holds its places
-follows from its state alone; the ledger of places is what makes taking one safe.
+A job takes a place in each of its limits when it is queued, and keeps them until it has ended, between its runs and
+while it is paused too. Without them it stays SUBMITTED. Whether a job holds its places follows from its state alone;
+the ledger of places is what makes taking one safe. A batch with a width is a limit of its own, called `batch:{id}`, a
+name that no named limit can have.
 """
 
 from __future__ import annotations
@@ -27,16 +28,36 @@ class Place:
     token: str | None = None
 
 
+_BATCH = "batch:"
+
+
+def batch_limit(batch_id: str) -> str:
+    """The name of the limit that a batch is for its jobs."""
+    return _BATCH + batch_id
+
+
+def batch_of(name: str) -> str | None:
+    """The batch whose limit this is; None for a named limit."""
+    return name.removeprefix(_BATCH) if name.startswith(_BATCH) else None
+
+
+def limits_of(job: Job) -> tuple[str, ...]:
+    """Those that it takes a place in: its batch's first, then those that it names."""
+    if job.batch_id is None or job.membership is None or job.membership.width is None:
+        return job.limits
+    return (batch_limit(job.batch_id), *job.limits)
+
+
 def holds_places(job: Job) -> bool:
     """Whether the job must have a place in each of its limits now."""
-    if not job.limits or job.terminal or job.status is JobStatus.SUBMITTED:
+    if not limits_of(job) or job.terminal or job.status is JobStatus.SUBMITTED:
         return False
     return job.paused_from is not JobStatus.SUBMITTED
 
 
 def places_of(job: Job) -> list[Place]:
-    """One in each limit that the job names."""
-    return [Place(name, job.id) for name in job.limits]
+    """One in each of its limits."""
+    return [Place(name, job.id) for name in limits_of(job)]
 
 
 def in_turn(jobs: Iterable[Job]) -> list[Job]:
@@ -45,8 +66,11 @@ def in_turn(jobs: Iterable[Job]) -> list[Job]:
 
 
 def sizes_of(job: Job, sizes: Mapping[str, int]) -> dict[str, int]:
-    """The sizes of those of its limits that exist; what exists no more limits nothing."""
-    return {name: sizes[name] for name in job.limits if name in sizes}
+    """The sizes of those of its limits that exist, its batch's first; what exists no more limits nothing."""
+    named = {name: sizes[name] for name in job.limits if name in sizes}
+    if job.batch_id is None or job.membership is None or job.membership.width is None:
+        return named
+    return {batch_limit(job.batch_id): job.membership.width, **named}
 
 
 def full(held: Held, sizes: Mapping[str, int]) -> set[str]:

@@ -29,11 +29,11 @@ PATIENCE: dict[Priority, int] = {
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def order_key(submitted_at: datetime, tie: int = 0) -> float:
+def order_key(submitted_at: datetime, tie: float = 0) -> float:
     """Microseconds since 2020-01-01Z as a double (steps of 1/32 µs today).
 
-    `tie`, 0–999: microseconds below the millisecond that `submitted_at` carries, so that jobs of one instant keep
-    the order in which one process took them.
+    `tie`, below 1,000: microseconds below the millisecond that `submitted_at` carries, so that jobs of one instant
+    keep the order in which one process took them.
     """
     return float(round((submitted_at - EPOCH).total_seconds() * 1000) * 1000 + tie)
 

@@ -107,11 +107,20 @@ def _quota(case: Case) -> list[Remedy]:
 
 
 def _concurrency(case: Case) -> list[Remedy]:
+    if batch := case.fact("batch"):
+        return _batch(case, batch)
     limit = "Raise the setting MAX_CONCURRENT_JOBS and start the service anew; 0 takes the limit away."
     return [
         Remedy("end_run", "Wait for a run to end, or cancel one.", case.get("/jobs?status=RUNNING")),
         Remedy("raise_limit", limit),
     ]
+
+
+def _batch(case: Case, batch_id: str) -> list[Remedy]:
+    """Kept back by its batch: what holds the places, and the batch itself."""
+    first = case.fact("holders").split(", ")[0]
+    look = Remedy("look_at_holder", f"Look where {first} is.", case.get(f"/jobs/{first}"))
+    return [look, Remedy("look_at_batch", "See how far its batch has come.", case.get(f"/batches/{batch_id}"))]
 
 
 def _fair_share(case: Case) -> list[Remedy]:

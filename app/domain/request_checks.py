@@ -12,6 +12,13 @@ from app.domain.retry import RETRYABLE
 LONGEST = 365 * 86_400
 """No duration in a request may be longer than a year, in seconds."""
 
+MAX_NAME = 200
+
+
+def is_name(text: str) -> bool:
+    """Whether it may be the name of a job or a batch, or a tag."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable() and not text.isspace()
+
 
 def seconds_errors(seconds: float | None, path: str) -> Iterator[FieldError]:
     """A duration that is none, or absurd."""

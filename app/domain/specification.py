@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from app.domain.asked import asked_paths
 from app.domain.durations import Duration
@@ -17,7 +18,7 @@ from app.domain.job import Asked, DependencyType, Job
 from app.domain.json import Json, unsafe_places
 from app.domain.naming import semantic_name
 from app.domain.priority import Priority, order_key
-from app.domain.request_checks import label_errors, limit_errors, retry_errors, seconds_errors
+from app.domain.request_checks import MAX_NAME, is_name, label_errors, limit_errors, retry_errors, seconds_errors
 from app.domain.resources import Vector, largest_misfit, request_errors
 from app.domain.retry import RetryPolicy
 from app.domain.secrets import masked_errors, without_secrets
@@ -28,7 +29,7 @@ from app.domain.step_checks import executor_errors, read_by_steps, step_errors
 from app.domain.templates import Step, Template, canonical_parameters, resolve_parameters
 from app.domain.transitions import Stamp, first_entry
 
-MAX_NAME, MAX_TAGS, MAX_DEPENDENCIES = 200, 50, 1_000
+MAX_TAGS, MAX_DEPENDENCIES = 50, 1_000
 DEFAULT_TENANT = "default"
 SIZED = ("cpu_cores", "memory_gb")
 """Dimensions that the service chooses where the request names no resources."""
@@ -172,7 +173,7 @@ def _node_errors(template: Template, parameters: Mapping[str, Json], policy: Sub
 
 
 def _request_errors(request: JobRequest) -> Iterator[FieldError]:
-    if request.name is not None and not _is_name(request.name):
+    if request.name is not None and not is_name(request.name):
         yield FieldError("name", f"must be 1 to {MAX_NAME} characters without control characters")
     yield from unsafe_places(request.parameters, "parameters")
     yield from unsafe_places(request.metadata, "metadata")
@@ -180,22 +181,16 @@ def _request_errors(request: JobRequest) -> Iterator[FieldError]:
     yield from seconds_errors(request.queue_deadline, "queue_deadline")
     if request.start_after is not None and request.start_after.tzinfo is None:
         yield FieldError("start_after", "must carry a time zone, such as 2026-01-01T12:00:00Z")
-    if request.dependency_type is not DependencyType.ALL_COMPLETE:
-        yield FieldError("dependency_type", "not_yet: only all_complete is offered by this version")
     if len(request.dependencies) > MAX_DEPENDENCIES:
         yield FieldError("dependencies", f"at most {MAX_DEPENDENCIES:,}")
     for n, parent in enumerate(request.dependencies):
         if not is_object_id(parent):
             yield FieldError(f"dependencies[{n}]", "not a job id: ids hold only a-z, 0-9 and _")
-    if len(request.tags) > MAX_TAGS or any(not _is_name(t) for t in request.tags):
+    if len(request.tags) > MAX_TAGS or any(not is_name(t) for t in request.tags):
         yield FieldError("tags", f"at most {MAX_TAGS}, each 1 to {MAX_NAME} characters without control characters")
     yield from label_errors("node_selector", request.node_selector)
     yield from label_errors("prefer", request.prefer)
     yield from retry_errors(request.retry_policy)
-
-
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= MAX_NAME and text.isprintable() and not text.isspace()
 
 
 def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) -> tuple[Vector, list[FieldError]]:
@@ -262,9 +257,11 @@ def build_job(
     name: str,
     eligible: bool,
     stamp: Stamp,
-    tie: int = 0,
+    tie: float = 0,
+    **more: Any,
 ) -> Job:
-    """The job as it is inserted: QUEUED when eligible, else SUBMITTED.
+    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `more`: attributes that no request has, such as
+    whose it is.
 
     Its secrets are not in it: whoever inserts it stores `specification.secret_values` first, under its `sealed`.
     """
@@ -297,4 +294,5 @@ def build_job(
         asked=(Asked(1, _asked(specification)),),
         queued_at=stamp.at if eligible else None,
         **asked,
+        **more,
     )

@@ -124,7 +124,7 @@ ON_NODE: frozenset[JobStatus] = frozenset({_S.SCHEDULED, _S.RUNNING})
 STATE_KEEPING: dict[str, frozenset[JobStatus]] = {
     "priority_changed": frozenset(JobStatus) - TERMINAL,
     "reordered": frozenset({_S.QUEUED}),
-    "dependencies_added": frozenset({_S.SUBMITTED, _S.PAUSED}),
+    "dependencies_added": frozenset({_S.SUBMITTED, _S.QUEUED, _S.PAUSED}),
     "control_requested": frozenset({_S.RUNNING, _S.PAUSED}),
 }
 """Entries that record a user's change without a change of state (`from` = `to`): reason → in which states."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.domain.dependencies import why_broken
 from app.domain.errors import HistoryFull, InvalidTransition
 from app.domain.failures import with_fingerprint
 from app.domain.job import Attempt, Entry, Job, JobError
@@ -201,8 +202,8 @@ def retry_now(job: Job, stamp: Stamp) -> Change:
 
 
 def fail_dependency(job: Job, cause: str, stamp: Stamp) -> Change:
-    """Waiting → FAILED: a dependency can no longer be met; `cause` is the first ancestor that failed."""
-    error = with_fingerprint(JobError("dependency_failed", f"dependency {cause} did not complete"))
+    """Waiting → FAILED: its dependency can no longer be met; `cause` is the ancestor where that began."""
+    error = with_fingerprint(JobError("dependency_failed", why_broken(job.dependency_type, cause)))
     return make_change(job, JobStatus.FAILED, "dependency_failed", stamp, cause, finished_at=stamp.at, error=error)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from app.domain.dependencies import Hopeless
 from app.domain.job import Job
+from app.domain.limits import limits_of
 from app.domain.states import JobStatus
 from app.domain.transitions import Change, become_eligible, fail_dependency
 from app.operations.limits import decide_admission
@@ -20,7 +21,7 @@ async def decide_dependants(services: Services, ended: Iterable[str]) -> list[tu
 
 async def decide_waiting(services: Services, jobs: Sequence[Job]) -> list[tuple[Job, Change]]:
     """The changes of these jobs: QUEUED when nothing keeps them, FAILED when hopeless; others are left out. One that is
-    held can only become hopeless. Of those that need a place in a named limit, others may be first: then the changes
+    held can only become hopeless. Of those that need a place in a limit, others may be first: then the changes
     are theirs."""
     verdicts = await verdicts_on(services, jobs)
     now = services.clock.now()
@@ -32,5 +33,5 @@ async def decide_waiting(services: Services, jobs: Sequence[Job]) -> list[tuple[
             decided.append((job, become_eligible(job, services.stamp())))
         elif job.status is JobStatus.SUBMITTED and is_ready(job, verdict, now):
             limited.append(job)
-    names = {name for job in limited for name in job.limits}
+    names = {name for job in limited for name in limits_of(job)}
     return decided + (await decide_admission(services, names, limited) if names else [])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from app.domain.control_transitions import cancel_waiting, request_control
-from app.domain.errors import InvalidTransition
+from app.domain.control_decisions import decide_cancel
 from app.domain.job import Job
-from app.domain.states import JobStatus, allowed_from
 from app.domain.transitions import Change, Stamp
 from app.operations.control import control_job
 from app.services import Services
@@ -24,14 +22,3 @@ async def cancel(
         return decide_cancel(job, stamp, reason)
 
     return await control_job(services, job_id, decide, actor, expected_seq)
-
-
-def decide_cancel(job: Job, stamp: Stamp, reason: str | None) -> Change | None:
-    """What a cancel means for a job in this state; None when it is cancelled or being cancelled already."""
-    if job.status is JobStatus.CANCELLED or job.wants("cancel"):
-        return None
-    if job.terminal:
-        raise InvalidTransition(job.id, job.status, JobStatus.CANCELLED, allowed_from(job.status))
-    if job.status is JobStatus.RUNNING or job.frozen:
-        return request_control(job, "cancel", stamp, reason)
-    return cancel_waiting(job, stamp, reason)

@@ -13,12 +13,12 @@ from datetime import timedelta
 
 import structlog
 
+from app.domain.control_decisions import decide_cancel
 from app.domain.errors import Conflict
 from app.domain.job import Job
 from app.domain.records import JobQuery
 from app.domain.states import TERMINAL, JobStatus
 from app.domain.transitions import Change
-from app.operations.cancel import decide_cancel
 from app.operations.change import TRIES, commit_all
 from app.operations.control import ring_for
 from app.services import Services

@@ -11,9 +11,11 @@ import structlog
 
 from app.domain.errors import NotFound, StaleJob, Unavailable
 from app.domain.job import Job
+from app.domain.limits import limits_of
 from app.domain.states import JobStatus
 from app.domain.transitions import SYSTEM, Change, Stamp, apply
 from app.operations.advance import decide_dependants, decide_waiting
+from app.operations.batch_following import decide_of_batches
 from app.operations.effects import Moved, carry_out
 from app.operations.hints import hinted
 from app.operations.inheritance import decide_borrowing, decide_lending
@@ -50,25 +52,36 @@ async def commit_all(services: Services, pairs: Sequence[tuple[Job, Change]]) ->
     after the commit fails none of it: what could not follow is the reconciler's.
     """
     results, moved = await _commit(services, pairs)
+    await _follow(services, moved)
+    return results
+
+
+async def carry_on(services: Services, moved: Sequence[Moved]) -> None:
+    """What follows from changes that were committed elsewhere: their effects, then what they make of others."""
+    await carry_out(services, moved)
+    await _follow(services, moved)
+
+
+async def _follow(services: Services, moved: Sequence[Moved]) -> None:
     try:
         while moved:
             _, moved = await _commit(services, await _following(services, moved))
     except Unavailable as error:
         log.warning("dependants.postponed", store=error.store)
-    return results
 
 
 async def _following(services: Services, moved: Sequence[Moved]) -> list[tuple[Job, Change]]:
-    """What these changes make of their dependants, of who waits for their places, and, where they lend another class
-    than before, of their parents."""
+    """What these changes make of their batches, of their dependants, of who waits for their places, and, where they
+    lend another class than before, of their parents."""
+    of_batches = await decide_of_batches(services, moved)
     ended = [m.after.id for m in moved if m.after.terminal]
     lenders = [m.after for m in moved if m.lends_otherwise]
     dependants = await decide_dependants(services, ended) if ended else []
     lent = await decide_lending(services, lenders) if lenders else []
     again = [m.after for m in moved if m.waits_again]
-    names = {name for m in moved if m.gave_places_back for name in m.after.limits}
+    names = {name for m in moved if m.gave_places_back for name in limits_of(m.after)}
     admitted = await decide_admission(services, names) if names else []
-    return dependants + admitted + lent + (await decide_borrowing(services, again) if again else [])
+    return of_batches + dependants + admitted + lent + (await decide_borrowing(services, again) if again else [])
 
 
 async def lend_upwards(services: Services, job: Job) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.domain.errors import InvalidTransition, NotFound, PreconditionFailed
+from app.domain.errors import NotFound, PreconditionFailed
 from app.domain.job import Job
 from app.domain.ports import node_bell
 from app.domain.states import JobStatus
@@ -35,13 +35,18 @@ async def control_job(
     """
 
     def decide_on_version(job: Job, stamp: Stamp) -> Change | None:
-        if expected_seq is not None and job.seq != expected_seq:
-            raise PreconditionFailed(str(job.seq), str(expected_seq))
+        refuse_other_version(job, expected_seq)
         return decide(job, stamp)
 
     job = await transition(services, job_id, decide_on_version, actor)
     await ring_for(services, [job])
     return job
+
+
+def refuse_other_version(job: Job, expected_seq: int | None) -> None:
+    """Raises PreconditionFailed."""
+    if expected_seq is not None and job.seq != expected_seq:
+        raise PreconditionFailed(str(job.seq), str(expected_seq))
 
 
 async def ring_for(services: Services, jobs: Sequence[Job]) -> None:
@@ -53,13 +58,6 @@ async def ring_for(services: Services, jobs: Sequence[Job]) -> None:
 
 def _taken_back(job: Job) -> bool:
     return job.history[-1].reason == "control_requested"
-
-
-def refuse_while_cancelled(job: Job, wanted: JobStatus) -> None:
-    """Raises InvalidTransition: nothing takes back a cancel."""
-    if job.wants("cancel"):
-        because = "it is being cancelled; retry it when it is CANCELLED"
-        raise InvalidTransition(job.id, job.status, wanted, (JobStatus.CANCELLED,), because)
 
 
 def outlook(job: Job) -> str:

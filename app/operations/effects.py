@@ -16,7 +16,7 @@ import structlog
 from app.domain.errors import Unavailable
 from app.domain.failures import pattern_of
 from app.domain.job import Job
-from app.domain.limits import holds_places, places_of
+from app.domain.limits import holds_places, limits_of, places_of
 from app.domain.ports import ROOM_BELL
 from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
@@ -50,7 +50,8 @@ class Moved:
     def lends_otherwise(self) -> bool:
         """Whether its parents may have another effective class now."""
         changed = self.before.effective_priority is not self.after.effective_priority
-        return bool(self.after.dependencies) and (changed or self.before.terminal is not self.after.terminal)
+        others = self.before.dependencies != self.after.dependencies
+        return bool(self.after.dependencies) and (changed or others or self.before.terminal is not self.after.terminal)
 
     @property
     def waits_again(self) -> bool:
@@ -59,8 +60,9 @@ class Moved:
 
     @property
     def gave_places_back(self) -> bool:
-        """It needs no place in its named limits any more; one that has ended may have taken one for nothing."""
-        return bool(self.after.limits) and not holds_places(self.after) and (holds_places(self.before) or self.ended)
+        """It needs no place in its limits any more; one that has ended may have taken one for nothing."""
+        freed = not holds_places(self.after) and (holds_places(self.before) or self.ended)
+        return bool(limits_of(self.after)) and freed
 
     @property
     def ended(self) -> bool:

@@ -16,7 +16,7 @@ from app.domain.records import Board, Place
 from app.domain.states import JobStatus
 from app.operations.board import places_of, recent_board
 from app.operations.hints import hinted
-from app.operations.limits import held_places, lacking
+from app.operations.limits import lacking, room_for
 from app.operations.readiness import verdicts_on
 from app.services import Services
 
@@ -39,9 +39,9 @@ async def inspect(services: Services, jobs: Sequence[Job]) -> list[JobView]:
     with_parents = [j for j in jobs if j.status is JobStatus.SUBMITTED and j.dependencies]
     verdicts = await verdicts_on(services, with_parents)
     waits = {j.id: v for j, v in zip(with_parents, verdicts, strict=True) if isinstance(v, Waits)}
-    held = await held_places(services, jobs)
+    room = await room_for(services, jobs)
     return [
-        _view(services.clock.now(), job, places.get(job.id), board, waits.get(job.id), lacking(services, job, held))
+        _view(services.clock.now(), job, places.get(job.id), board, waits.get(job.id), lacking(services, job, room))
         for job in jobs
     ]
 

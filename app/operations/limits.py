@@ -1,4 +1,4 @@
-"""Let jobs into the queue as places in their named limits are free, in the order of class and key.
+"""Let jobs into the queue as places in their limits are free, in the order of class and key.
 
 A place is taken before the change that needs it is committed. When that change is then lost, or this process dies, the
 place is held by a job that must not have it, until the reconciler gives it back; never are there too many.
@@ -6,18 +6,22 @@ place is held by a job that must not have it, until the reconciler gives it back
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from app.domain.explain import Reason, named_limit
+from app.domain.batches import ENDING, Batch, BatchStatus
+from app.domain.explain import Reason, batch_order, batch_width, named_limit
 from app.domain.job import Job
-from app.domain.limits import Held, full, holds_places, in_turn, sizes_of
+from app.domain.limits import Held, batch_limit, batch_of, full, holds_places, in_turn, limits_of, sizes_of
 from app.domain.transitions import Change, become_eligible
 from app.operations.readiness import is_ready, verdicts_on
 from app.services import Services
 
 MOST_LOOKED_AT = 200
 """Of each class that waits for a place."""
+SPARE, AT_ONCE = 8, 500
+"""Of a batch, how many more are looked at first than there are places, since some may wait for other things; and how
+many at most are let in at a time."""
 HELD_MAX_AGE = 0.25
 MOST_SHOWN = 100
 
@@ -36,7 +40,7 @@ class LimitState:
 async def limit_states(services: Services) -> list[LimitState]:
     """Every limit of the setting, by name."""
     sizes = services.settings.limits.concurrency
-    held, waiting = await services.limits.held(), await services.jobs.waiting_counts(sorted(sizes))
+    held, waiting = await services.limits.held(sizes), await services.jobs.waiting_counts(sorted(sizes))
     return [
         LimitState(name, sizes[name], tuple(sorted(holders)[:MOST_SHOWN]), len(holders), waiting[name])
         for name in sorted(sizes)
@@ -50,39 +54,113 @@ async def decide_admission(
     """The changes of those jobs that are first in these limits and got their places. `ready`: jobs that are looked at
     whatever stands before them."""
     sizes = services.settings.limits.concurrency
+    jobs = await _candidates(services, names, ready)
+    limits = {limit for job in jobs for limit in limits_of(job)}
+    held = await services.limits.held(limits) if jobs else {}
     decided: list[tuple[Job, Change]] = []
-    no_room: set[str] = full(await services.limits.held(), sizes)
-    for job in await _candidates(services, names, ready):
-        if no_room.intersection(job.limits):
+    for job in jobs:
+        own, stamp = sizes_of(job, sizes), services.stamp()
+        if any(job.id not in held[name] for name in full(held, own)):
             continue
-        stamp = services.stamp()
-        if await services.limits.take(job.id, sizes_of(job, sizes), stamp.op):
+        if await services.limits.take(job.id, own, stamp.op):
             decided.append((job, become_eligible(job, stamp)))
+            held = {**held, **{name: {**held.get(name, {}), job.id: stamp.op} for name in own}}
         else:
-            no_room = full(await services.limits.held(), sizes)
+            held = await services.limits.held(limits)
     return decided
 
 
 async def _candidates(services: Services, names: Collection[str], ready: Sequence[Job]) -> list[Job]:
     """Those that nothing but a place keeps, in their order."""
-    waiting = await services.jobs.waiting_for(names, MOST_LOOKED_AT)
-    jobs = list({job.id: job for job in (*ready, *waiting)}.values())
+    named = [name for name in names if batch_of(name) is None]
+    of_names = await services.jobs.waiting_for(named, MOST_LOOKED_AT) if named else []
+    ids = {batch for name in names if (batch := batch_of(name)) is not None}
+    batches = await _letting_in(services, ids.union(job.batch_id for job in (*ready, *of_names) if job.batch_id))
+    of_batches = [job for i in sorted(ids) if i in batches for job in await _next_of(services, batches[i])]
+    jobs = list({job.id: job for job in (*ready, *of_names, *of_batches)}.values())
+    open_to = [job for job in jobs if job.batch_id is None or job.batch_id in batches]
+    return in_turn(await _first_in_order(services, await _ready(services, open_to)))
+
+
+async def _ready(services: Services, jobs: Sequence[Job]) -> list[Job]:
     verdicts, now = await verdicts_on(services, jobs), services.clock.now()
-    return in_turn(job for job, v in zip(jobs, verdicts, strict=True) if is_ready(job, v, now))
+    return [job for job, verdict in zip(jobs, verdicts, strict=True) if is_ready(job, verdict, now)]
 
 
-async def held_places(services: Services, jobs: Iterable[Job]) -> Held:
-    """Who holds what, a moment old; nothing where none of the jobs waits for a place."""
-    if not any(job.limits and not holds_places(job) for job in jobs):
-        return {}
-    held: Held = await services.recent.get("limits", services.limits.held, HELD_MAX_AGE)
-    return held
+async def _letting_in(services: Services, batch_ids: Iterable[str]) -> dict[str, Batch]:
+    """Those of the batches whose jobs may go on: not paused, not being ended."""
+    ids = sorted(batch_ids)
+    found = await services.batches.get_many(ids) if ids else {}
+    return {i: b for i, b in found.items() if b.status is BatchStatus.RUNNING and not b.wants(*ENDING)}
 
 
-def lacking(services: Services, job: Job, held: Held) -> tuple[Reason, ...]:
-    """Why the job is not let in: one reason for each of its limits that has no free place."""
-    if not job.limits or holds_places(job):
+async def _next_of(services: Services, batch: Batch) -> list[Job]:
+    """The next jobs of a batch that are ready, as many as it has places for."""
+    name = batch_limit(batch.id)
+    if batch.width is None:
+        return []
+    free = batch.width - len((await services.limits.held([name])).get(name, {}))
+    for most in (min(free + SPARE, AT_ONCE), MOST_LOOKED_AT) if free > 0 else ():
+        ids = await services.batches.next_waiting(batch.id, most)
+        found = await services.jobs.get_many(ids)
+        if (ready := await _ready(services, list(found.values()))) or len(ids) < most:
+            return ready
+    return []
+
+
+async def _first_in_order(services: Services, jobs: Sequence[Job]) -> list[Job]:
+    """Without the jobs of sequential batches before which another has not ended."""
+    strict = {job.batch_id for job in jobs if job.batch_id and job.membership and job.membership.in_order}
+    first = await services.batches.first_open(sorted(strict)) if strict else {}
+    return [job for job in jobs if job.batch_id not in strict or first.get(job.batch_id or "") == job.id]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What keeps jobs out at a moment: who holds which places, and who is the first open one of a sequential batch."""
+
+    held: Held = field(default_factory=dict)
+    first: Mapping[str, str] = field(default_factory=dict)
+
+
+async def room_for(services: Services, jobs: Iterable[Job]) -> Room:
+    """As it was a moment ago; nothing is asked where none of the jobs waits for a place."""
+    waiting = [job for job in jobs if limits_of(job) and not holds_places(job)]
+    if not waiting:
+        return Room()
+    names = sorted({name for job in waiting for name in limits_of(job)})
+    ordered = sorted({job.batch_id for job in waiting if job.batch_id and job.membership and job.membership.in_order})
+
+    async def look() -> Room:
+        held = await services.limits.held(names)
+        return Room(held, await services.batches.first_open(ordered) if ordered else {})
+
+    found: Room = await services.recent.get(f"room:{','.join(names)}", look, HELD_MAX_AGE)
+    return found
+
+
+def lacking(services: Services, job: Job, room: Room) -> tuple[Reason, ...]:
+    """Why the job is not let in: one reason for each of its limits that has no free place for it."""
+    if not limits_of(job) or holds_places(job):
         return ()
     sizes = sizes_of(job, services.settings.limits.concurrency)
-    taken = [name for name in sorted(full(held, sizes)) if job.id not in held[name]]
-    return tuple(named_limit(name, sizes[name], sorted(held[name])) for name in taken)
+    taken = [name for name in sizes if name in full(room.held, sizes) and job.id not in room.held[name]]
+    reasons = [_full(name, sizes[name], sorted(room.held[name])) for name in taken if not _is_order_of(job, name)]
+    return (*_out_of_order(job, room), *reasons)
+
+
+def _is_order_of(job: Job, name: str) -> bool:
+    """Whether it is the limit of its sequential batch, which is told as an order."""
+    return batch_of(name) is not None and job.membership is not None and job.membership.in_order
+
+
+def _full(name: str, size: int, holders: Sequence[str]) -> Reason:
+    batch = batch_of(name)
+    return named_limit(name, size, holders) if batch is None else batch_width(batch, size, holders)
+
+
+def _out_of_order(job: Job, room: Room) -> tuple[Reason, ...]:
+    before = room.first.get(job.batch_id or "")
+    if job.batch_id is None or before is None or before == job.id:
+        return ()
+    return (batch_order(job.batch_id, before),)

@@ -3,15 +3,11 @@ resources back. Pausing twice is pausing once."""
 
 from __future__ import annotations
 
-from app.domain.control_transitions import hold, request_control
-from app.domain.errors import InvalidTransition
+from app.domain.control_decisions import decide_pause
 from app.domain.job import Job
-from app.domain.states import JobStatus, allowed_from
 from app.domain.transitions import Change, Stamp
-from app.operations.control import control_job, refuse_while_cancelled
+from app.operations.control import control_job
 from app.services import Services
-
-ENDS = "a job that has ended cannot be paused"
 
 
 async def pause(
@@ -34,21 +30,3 @@ async def pause(
         return decide_pause(job, stamp, reason, release=release)
 
     return await control_job(services, job_id, decide, actor, expected_seq)
-
-
-def decide_pause(job: Job, stamp: Stamp, reason: str | None, *, release: bool) -> Change | None:
-    """What a pause means for a job in this state; None when it is so already, or asked already.
-
-    A plain pause does not take back a release, and takes back a resume that has not happened yet.
-    """
-    if job.terminal:
-        raise InvalidTransition(job.id, job.status, JobStatus.PAUSED, allowed_from(job.status), ENDS)
-    refuse_while_cancelled(job, JobStatus.PAUSED)
-    if job.status is not JobStatus.RUNNING and not job.frozen:
-        return None if job.status is JobStatus.PAUSED else hold(job, stamp, reason)
-    if job.wants("release"):
-        return None
-    if release or job.executor == "inline":
-        return request_control(job, "release", stamp, reason)
-    frozen_for_good = job.frozen and not job.wants("resume")
-    return None if frozen_for_good or job.wants("pause") else request_control(job, "pause", stamp, reason)

@@ -33,16 +33,21 @@ async def plan(services: Services, request: JobRequest, version: int | None = No
     """What would be stored, by that version of the template, else by its newest. Raises Invalid with every error of the
     request, NotFound-like ones included."""
     template = await template_of(services, request.template, version)
+    policy = await policy_of(services)
+    specification = specify(request, template, policy)
+    known = await registered(services, specification)
+    if errors := [error async for error in reference_errors(services, specification, known)]:
+        raise Invalid(errors)
+    return await sized(services, specification, known.facts if known else None, policy.capacities)
+
+
+async def policy_of(services: Services) -> SubmitPolicy:
+    """What the settings and the nodes, as of a moment ago, add to every request."""
     cluster = await services.recent.get("cluster", lambda: _cluster(services), CLUSTER_MAX_AGE)
     limits = services.settings.limits
-    policy = SubmitPolicy(
+    return SubmitPolicy(
         limits.job_timeout, limits.retry_attempts, cluster.capacities, cluster.torch, limits.concurrency.keys()
     )
-    specification = specify(request, template, policy)
-    registered = await _registered(services, specification)
-    if errors := [error async for error in _reference_errors(services, specification, registered)]:
-        raise Invalid(errors)
-    return await sized(services, specification, registered.facts if registered else None, cluster.capacities)
 
 
 async def template_of(services: Services, template_id: str, version: int | None = None) -> Template:
@@ -63,7 +68,7 @@ async def _cluster(services: Services) -> _Cluster:
     return _Cluster((*(n.capacity for n in nodes), *possible), not nodes or any("torch" in n.facts for n in nodes))
 
 
-async def _registered(services: Services, specification: Specification) -> Dataset | None:
+async def registered(services: Services, specification: Specification) -> Dataset | None:
     """The data set that its steps read, where that is a registered one."""
     name = _read(specification, "dataset_name")
     if name is None or _is_no_entry(name) or not is_name_id(name):
@@ -77,7 +82,7 @@ def _read(specification: Specification, parameter: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-async def _reference_errors(
+async def reference_errors(
     services: Services, specification: Specification, registered: Dataset | None
 ) -> AsyncIterator[FieldError]:
     """Data set names and models that lead nowhere. A file is the node's to find: only there it can be looked for."""

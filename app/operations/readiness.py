@@ -7,7 +7,7 @@ from datetime import datetime
 
 from app.domain.dependencies import Met, Verdict, judge
 from app.domain.job import Job
-from app.domain.limits import holds_places
+from app.domain.limits import holds_places, limits_of
 from app.services import Services
 
 
@@ -17,9 +17,9 @@ def is_ready(job: Job, verdict: Verdict, now: datetime) -> bool:
 
 
 def is_eligible(job: Job, verdict: Verdict, now: datetime) -> bool:
-    """Whether nothing keeps a job from the queue. One that has yet to take places in named limits waits for its
-    turn, SUBMITTED."""
-    return is_ready(job, verdict, now) and (not job.limits or holds_places(job))
+    """Whether nothing keeps a job from the queue. One that has yet to take places in its limits waits for its turn,
+    SUBMITTED."""
+    return is_ready(job, verdict, now) and (not limits_of(job) or holds_places(job))
 
 
 async def verdicts_on(services: Services, jobs: Sequence[Job]) -> list[Verdict]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from app.domain.control_decisions import refuse_while_cancelled
 from app.domain.control_transitions import request_control, resume_waiting
-from app.domain.dependencies import Hopeless, Verdict
+from app.domain.dependencies import RULES, Hopeless, Verdict
 from app.domain.errors import InvalidTransition
 from app.domain.job import Job
 from app.domain.states import MANUAL, JobStatus, allowed_from
 from app.domain.transitions import Change, Stamp
 from app.operations.change import look_again
-from app.operations.control import control_job, load, refuse_while_cancelled
+from app.operations.control import control_job, load
 from app.operations.readiness import is_eligible, verdicts_on
 from app.services import Services
 
@@ -53,7 +54,8 @@ def decide_resume(job: Job, stamp: Stamp, reason: str | None, verdict: Verdict) 
 def refuse_if_hopeless(job: Job, verdict: Verdict) -> None:
     """Raises InvalidTransition: back in the queue the job would fail at once."""
     if isinstance(verdict, Hopeless):
-        because = f"its dependency {verdict.cause} did not complete; retry that one first"
+        broken = RULES[job.dependency_type].broken
+        because = f"its dependency {verdict.cause} {broken}; retry that one first"
         allowed = tuple(s for s in allowed_from(job.status) if s not in (*INTO_WAITING, JobStatus.RUNNING))
         raise InvalidTransition(job.id, job.status, JobStatus.QUEUED, allowed, because)
 

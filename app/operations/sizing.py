@@ -16,8 +16,8 @@ from app.domain.resources import Vector, largest_misfit
 from app.domain.sizing.evidence import TEMPLATE
 from app.domain.sizing.features import NOTHING_KNOWN, TableFacts, facts_of, features_of, is_modelled
 from app.domain.sizing.history import Level, Standing, standing
-from app.domain.sizing.kinship import Group
-from app.domain.sizing.plan import Case, size
+from app.domain.sizing.kinship import Group, Kinship
+from app.domain.sizing.plan import Case, Sized, size
 from app.domain.sizing.residuals import Residual, residual_of
 from app.domain.specification import SIZED, Specification
 from app.services import Services
@@ -39,13 +39,18 @@ async def sized(
     specification: Specification,
     registered: Mapping[str, Json] | None,
     capacities: tuple[Vector, ...],
+    remembered: dict[tuple[Kinship, Case], Sized] | None = None,
 ) -> Specification:
-    """The specification with its resources, what a run should take, and why. `registered`: facts of its data set.
+    """The specification with its resources, what a run should take, and why. `registered`: facts of its data set;
+    `remembered`: plans of the same call, which equal cases share.
 
     Raises Invalid where the template asks for more than the largest node has, and nothing is known that would do.
     """
     kind = await _kind(services, specification, registered)
-    plan = size(_case(specification, kind, capacities), kind.standing)
+    case = _case(specification, kind, capacities)
+    plans = {} if remembered is None else remembered
+    key = (specification.kin, case)
+    plan = plans[key] = plans.get(key) or size(case, kind.standing)
     if plan.sizing.source == TEMPLATE and (misfit := largest_misfit(plan.resources, list(capacities))):
         raise Invalid(_too_large(plan.resources, misfit))
     return replace(specification, resources=plan.resources, expected=plan.duration, sizing=plan.sizing)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from app.domain.calibration import Announcement
-from app.domain.errors import FieldError, Invalid
+from app.domain.dependencies import Met
 from app.domain.estimates import Estimate, announcement, start_estimate
 from app.domain.explain import Reason
 from app.domain.ids import new_job_id
@@ -28,6 +28,7 @@ from app.operations.change import lend_upwards, look_again
 from app.operations.hints import hinted
 from app.operations.obstacles import obstacles
 from app.operations.once import Answer, IdempotencyKey, replay
+from app.operations.parents import places_of, refuse_unknown, verdict_on_new
 from app.operations.plan import plan
 from app.operations.quotas import refuse_over_quota
 from app.operations.sealing import drop_sealed, seal
@@ -108,25 +109,15 @@ async def _new_job(services: Services, specification: Specification, actor: str)
 
 
 async def _eligible(services: Services, request: JobRequest, *, limited: bool) -> bool:
-    """Whether it may be queued at once. One that needs places in named limits waits for its turn first. Unknown and
-    already failed parents are refused."""
-    parents = await services.jobs.get_many(request.dependencies) if request.dependencies else {}
-    errors = []
-    for n, parent_id in enumerate(request.dependencies):
-        if parent_id not in parents:
-            errors.append(FieldError(f"dependencies[{n}]", f"there is no job {parent_id}"))
-    if errors:
-        raise Invalid(errors, code="unknown_job")
-    for n, parent_id in enumerate(request.dependencies):
-        parent = parents[parent_id]
-        if parent.terminal and parent.status is not JobStatus.COMPLETED:
-            message = f"{parent_id} ended {parent.status}; retry it, or leave it out"
-            errors.append(FieldError(f"dependencies[{n}]", message))
-    if errors:
-        raise Invalid(errors, code="dependency_failed")
-    open_parents = any(p.status is not JobStatus.COMPLETED for p in parents.values())
+    """Whether it may be queued at once. One that needs places in named limits waits for its turn first. Unknown parents
+    are refused, and those that have ended so that it could never run."""
+    named = request.dependencies
+    parents = await services.jobs.get_many(named) if named else {}
+    places = places_of("dependencies", named)
+    refuse_unknown(places, parents)
+    verdict = verdict_on_new(request.dependency_type, named, parents, places, "dependency_type")
     later = request.start_after is not None and request.start_after > services.clock.now()
-    return not open_parents and not later and not limited
+    return isinstance(verdict, Met) and not later and not limited
 
 
 async def _enter(services: Services, job: Job) -> Submitted:

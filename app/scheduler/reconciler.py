@@ -16,6 +16,8 @@ from app.domain.states import JobStatus
 from app.metrics import Metrics
 from app.operations.advance import decide_waiting
 from app.operations.change import commit_all
+from app.operations.dependencies import LEFT, make_announced
+from app.scheduler.batch_keeper import BatchKeeper
 from app.scheduler.index_keeper import IndexKeeper
 from app.scheduler.ledger import Ledger, Patience
 from app.scheduler.limit_keeper import LimitKeeper
@@ -37,6 +39,7 @@ class Reconciler:
         self._ledger = Ledger(services, metrics, Patience.of(services.settings.scheduler.reconcile))
         self._timers = Timers(services)
         self._limits = LimitKeeper(services)
+        self.batches = BatchKeeper(services)
         self._metrics = metrics
         self._after: str | None = None
 
@@ -47,8 +50,10 @@ class Reconciler:
             self._ledger.ring_again,
             self._ledger.compare,
             self.promote_missed,
+            self.make_announced,
             self._timers.give_up,
             self._limits.keep,
+            self.batches.keep,
         )
         for repair in repairs:
             try:
@@ -58,6 +63,11 @@ class Reconciler:
             except Exception:
                 log.exception("reconciler.repair_failed", repair=repair.__name__)
                 self._metrics.cycle_failures.labels("reconciler").inc()
+
+    async def make_announced(self) -> None:
+        """Dependencies that were announced by a process that died before it changed the job."""
+        seen = await self._services.graph.state()
+        await make_announced(self._services, seen, LEFT)
 
     async def promote_missed(self) -> None:
         """Jobs whose parents ended without their being told: a page of them each time, round and round.

@@ -1,9 +1,9 @@
 """Deletes what has been kept long enough, in the order of dependence; the leader does it, a little at a time.
 
 A job goes with everything of its own, the job's document last: a crash between leaves a document that is found again.
-A job stays as long as one that has not ended names it as a dependency. What a crash left that nobody owns is found by
-walking through the stored files and the sealed secrets, some each time. Logs, run summaries and idempotency keys go by
-the store's own clock.
+A job stays as long as one that has not ended names it as a dependency, or its batch has not ended. What a crash left
+that nobody owns is found by walking through the stored files and the sealed secrets, some each time. Logs, run
+summaries, ended batches and idempotency keys go by the store's own clock.
 
 Every question is answered by an index, and with nothing to delete there are five of them.
 """
@@ -64,12 +64,16 @@ class Retention:
 
     async def _delete(self, ended: Sequence[EndedJob], before: datetime) -> int:
         ids = [job.id for job in ended]
-        kept = await self._services.jobs.depended_on(ids) if ids else set()
+        kept = await self._needed(ids) if ids else set()
         gone = [job_id for job_id in ids if job_id not in kept]
         if not gone:
             return 0
         await self._delete_things_of(gone)
         return await self._services.jobs.delete_ended(gone, before)
+
+    async def _needed(self, ids: Sequence[str]) -> set[str]:
+        """Those that somebody waits for, or whose batch counts them still."""
+        return await self._services.jobs.depended_on(ids) | await self._services.batches.of_open(ids)
 
     async def _delete_things_of(self, job_ids: Sequence[str]) -> None:
         services = self._services

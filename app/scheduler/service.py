@@ -21,7 +21,7 @@ from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, Waker
 from app.lifecycle import Loop, ServiceGroup
 from app.metering import Labels, RunMeter, template_labels
 from app.metrics import Metrics
-from app.scheduler import index_keeper
+from app.scheduler import batch_keeper, callbacks, index_keeper
 from app.scheduler.autoscaler import Autoscaler, Sight
 from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle, Outcome
@@ -225,10 +225,13 @@ class SchedulerService(ServiceGroup):
         every = services.settings.capacity.interval.total_seconds()
         autoscaler = Autoscaler(services, metrics, lambda: self._leader.term_number, self._cycles.sight, checkpoint)
         statistics = Statistics(services, RunMeter(metrics, templates or template_labels()))
+        told = callbacks.Callbacks(services, metrics)
         members = (
             self._leader,
             Periodic("scheduler.reconciler", self._leader, scheduler.reconcile.total_seconds(), reconciler.run_once),
             Periodic("scheduler.index", self._leader, index_keeper.EVERY, reconciler.index.restore),
+            Periodic("scheduler.batches", self._leader, batch_keeper.EVERY, reconciler.batches.carry_out),
+            Periodic("scheduler.callbacks", self._leader, callbacks.EVERY, told.run_once),
             Periodic("scheduler.retention", self._leader, EVERY, Retention(services).run_once),
             Periodic("scheduler.statistics", self._leader, STATISTICS_EVERY, lambda: statistics.run_once(self._term)),
             Periodic("scheduler.timers", self._leader, scheduler.interval.total_seconds(), timers.fire),

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from app.domain.durations import Duration
-from app.domain.job import Asked, Control, DependencyType, Entry, Job, JobError, Progress, StepState
+from app.domain.job import Asked, Control, DependencyType, Entry, Job, JobError, Membership, Progress, StepState
 from app.domain.priority import Priority
 from app.domain.retry import RetryPolicy
 from app.domain.states import JobStatus
@@ -46,6 +46,7 @@ PLAIN = (
 """Attributes stored as they are."""
 LATER: Mapping[str, Any] = {
     "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "sizing": None, "secrets": (),
+    "membership": None,
     "sealed": None, "asked": (),
 }  # fmt: skip
 """What a document says that was stored before there was such an attribute."""
@@ -69,7 +70,8 @@ def entry_document(entry: Entry) -> Document:
     }
 
 
-def _entry_from(d: Mapping[str, Any]) -> Entry:
+def entry_from(d: Mapping[str, Any]) -> Entry:
+    """The entry of a history."""
     source = None if d["from"] is None else JobStatus(d["from"])
     return Entry(
         d["seq"], source, JobStatus(d["to"]), d["reason"], d["at"], d["actor"], d["attempt"], d["run_no"], d["detail"],
@@ -164,6 +166,10 @@ def _duration_document(d: Duration) -> Document:
     }
 
 
+def _membership_document(m: Membership) -> Document:
+    return {"index": m.index, "width": m.width, "in_order": m.in_order}
+
+
 def _maybe(encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else encode(value)
 
@@ -182,6 +188,7 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "progress": _maybe(progress_document),
     "expected": _maybe(_duration_document),
     "sizing": _maybe(sizing_document),
+    "membership": _maybe(_membership_document),
     "dependencies": list,
     "tags": list,
     "limits": list,
@@ -224,7 +231,7 @@ def job_from(d: Mapping[str, Any]) -> Job:
         priority=Priority(d["priority"]),
         effective_priority=Priority(d["effective_priority"]),
         retry_policy=_retry_from(d["retry_policy"]),
-        history=tuple(_entry_from(e) for e in d["history"]),
+        history=tuple(entry_from(e) for e in d["history"]),
         dependencies=tuple(d["dependencies"]),
         dependency_type=DependencyType(d["dependency_type"]),
         tags=tuple(d["tags"]),
@@ -239,6 +246,7 @@ def job_from(d: Mapping[str, Any]) -> Job:
         progress=None if d["progress"] is None else _progress_from(d["progress"]),
         expected=None if d["expected"] is None else Duration(**d["expected"]),
         sizing=None if d["sizing"] is None else sizing_from(d["sizing"]),
+        membership=None if d["membership"] is None else Membership(**d["membership"]),
         **{name: d[name] for name in PLAIN},
     )
 

@@ -17,6 +17,7 @@ from pymongo.errors import OperationFailure
 
 from app.domain.states import WAITING
 from app.retention import RetentionSettings
+from app.storage import batch_queries
 from app.storage.failures import until_answered
 from app.storage.job_queries import DEADLINES, DEPENDENT, LONG_AGO, values
 from app.storage.mongo import Collection, Database
@@ -28,6 +29,7 @@ _TEXT = {"$gte": ""}
 """Every text. That the text in a question is of `{"$type": "string"}` the server does not see, and leaves the index."""
 DECISIONS_KEPT = timedelta(days=7)
 AT_ONCE = timedelta(0)
+PARTS_KEPT = timedelta(days=30)
 LONGEST_KEPT = 2_147_483_647
 """Seconds: more the server does not take."""
 UP, DOWN = 1, -1
@@ -74,6 +76,13 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("by_fact", ("facts", UP), *NEWEST),
         _present("by_algorithm", "parameters.algorithm", *NEWEST),
         _present("by_batch", "batch_id", *NEWEST),
+        _index(batch_queries.INDEX, *batch_queries.KEYS, partialFilterExpression={"batch_id": {"$type": "string"}}),
+        _index(
+            "of_width",
+            ("status", UP),
+            ("membership.width", UP),
+            partialFilterExpression={"membership.width": {"$type": "number"}},
+        ),
         _present("by_workflow", "workflow_id", *NEWEST),
         _present("on_node", "node_id", ("status", UP)),
         _index("counted", ("status", UP), ("effective_priority", UP), ("queued_at", UP), ("submitted_at", UP)),
@@ -95,6 +104,14 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _while("retry_at", "RETRYING", ("retry_at", UP)),
         _while("scheduled_at", "SCHEDULED", ("scheduled_at", UP)),
         _while("deadline", values(DEADLINES), ("deadline", UP)),
+    ),
+    "batches": (
+        _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": {"$type": "string"}}),
+        _index("by_status", ("status", UP), ("_id", DOWN)),
+        _index("by_kind", ("kind", UP), ("_id", DOWN)),
+        _index("left", ("laid_out", UP), partialFilterExpression={"laid_out": False}),
+        _index("wishes", ("control.at", UP), partialFilterExpression={"control.at": _DATE}),
+        _index("callback_due", ("callback.due", UP), partialFilterExpression={"callback.due": _DATE}),
     ),
     "runs": (
         _ended("alike", "tenant", "template", "algorithm", "dataset"),
@@ -127,6 +144,8 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
     """
     return {
         "answers": (_kept("at", retention.answers),),
+        "batches": (_kept("finished_at", retention.jobs),),
+        "batch_parts": (_kept("at", PARTS_KEPT),),
         "runs": (_kept("finished_at", retention.runs),),
         "rollups": (_kept("expires_at", AT_ONCE),),
         "logs": (_kept("at", retention.logs),),
@@ -139,6 +158,7 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
 POLL_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "jobs": (_index("last_at", ("last.at", UP)),),
     "nodes": (_index("last_at", ("last.at", UP)),),
+    "batches": (_index("last_at", ("last.at", UP)),),
 }
 """What the feed asks by where it must poll. Every transition pays for them, so they are made when polling begins."""
 

@@ -141,13 +141,13 @@ def waiting_of(tenant: str) -> Filter:
 
 
 IN_ORDER = [("order_key", 1), ("_id", 1)]
-PLACE_HOLDERS: Filter = {
-    "limits.0": {"$exists": True},
-    "limits": {"$type": "string"},
-    "status": {"$in": [s for s in OPEN if s != "SUBMITTED"]},
-    "paused_from": {"$ne": "SUBMITTED"},
-}
-"""Open jobs that must have a place in each of their limits, as `app.domain.limits.holds_places` tells."""
+_HOLDING: Filter = {"status": {"$in": [s for s in OPEN if s != "SUBMITTED"]}, "paused_from": {"$ne": "SUBMITTED"}}
+PLACE_HOLDERS: tuple[Filter, ...] = (
+    {"limits.0": {"$exists": True}, "limits": {"$type": "string"}, **_HOLDING},
+    {"membership.width": {"$type": "number"}, **_HOLDING},
+)
+"""Open jobs that must have a place in each of their limits, as `app.domain.limits.holds_places` tells: by the named
+ones, and by that of their batch."""
 
 
 def _milliseconds(begin: Any, end: Any) -> Filter:

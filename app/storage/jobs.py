@@ -31,13 +31,15 @@ from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
 from app.storage.group_commit import GroupCommit, GroupedInserts
 from app.storage.job_counts import JobCounts
-from app.storage.keyed import BARE, KeyedJobs
+from app.storage.job_rows import class_of_parent_from, limits_from, place_from
+from app.storage.keyed import BARE, Keyed
 from app.storage.mongo import Cursor, Database
 from app.storage.quarantine import Reading
-from app.storage.shapes import check_job, check_place, checked
+from app.storage.shapes import check_job, checked
 from app.storage.subjects import Subjects
 from app.storage.tickets import FIELDS as TICKET_FIELDS
 from app.storage.tickets import ticket_from
+from app.storage.whole_batches import WholeBatches
 
 log = structlog.get_logger()
 
@@ -65,8 +67,9 @@ class MongoJobStore(JobCounts):
         super().__init__(database, Reading("job", quarantine))
         self._patience = patience
         self._subjects = Subjects(self._jobs)
+        self._whole = WholeBatches(database["batches"])
         self._inserts = GroupedInserts(self._jobs, patience)
-        self._keyed = KeyedJobs(self._jobs, self._inserts, answers_kept, patience)
+        self._keyed = Keyed(self._jobs, answers_kept, patience)
         self._changes = GroupCommit(self._jobs, self._subjects.of, patience)
         self._reads = Gatherer[str, Document | None](self._read, READ)
 
@@ -79,12 +82,15 @@ class MongoJobStore(JobCounts):
         document = job_document(job)
         try:
             async with asyncio.timeout(self._patience):
-                earlier = await self._keyed.insert(document, answer)
+                earlier = await self._keyed.insert(document, answer, self._insert_one)
         except TimeoutError as error:
             raise Unavailable("MongoDB") from error
         if earlier is None:
             self._subjects.remember(document)
         return earlier
+
+    async def _insert_one(self, document: Document) -> bool:
+        return all(await self._inserts.insert([document]))
 
     async def answer_under(self, key: str) -> StoredAnswer | None:
         return await self._keyed.answer(key)
@@ -144,6 +150,8 @@ class MongoJobStore(JobCounts):
         return job_queries.beyond(query, found["submitted_at"], job_id)
 
     async def count(self, query: JobQuery) -> int:
+        if query.batch_id is not None and not await self._whole.shown([{"batch_id": query.batch_id}]):
+            return 0
         with answered():
             return await job_search.counted(self._jobs, query)
 
@@ -156,7 +164,7 @@ class MongoJobStore(JobCounts):
         with answered():
             rows = [row async for row in self._database.aggregate("jobs", job_queries.classes_waiting_on(parent_ids))]
         lent: dict[str, Priority] = {}
-        for parent, priority in await self._reading.each(rows, _class_of_parent):
+        for parent, priority in await self._reading.each(rows, class_of_parent_from):
             lent[parent] = most_urgent((priority, lent.get(parent, priority)))
         return lent
 
@@ -176,7 +184,7 @@ class MongoJobStore(JobCounts):
         wanted = {"status": {"$in": job_queries.values(status)}}
         with answered():
             found = await self._jobs.find(wanted, {"node_id": 1, "run_no": 1}).to_list(None)
-        return dict(await self._reading.each(found, _place))
+        return dict(await self._reading.each(found, place_from))
 
     async def queued_tickets(self, batch: int = 1_000) -> AsyncIterator[list[Ticket]]:
         cursor = self._jobs.find({"status": "QUEUED"}, TICKET_FIELDS).batch_size(batch)
@@ -239,9 +247,10 @@ class MongoJobStore(JobCounts):
             return {n: await self._jobs.count_documents(job_queries.waiting_for([n])) for n in limits}
 
     async def place_holders(self) -> dict[str, tuple[str, ...]]:
+        fields = {"limits": 1, "batch_id": 1, "membership.width": 1}
         with answered():
-            found = await self._jobs.find(job_queries.PLACE_HOLDERS, {"limits": 1}).to_list(None)
-        return {d["_id"]: tuple(d["limits"]) for d in found}
+            found = [await self._jobs.find(each, fields).to_list(None) for each in job_queries.PLACE_HOLDERS]
+        return dict(await self._reading.each([d for each in found for d in each], limits_from))
 
     async def _find(self, wanted: Document, order: Sequence[tuple[str, int]] = (), limit: int = 0) -> list[Job]:
         """Readable ones; with a limit so many of them as there are, whatever else stands before them."""
@@ -264,19 +273,9 @@ class MongoJobStore(JobCounts):
             return await cursor.limit(limit).to_list(None)
 
     async def _readable(self, documents: Sequence[Document]) -> list[Job]:
-        return await self._reading.each(documents, self._loaded)
+        return await self._reading.each(await self._whole.shown(documents), self._loaded)
 
     def _loaded(self, document: Mapping[str, Any]) -> Job:
         check_job(document)
         self._subjects.remember(document)
         return checked(job_from(document))
-
-
-def _class_of_parent(row: Mapping[str, Any]) -> tuple[str, Priority]:
-    return row["_id"]["parent"], Priority(row["_id"]["class"])
-
-
-def _place(document: Mapping[str, Any]) -> tuple[str, tuple[str | None, int]]:
-    """Where a job is, by its id."""
-    check_place(document)
-    return document["_id"], (document["node_id"], document["run_no"])

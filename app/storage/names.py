@@ -7,30 +7,79 @@ twice; after a rollback of the primary one might be, which a name may bear: so o
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import count
 
-from pymongo import ReturnDocument, WriteConcern
-from pymongo.errors import DuplicateKeyError
+from pymongo import InsertOne, ReturnDocument, UpdateOne, WriteConcern
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
-from app.storage.failures import PATIENCE, until_answered
+from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.gatherer import Gatherer
-from app.storage.mongo import Collection, Database
+from app.storage.group_commit import DUPLICATE
+from app.storage.mongo import Collection, Database, Document
 
 FLUSH = 1_000
+
+
+def _claimed(more: int, token: str) -> list[Document]:
+    """The update that gives out `more` numbers, and tells the first of them."""
+    given = {"$ifNull": ["$n", 0]}
+    claim = {"token": token, "first": {"$add": [given, 1]}}
+    return [{"$set": {"n": {"$add": [given, more]}, "claim": claim}}]
 
 
 class MongoNameRegister:
     """`NameRegister` over the collection `names`: {_id: base, n: numbers given}."""
 
     def __init__(self, database: Database, patience: float = PATIENCE) -> None:
-        self._names: Collection = database.raw["names"].with_options(write_concern=WriteConcern(w=1))
+        self._names: Collection = database.raw["names"].with_options(
+            write_concern=WriteConcern(w=1), read_concern=ReadConcern("local")
+        )
         self._patience = patience
         self._claims = Gatherer[str, int](self._claim_all, FLUSH)
 
     async def claim(self, base: str) -> int:
         [number] = await self._claims.add([base])
         return number
+
+    async def claim_many(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        """Names that are new are inserted, which costs least. A claim of others leaves its own token with the first
+        number that it got, to be read back; where another claim came between, the name is claimed by itself."""
+        first: dict[str, int] = {}
+        pairs = sorted(wanted.items())
+        for part in (pairs[start : start + FLUSH] for start in range(0, len(pairs), FLUSH)):
+            known = await self._insert_new(part)
+            first |= dict.fromkeys((base for base, _ in part if base not in known), 1)
+            if known:
+                first |= await self._raise_known([(base, more) for base, more in part if base in known])
+        for base in wanted.keys() - first.keys():
+            first[base] = await self._raise(base, wanted[base]) - wanted[base] + 1
+        return first
+
+    async def _insert_new(self, part: Sequence[tuple[str, int]]) -> set[str]:
+        """Those that were there. A write that is sent again finds its own there, which then counts as a claim."""
+        new = [InsertOne({"_id": base, "n": more}) for base, more in part]
+        try:
+            await until_answered(lambda: self._names.bulk_write(new, ordered=False), self._patience)
+        except BulkWriteError as error:
+            refused = (error.details or {})["writeErrors"]
+            if any(each["code"] != DUPLICATE for each in refused):
+                raise
+            return {part[each["index"]][0] for each in refused}
+        return set()
+
+    async def _raise_known(self, part: Sequence[tuple[str, int]]) -> dict[str, int]:
+        """The first numbers of those that nobody else claimed in the same moment."""
+        token = os.urandom(8).hex()
+        updates = [UpdateOne({"_id": base}, _claimed(more, token)) for base, more in part]
+        await until_answered(lambda: self._names.bulk_write(updates, ordered=False), self._patience)
+        mine = {"_id": {"$in": [base for base, _ in part]}, "claim.token": token}
+        with answered():
+            found = await self._names.find(mine).to_list(None)
+        return {d["_id"]: int(d["claim"]["first"]) for d in found}
 
     async def _claim_all(self, bases: list[str]) -> list[int]:
         wanted = Counter(bases)

@@ -44,6 +44,7 @@ LATER: Mapping[str, tuple[type, ...]] = {
     "sealed": _MAYBE_TEXT,
     "asked": (list,),
     "sizing": (dict, NOTHING),
+    "membership": (dict, NOTHING),
 }
 """Fields that documents of earlier versions lack."""
 DURATION: Mapping[str, tuple[type, ...]] = {
@@ -126,6 +127,8 @@ def _check_later(document: Mapping[str, Any]) -> None:
         check_selector(prefer, "prefer")
     if (expected := document.get("expected")) is not None:
         _check_duration(expected)
+    if (membership := document.get("membership")) is not None:
+        _check_membership(membership)
 
 
 def _check_duration(expected: Mapping[str, Any]) -> None:
@@ -136,6 +139,13 @@ def _check_duration(expected: Mapping[str, Any]) -> None:
     for field in ("median", "mean", "cautious"):
         if not 0 <= expected[field] < inf:
             raise Malformed(f"expected.{field}", expected[field])
+
+
+def _check_membership(membership: Mapping[str, Any]) -> None:
+    """A place in a batch is a number, and so is a width. Raises Malformed, KeyError."""
+    for field, types in (("index", _COUNT), ("width", (int, NOTHING)), ("in_order", (bool,))):
+        if not isinstance(membership[field], types):
+            raise Malformed(f"membership.{field}", membership[field])
 
 
 def check_selector(selector: Mapping[str, Any], field: str = "node_selector") -> None:

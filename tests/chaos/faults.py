@@ -105,9 +105,49 @@ def reaper_pauses(file: str) -> None:
     replace(MongoLeaseStore, "fence", late)
 
 
+def dies_in_batch(point: str) -> None:
+    """The API is killed while it makes a batch: when the parts are stored (`parts`), when the record is (`record`),
+    when some of the jobs are (`copy`), or when all are and nobody was told (`whole`)."""
+    from app.storage.batches import MongoBatchStore
+    from app.storage.layout import Layout
+
+    copy, before = Layout._copy, iter((True, False))
+
+    async def dying(*_: Any) -> None:
+        die()
+
+    async def copies_two(self: Layout, part: Any) -> None:
+        await copy(self, part)
+        if not next(before):
+            die()
+
+    if point == "parts":
+        replace(MongoBatchStore, "_hold_places", dying)
+    elif point == "copy":
+        replace(Layout, "_copy", copies_two)
+    else:
+        replace(Layout, {"record": "copy", "whole": "drop"}[point], dying)
+
+
+def dies_in_advance(rounds: str) -> None:
+    """The process is killed when it has ended so many generations of jobs that wait for one another."""
+    from app.operations import change
+
+    follow, done = change._following, iter(range(int(rounds), -1, -1))
+
+    async def following(*arguments: Any) -> Any:
+        if not next(done):
+            die()
+        return await follow(*arguments)
+
+    replace(change, "_following", following)
+
+
 FAULTS: dict[str, Callable[[str], None]] = {
     "die_at": die_at,
     "dies_before_answer": dies_before_answer,
+    "dies_in_batch": dies_in_batch,
+    "dies_in_advance": dies_in_advance,
     "clock_off": clock_off,
     "lost_dispatch": lost_dispatch,
     "reaper_pauses": reaper_pauses,

@@ -259,6 +259,21 @@ def _leavings() -> None:
     replace(Executor, "_kept", Executor._collect)
 
 
+def _whole_batches() -> None:
+    from app.storage.whole_batches import WholeBatches
+
+    async def all_of_them(self: Any, documents: Any) -> Any:
+        return list(documents)
+
+    replace(WholeBatches, "shown", all_of_them)
+
+
+def _promotion() -> None:
+    from app.scheduler.reconciler import Reconciler
+
+    replace(Reconciler, "promote_missed", nothing)
+
+
 PROTECTIONS: dict[str, Protection] = {
     "seq_guard": Protection("a late write overwrites a newer state", _seq_guard, _seq_guard),
     "run_no_guard": Protection("a run that was replaced publishes its result", worker=_run_no_guard),
@@ -284,5 +299,7 @@ PROTECTIONS: dict[str, Protection] = {
     "drops": Protection("subscribers are not told that data was dropped", _drops),
     "leavings": Protection("a run whose files cannot be stored never ends", worker=_leavings),
     "subreaper": Protection("a process that left its session outlives its job", worker=_subreaper),
+    "whole_batches": Protection("a reader sees a part of a batch", _whole_batches),
+    "promotion": Protection("a job whose parents ended unseen waits for ever", _promotion),
     "idempotency": Protection("a submit that is sent again makes a second job", _idempotency),
 }

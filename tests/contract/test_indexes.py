@@ -9,14 +9,16 @@ import pytest
 from bson import ObjectId
 
 from app.config import load_settings
+from app.domain.batches import BatchKind, BatchQuery, BatchStatus
 from app.domain.errors import Invalid
 from app.domain.ports import EndedJob
+from app.domain.priority import Priority
 from app.domain.records import JobQuery
 from app.domain.sizing.kinship import Group, Kinship
 from app.domain.sizing.residuals import TELLING
 from app.domain.states import JobStatus
 from app.retention import RetentionSettings
-from app.storage import job_queries, job_search
+from app.storage import batch_queries, job_queries, job_search
 from app.storage.artifacts import FIRST
 from app.storage.documents import job_document
 from app.storage.indexes import INDEXES, POLL_INDEXES, ensure_indexes, kept_indexes
@@ -94,7 +96,9 @@ def stages(plan: Any) -> set[str]:
         pytest.param(job_queries.naming(["job_a", "job_b"]), [], id="naming parents"),
         pytest.param({"node_id": "n", "status": {"$in": ["RUNNING"]}}, [], id="on node"),
         pytest.param(job_queries.waiting_of("vision"), [], id="waiting of a tenant"),
-        pytest.param(job_queries.PLACE_HOLDERS, [], id="place holders"),
+        *(pytest.param(each, [], id="place holders") for each in job_queries.PLACE_HOLDERS),
+        pytest.param(batch_queries.waiting("batch_1", Priority.LOW), batch_queries.IN_ORDER, id="next of a batch"),
+        pytest.param(batch_queries.open_jobs("batch_1"), batch_queries.IN_ORDER, id="first open of a batch"),
         pytest.param(job_queries.waiting_for(["a", "b"]), [], id="waiting for a limit"),
         pytest.param(
             {**job_queries.waiting_for(["a"]), "effective_priority": "low"},
@@ -260,3 +264,34 @@ async def test_a_search_that_takes_too_long_is_refused_with_a_remedy(mongo: Data
         patched.setattr(job_search, "matching", lambda query: {**job_queries.matching(query), **slow})
         with pytest.raises(Invalid, match="q: looks through too many jobs"):
             await MongoJobStore(mongo).count(JobQuery(text="all"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "order"),
+    [
+        (batch_queries.matching(BatchQuery()), [("_id", -1)]),
+        (batch_queries.matching(BatchQuery(status=frozenset({BatchStatus.RUNNING}))), [("_id", -1)]),
+        (batch_queries.matching(BatchQuery(kind=BatchKind.SWEEP, after="batch_9")), [("_id", -1)]),
+        (batch_queries.open_batches("batch_1"), [("_id", 1)]),
+        ({"control.at": {"$lt": NOW, "$gte": job_queries.LONG_AGO}}, [("control.at", 1)]),
+        ({"callback.due": {"$lte": NOW, "$gte": job_queries.LONG_AGO}}, [("callback.due", 1)]),
+        ({"laid_out": False, "submitted_at": {"$lt": NOW}}, []),
+        ({"keyed.key": "k"}, []),
+    ],
+)
+async def test_what_is_asked_of_batches_is_answered_by_an_index(
+    mongo: Database, wanted: dict[str, Any], order: list[tuple[str, int]]
+) -> None:
+    await ensure_indexes(mongo)
+    query = {"find": "batches", "filter": wanted, "sort": dict(order)}
+    explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
+    assert not {"COLLSCAN", "SORT"} & stages(explained["queryPlanner"]["winningPlan"])
+
+
+async def test_the_jobs_of_a_batch_are_counted_without_a_look_at_one(mongo: Database) -> None:
+    await ensure_indexes(mongo)
+    await mongo["jobs"].insert_many([job_document(a_job().but(batch_id="batch_1").job) for _ in range(50)])
+    pipeline = batch_queries.counts(["batch_1", "batch_2"])
+    query = {"aggregate": "jobs", "pipeline": pipeline, "cursor": {}, "hint": batch_queries.INDEX}
+    explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
+    assert "FETCH" not in str(explained) and "COLLSCAN" not in str(explained)

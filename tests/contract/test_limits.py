@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from app.domain.job import Job
-from app.domain.limits import Place, holds_places
+from app.domain.limits import Place, batch_limit, holds_places
 from app.domain.ports import LimitStore
 from app.domain.priority import Priority
 from app.domain.states import JobStatus
@@ -15,7 +15,7 @@ from app.storage.limits import PLACES, MongoLimitStore
 from app.storage.memory.limits import MemoryLimitStore
 from app.storage.mongo import Database
 from tests.contract.conftest import Stores
-from tests.unit.domain.builders import JobBuilder, a_job
+from tests.unit.domain.builders import JobBuilder, a_batch, a_job, jobs_of
 
 FOUR = {"main": 2, "other": 1}
 
@@ -151,3 +151,49 @@ async def test_other_keys_are_given_to_those_that_wait_at_the_present_ones(store
     assert found[queued.id].status is JobStatus.QUEUED
     [ticket] = await stores.jobs.rekey([(started.id, 3.0, 3.25)])
     assert (ticket.job_id, ticket.key) == (started.id, 3.25)
+
+
+class TestBatches:
+    """A batch with a width is a limit of its own, beside the named ones."""
+
+    NAME = batch_limit("batch_1")
+
+    async def test_its_places_are_counted_apart(self, limits: LimitStore) -> None:
+        took = await asyncio.gather(*(limits.take(f"job_{n}", {self.NAME: 2}, "t") for n in range(8)))
+        assert took.count(True) == 2
+        assert await limits.take("job_other", {batch_limit("batch_2"): 1, "main": 1}, "t")
+        held = await limits.held()
+        assert {name: len(holders) for name, holders in held.items()} == {
+            self.NAME: 2,
+            batch_limit("batch_2"): 1,
+            "main": 1,
+        }
+        assert set(await limits.held([self.NAME])) == {self.NAME}
+        assert await limits.held([]) == {}
+
+    async def test_its_place_is_taken_before_the_named_ones_and_kept(self, limits: LimitStore) -> None:
+        assert await limits.take("job_1", {"main": 1}, "t")
+        assert not await limits.take("job_2", {self.NAME: 1, "main": 1}, "t")
+        assert await limits.held() == {self.NAME: {"job_2": "t"}, "main": {"job_1": "t"}}
+        assert not await limits.take("job_3", {self.NAME: 1, "main": 2}, "t"), "the batch is full"
+        assert await limits.held() == {self.NAME: {"job_2": "t"}, "main": {"job_1": "t"}}
+        await limits.release([Place("main", "job_1")])
+        assert await limits.take("job_2", {self.NAME: 1, "main": 1}, "u")
+
+    async def test_nothing_is_kept_of_one_without_holders(self, limits: LimitStore) -> None:
+        await limits.hold([Place(self.NAME, "job_1"), Place(batch_limit("batch_2"), "job_2")], "t")
+        await limits.release([Place(self.NAME, "job_1")])
+        await limits.forget_empty()
+        assert await limits.held() == {batch_limit("batch_2"): {"job_2": "t"}}
+        if isinstance(limits, MongoLimitStore):
+            assert await limits._limits.count_documents({}) == 1
+        assert await limits.take("job_1", {self.NAME: 1}, "t"), "it comes again when it is needed"
+
+
+async def test_jobs_of_a_batch_with_a_width_must_have_places(stores: Stores) -> None:
+    batch = a_batch(4, max_parallel=2)
+    jobs = jobs_of(batch, "QUEUED", "SUBMITTED", "RUNNING", "COMPLETED")
+    for job in (*jobs, *jobs_of(a_batch(1))):
+        await stores.jobs.insert(job)
+    name = batch_limit(batch.id)
+    assert await stores.jobs.place_holders() == {jobs[0].id: (name,), jobs[2].id: (name,)}

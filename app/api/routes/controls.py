@@ -12,6 +12,7 @@ from app.api.routing import PREFIX, api_router
 from app.api.schemas.controls import (
     JobCancel,
     JobControlled,
+    JobDependencies,
     JobPause,
     JobPriority,
     JobResume,
@@ -22,6 +23,7 @@ from app.api.schemas.controls import (
 from app.api.views import cancelled_view
 from app.operations.cancel import cancel
 from app.operations.cancel_matching import cancel_matching
+from app.operations.dependencies import add_dependencies
 from app.operations.once import Answer, answer_once
 from app.operations.pause import pause
 from app.operations.priority import set_priority
@@ -106,6 +108,21 @@ async def retry_job(
     changes = asked.to_changes()
     return await controlled_response(
         services, key, lambda: retry(services, job_id, ANONYMOUS, asked.reason, changes, expected, key)
+    )
+
+
+@router.post("/{job_id}/dependencies", responses=problems(404, 409, 412, body=True), response_model=JobControlled)
+async def add_job_dependencies(
+    body: JobDependencies, services: Ports, job_id: JobId, key: Key, expected: ExpectedSeq
+) -> Response:
+    """Have the job wait for others too. Allowed until it is scheduled; one that is queued leaves the queue until its
+    dependencies are met. The request is refused whole for an unknown job (`unknown_job`), a cycle at any distance
+    (`cycle`, with its way), or a job that has ended so that this one could never run (`dependency_failed`). What it
+    names already stays, and may be named again.
+    """
+    asked = (body.depends_on, body.dependency_type)
+    return await controlled_response(
+        services, key, lambda: add_dependencies(services, job_id, *asked, ANONYMOUS, body.reason, expected)
     )
 
 

@@ -8,9 +8,11 @@ from app.api.schemas.base import Flag, Incoming, Moment, Outgoing, given
 from app.api.schemas.job_requests import ResourceRequest
 from app.api.schemas.jobs import Job
 from app.domain.errors import FieldError, Invalid
+from app.domain.job import DependencyType
 from app.domain.json import Json
 from app.domain.priority import Priority
 from app.domain.records import JobQuery
+from app.domain.specification import MAX_DEPENDENCIES
 from app.domain.states import TERMINAL, JobStatus
 from app.operations.retry import RetryChanges
 
@@ -55,6 +57,15 @@ class JobRetry(Reasoned):
         """The use-case's value."""
         asked = given(self.resources) if self.resources else {}
         return RetryChanges(self.parameters, asked, self.priority)
+
+
+class JobDependencies(Reasoned):
+    """Jobs that must end first, beside those that the job names already."""
+
+    depends_on: list[str] = Field(min_length=1, max_length=MAX_DEPENDENCIES, description="Ids of jobs.")
+    dependency_type: DependencyType | None = Field(
+        None, description="Of all its dependencies from now on; left out, it stays as it is."
+    )
 
 
 def _several(value: Any) -> Any:

@@ -6,7 +6,9 @@ from pydantic import ConfigDict, Field
 
 from app.api.problem_codes import CODES
 from app.api.schemas.base import Outgoing, Timestamp, open_enum
+from app.api.schemas.batches import BATCH_REASONS, BatchCounts
 from app.api.schemas.jobs import REASONS
+from app.domain.batches import BatchKind, BatchStatus
 from app.domain.nodes import NodeState
 from app.domain.priority import Priority
 from app.domain.states import JobStatus
@@ -64,6 +66,23 @@ class LogLineEvent(Outgoing):
     text: str
 
 
+class BatchStateEvent(Outgoing):
+    """A batch changed its state, or what is wanted of it, or how far it has come."""
+
+    type: Literal["batch.state"]
+    id: str = Field(description="Of the batch.")
+    status: BatchStatus
+    counts: BatchCounts
+    size: int = Field(description="Jobs in all.")
+    at: Timestamp
+    name: str
+    kind: BatchKind
+    seq: int
+    reason: Annotated[str, open_enum(*BATCH_REASONS)]
+    actor: str
+    detail: str | None
+
+
 class NodeStateEvent(Outgoing):
     """A node came, drains, or was lost."""
 
@@ -86,6 +105,7 @@ EVENT_MODELS: dict[str, type[Outgoing]] = {
     "job.progress": JobProgressEvent,
     "job.queue": JobQueueEvent,
     "log.line": LogLineEvent,
+    "batch.state": BatchStateEvent,
     "node.state": NodeStateEvent,
     "resync": ResyncEvent,
 }

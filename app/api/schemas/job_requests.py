@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from app.api.schemas.base import Flag, Incoming, Moment, Number, Whole, given, refuse
+from app.api.schemas.base import Flag, Incoming, Moment, Number, Whole, given
 from app.api.schemas.jobs import Backoff
 from app.domain.job import DependencyType
 from app.domain.json import Json
@@ -75,9 +75,7 @@ class JobCreate(Incoming):
     limits: list[str] = Field(default_factory=list, description="Named concurrency limits that it takes a place in.")
 
     def to_request(self, tenant: str = DEFAULT_TENANT) -> JobRequest:
-        """The domain's request. Raises Invalid with code `not_yet` for dependency types that do not act yet."""
-        if self.dependency_type is not DependencyType.ALL_COMPLETE:
-            raise refuse("dependency_type", "only all_complete is offered by this version", "not_yet")
+        """The domain's request."""
         return JobRequest(
             template=self.template,
             parameters=self.parameters,

@@ -5,10 +5,12 @@ Every call may raise `Unavailable` when its store is away for longer than the st
 answered may be committed again, unchanged: its `op` makes that idempotent.
 """
 
+from app.domain.ports.batches import BatchStore
 from app.domain.ports.capacity import Ack, CapacityProvider, CapacityStore, NoProvider, ProvidedNode
 from app.domain.ports.decisions import DecisionStore
 from app.domain.ports.definitions import DatasetStore, NameRegister, SecretStore, TemplateStore
 from app.domain.ports.feed import ChangeFeed
+from app.domain.ports.graph import DependencyGraph
 from app.domain.ports.inquiry import Inquirer
 from app.domain.ports.limits import LimitStore
 from app.domain.ports.queue import (
@@ -34,6 +36,7 @@ from app.domain.ports.stores import (
     StorePrimary,
     node_lease,
 )
+from app.domain.ports.webhooks import Delivery, Message, Webhooks
 
 __all__ = [
     "ROOM_BELL",
@@ -42,12 +45,15 @@ __all__ = [
     "Announcements",
     "AnswerStore",
     "ArtifactStore",
+    "BatchStore",
     "Bells",
     "CapacityProvider",
     "CapacityStore",
     "ChangeFeed",
     "DatasetStore",
     "DecisionStore",
+    "Delivery",
+    "DependencyGraph",
     "Dispatcher",
     "EndedJob",
     "Health",
@@ -57,6 +63,7 @@ __all__ = [
     "LeaseStore",
     "LimitStore",
     "LogStore",
+    "Message",
     "MetricStore",
     "NameRegister",
     "NoProvider",
@@ -70,6 +77,7 @@ __all__ = [
     "StorePrimary",
     "TemplateStore",
     "Waker",
+    "Webhooks",
     "node_bell",
     "node_lease",
 ]

@@ -69,3 +69,6 @@ class DatasetStore(Protocol):
 class NameRegister(Protocol):
     async def claim(self, base: str) -> int:
         """1 for the first job with this base name, then 2, 3, …"""
+
+    async def claim_many(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        """So many numbers for each of these base names: the first of them, the others follow it."""

@@ -92,7 +92,7 @@ class JobStore(Protocol):
         """How many jobs are SUBMITTED that name it, for each of these limits."""
 
     async def place_holders(self) -> dict[str, tuple[str, ...]]:
-        """Jobs that must have places, by id, with the limits that they name (`app.domain.limits.holds_places`)."""
+        """Jobs that must have places, by id, with their limits (`app.domain.limits.holds_places`, `limits_of`)."""
 
     async def state_counts(self) -> list[StateCount]:
         """Per non-terminal state and effective class."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.domain.events import Event
 from app.domain.timestamps import rfc3339
+from app.storage.batch_documents import counts_from
 
 Document = Mapping[str, Any]
 
@@ -103,6 +104,26 @@ def node_event(node_id: str, last: Document) -> Event:
         "reason": last.get("reason"),
     }
     return Event("node.state", data)
+
+
+def batch_event(batch_id: str, last: Document) -> Event:
+    """A batch changed its state, or how far it has come."""
+    counts = counts_from(last["counts"])
+    data = {
+        "type": "batch.state",
+        "id": batch_id,
+        "status": last["to"],
+        "counts": counts.tell(),
+        "size": last["size"],
+        "at": rfc3339(last["at"]),
+        "name": last["name"],
+        "kind": last["kind"],
+        "seq": last["seq"],
+        "reason": last["reason"],
+        "actor": last["actor"],
+        "detail": last["detail"],
+    }
+    return Event("batch.state", data, subject={"batch_id": batch_id})
 
 
 def resync_event(reason: str, token: str | None) -> Event:

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from app.domain.events import Event
-from app.storage.feed.events import entry_events, log_events, node_event, progress_event
+from app.storage.feed.events import batch_event, entry_events, log_events, node_event, progress_event
 from app.storage.feed.subjects import EventSubjects
 from app.storage.feed.token import PollPoint
 from app.storage.mongo import Collection, Database, Document
@@ -101,10 +101,11 @@ class Poll:
         self._running = Source(database["jobs"], "progress.at", {"last": 1, "progress": 1}, {"status": "RUNNING"})
         self._logs = Source(database["logs"], "at", {"job_id": 1, "run_no": 1, "at": 1, "lines": 1})
         self._nodes = Source(database["nodes"], "last.at", {"last": 1})
+        self._batches = Source(database["batches"], "last.at", {"last": 1})
 
     @property
     def _sources(self) -> tuple[Source, ...]:
-        return (self._jobs, self._running, self._logs, self._nodes)
+        return (self._jobs, self._running, self._logs, self._nodes, self._batches)
 
     @property
     def position(self) -> PollPoint:
@@ -139,6 +140,7 @@ class Poll:
             (self._running, self._tell_progress),
             (self._logs, self._tell_lines),
             (self._nodes, self._tell_node),
+            (self._batches, self._tell_batch),
         )
 
     async def _tell_entries(self, job: Document) -> list[Event]:
@@ -163,3 +165,10 @@ class Poll:
         if not self._nodes.is_new(f"{node['_id']}:{last['at'].timestamp()}", last["at"]):
             return []
         return [node_event(node["_id"], last)]
+
+    async def _tell_batch(self, batch: Document) -> list[Event]:
+        """Its newest state: what it passed through since the last round is told by its history alone."""
+        last = batch["last"]
+        if not self._batches.is_new(f"{batch['_id']}:{last['seq']}:{last['at'].timestamp()}", last["at"]):
+            return []
+        return [batch_event(batch["_id"], last)]

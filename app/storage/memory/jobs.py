@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.domain.job import Job, Progress
-from app.domain.limits import holds_places, in_turn
+from app.domain.limits import holds_places, in_turn, limits_of
 from app.domain.ports import EndedJob
 from app.domain.priority import Priority, most_urgent
 from app.domain.queueing import Ticket, ticket_of
@@ -163,7 +163,7 @@ class MemoryJobStore:
         return {name: sum(name in job.limits for job in waiting) for name in limits}
 
     async def place_holders(self) -> dict[str, tuple[str, ...]]:
-        return {job.id: job.limits for job in self._jobs.values() if holds_places(job)}
+        return {job.id: limits_of(job) for job in self._jobs.values() if holds_places(job)}
 
     async def state_counts(self) -> list[StateCount]:
         groups: dict[tuple[JobStatus, Priority], list[Job]] = defaultdict(list)

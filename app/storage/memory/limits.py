@@ -1,11 +1,11 @@
-"""Places in named limits in memory."""
+"""Places in limits in memory."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from app.domain.limits import Held, Place
+from app.domain.limits import Held, Place, batch_of
 
 
 class MemoryLimitStore:
@@ -15,6 +15,11 @@ class MemoryLimitStore:
         self._held: dict[str, dict[str, str]] = defaultdict(dict)
 
     async def take(self, job_id: str, sizes: Mapping[str, int], token: str) -> bool:
+        batches = {name: size for name, size in sizes.items() if batch_of(name) is not None}
+        named = {name: size for name, size in sizes.items() if name not in batches}
+        return all(self._take(job_id, part, token) for part in (batches, named))
+
+    def _take(self, job_id: str, sizes: Mapping[str, int], token: str) -> bool:
         if any(job_id not in self._held[name] and len(self._held[name]) >= size for name, size in sizes.items()):
             return False
         for name in sizes:
@@ -31,5 +36,10 @@ class MemoryLimitStore:
             if place.token is None or held.get(place.job_id) == place.token:
                 held.pop(place.job_id, None)
 
-    async def held(self) -> Held:
-        return {name: dict(holders) for name, holders in self._held.items() if holders}
+    async def held(self, names: Collection[str] | None = None) -> Held:
+        wanted = self._held if names is None else names
+        return {name: dict(self._held[name]) for name in list(wanted) if self._held[name]}
+
+    async def forget_empty(self) -> None:
+        for name in [name for name, holders in self._held.items() if not holders]:
+            del self._held[name]

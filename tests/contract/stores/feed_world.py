@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from app.domain.batch_transitions import pause_batch
+from app.domain.batches import Batch
 from app.domain.events import Event
 from app.domain.records import LogLine
+from app.domain.transitions import Stamp
+from app.storage.batches import MongoBatchStore
 from app.storage.feed import MongoChangeFeed
 from app.storage.logs import MongoLogStore
 from app.storage.mongo import Database, Document
 from tests.support.clock import NOON
 from tests.support.wait import until
+from tests.unit.domain.builders import a_batch
 
 LATER = NOON + timedelta(seconds=1.25)
 
@@ -78,6 +83,20 @@ async def report_progress(mongo: Database, fraction: float, job_id: str = "job_a
     await mongo["jobs"].update_one({"_id": job_id}, {"$set": {"progress": progress}})
 
 
+async def insert_batch(mongo: Database) -> Batch:
+    batch = replace(a_batch(3, now=NOON), id="batch_1")
+    await MongoBatchStore(mongo).insert(batch, [])
+    return batch
+
+
+async def pause_it(mongo: Database, batch: Batch) -> None:
+    """It is paused; that all its jobs are then, is told to nobody."""
+    batches = MongoBatchStore(mongo)
+    change = pause_batch(batch, Stamp(NOON, "ann", "pause"), "lunch")
+    assert change is not None and await batches.commit(batch, change)
+    await batches.carried_out(batch.id, change.fields["control"])
+
+
 @dataclass
 class Reader:
     """What a feed told so far."""
@@ -114,7 +133,10 @@ async def reading(feed: MongoChangeFeed, after: str | None = None) -> AsyncItera
                 await each
 
 
-EVERYTHING = ["job.state", "job.state", "job.progress", "log.line", "log.line", "node.state", "job.state"]
+EVERYTHING = [
+    "job.state", "job.state", "job.progress", "log.line", "log.line", "node.state", "batch.state", "batch.state",
+    "job.state",
+]  # fmt: skip
 
 
 async def everything(mongo: Database) -> None:
@@ -126,6 +148,7 @@ async def everything(mongo: Database) -> None:
     await MongoLogStore(mongo).append("job_a", 1, lines)
     await mongo["nodes"].insert_one({"_id": "n1", "last": {"state": "READY", "reason": "registered", "at": NOON}})
     await mongo["nodes"].update_one({"_id": "n1"}, {"$set": {"free.gpu": 3}})
+    await pause_it(mongo, await insert_batch(mongo))
     await mongo["jobs"].update_one({"_id": "job_a"}, {"$set": {"wait": "elsewhere"}})
     await mongo["metrics"].insert_one({"_id": "m", "last": {"at": NOON}})
     await mongo["leases"].insert_one({"_id": "l", "last": {"at": NOON}})
@@ -134,13 +157,14 @@ async def everything(mongo: Database) -> None:
 
 
 async def what_stays(mongo: Database) -> None:
-    """Seven events of things that stay, since polling cannot tell of what is gone."""
+    """Eight events of things that stay, since polling cannot tell of what is gone."""
     await insert_job(mongo)
     await move_job(mongo, 2, "SCHEDULED", "placed", run_no=1)
     await move_job(mongo, 3, "RUNNING", "started", run_no=1)
     await report_progress(mongo, 0.64)
     await MongoLogStore(mongo).append("job_a", 1, [LogLine(n, LATER, "train", "log", "x") for n in (1, 2)])
     await mongo["nodes"].insert_one({"_id": "n1", "last": {"state": "READY", "reason": "registered", "at": NOON}})
+    await insert_batch(mongo)
 
 
 class Breaking:

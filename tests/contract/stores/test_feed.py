@@ -34,7 +34,7 @@ async def test_each_write_is_told_once_with_all_that_subscribers_need(mongo: Dat
         await everything(mongo)
         await reader.some(len(EVERYTHING))
         assert reader.types() == EVERYTHING
-        submitted, placed, progress, first, second, node, _ = reader.events
+        submitted, placed, progress, first, second, node, _, paused, _ = reader.events
     assert submitted.data == {
         "type": "job.state", "job_id": "job_a", "name": "iris-svm", "seq": 1, "from": None, "to": "QUEUED",
         "reason": "submitted", "at": "2026-01-01T12:00:00.001Z", "actor": "system", "attempt": 0, "run_no": 0,
@@ -53,6 +53,12 @@ async def test_each_write_is_told_once_with_all_that_subscribers_need(mongo: Dat
         "type": "node.state", "node_id": "n1", "state": "READY", "at": "2026-01-01T12:00:00.000Z",
         "reason": "registered",
     }  # fmt: skip
+    assert paused.data | {"counts": None} == {
+        "type": "batch.state", "id": "batch_1", "status": "PAUSED", "counts": None, "size": 3, "name": "some",
+        "at": "2026-01-01T12:00:00.000Z", "kind": "batch", "seq": 2, "reason": "paused", "actor": "ann",
+        "detail": "lunch",
+    }  # fmt: skip
+    assert paused.subject == {"batch_id": "batch_1"}
     subject = {"job_id": "job_a", "workflow_id": None, "batch_id": "batch_1", "tags": ["night"]}
     assert [e.subject for e in (submitted, placed, progress, first, second)] == [subject] * 5
 

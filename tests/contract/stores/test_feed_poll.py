@@ -50,7 +50,7 @@ async def test_polling_tells_the_same_events(mongo: Database) -> None:
     async with reading(watching) as watched, reading(polling) as asked:
         assert (watching.mode, polling.mode) == ("watch", "poll")
         await what_stays(mongo)
-        assert sorted_without_tokens(await asked.some(7)) == sorted_without_tokens(await watched.some(7))
+        assert sorted_without_tokens(await asked.some(8)) == sorted_without_tokens(await watched.some(8))
 
 
 async def test_a_token_of_now_is_there_before_polling_was_found_out(mongo: Database) -> None:
@@ -104,7 +104,7 @@ async def test_polling_from_the_past_tells_it_in_its_first_round(mongo: Database
     feed = polled(mongo)
     async with reading(feed, await feed.token_before(timedelta(minutes=5))) as reader:
         await feed.caught_up()
-        assert len(reader.events) == 7
+        assert len(reader.events) == 8
         assert "resync" not in reader.types()
 
 

@@ -26,3 +26,21 @@ async def test_claims_of_one_process_are_few_writes(small: SmallStores) -> None:
     await asyncio.gather(*(small.names.claim("iris") for _ in range(200)))
     after = (await small.mongo.command("serverStatus"))["opcounters"]["command"]
     assert after - before < 60
+
+
+async def test_many_names_are_claimed_together_each_from_its_own_number_on(small: SmallStores) -> None:
+    await small.names.claim("iris")
+    assert await small.names.claim_many({"iris": 3, "wine": 2}) == {"iris": 2, "wine": 1}
+    assert [await small.names.claim(base) for base in ("iris", "wine")] == [5, 3]
+    assert await small.names.claim_many({}) == {}
+
+
+async def test_claims_of_many_that_meet_share_no_number(small: SmallStores) -> None:
+    wanted = {f"name-{n}": 1 + n % 3 for n in range(1_200)}
+    claims = await asyncio.gather(*(small.names.claim_many(wanted) for _ in range(4)), small.names.claim("name-2"))
+    for base, more in wanted.items():
+        firsts = [claim[base] for claim in claims if isinstance(claim, dict)]
+        given = [n for first in firsts for n in range(first, first + more)]
+        if base == "name-2":
+            given.append(next(claim for claim in claims if isinstance(claim, int)))
+        assert len(set(given)) == len(given), base

@@ -26,12 +26,14 @@ from app.storage.feed.events import entry_events, log_events
 from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.answers import MemoryAnswerStore
 from app.storage.memory.artifacts import MemoryArtifactStore
+from app.storage.memory.batches import MemoryBatchStore
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.capacity import MemoryCapacityStore
 from app.storage.memory.datasets import MemoryDatasetStore
 from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
 from app.storage.memory.feed import MemoryFeed
+from app.storage.memory.graph import MemoryDependencyGraph
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
 from app.storage.memory.limits import MemoryLimitStore
@@ -45,6 +47,7 @@ from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
+from app.storage.memory.webhooks import MemoryWebhooks
 from tests.support.clock import FixedClock
 
 
@@ -110,10 +113,13 @@ class Api:
 def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Services:
     """All ports in memory."""
     answers, bells, leases = MemoryAnswerStore(), MemoryBells(), MemoryLeaseStore(clock)
+    jobs, limits = MemoryJobStore(clock), MemoryLimitStore()
     return Services(
         settings=load_settings(environ),
         clock=clock,
-        jobs=MemoryJobStore(clock),
+        jobs=jobs,
+        graph=MemoryDependencyGraph(jobs),
+        batches=MemoryBatchStore(jobs, limits, clock),
         nodes=MemoryNodeStore(leases),
         leases=leases,
         templates=MemoryTemplateStore(),
@@ -125,7 +131,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         rollups=MemoryRollupStore(),
         scheduler=MemorySchedulerStore(),
         capacity=MemoryCapacityStore(),
-        limits=MemoryLimitStore(),
+        limits=limits,
         decisions=MemoryDecisionStore(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
@@ -136,6 +142,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         bells=bells,
         feed=MemoryFeed(),
         health=health,
+        webhooks=MemoryWebhooks(),
     )
 
 

@@ -16,19 +16,22 @@ from app.api.openapi import METHODS
 from app.config import load_settings
 
 OPERATIONS = [
-    "archive_template", "cancel_job", "cancel_jobs", "change_job_priority", "create_dataset", "create_template",
-    "delete_dataset", "delete_job", "diff_template", "drain_node", "explain_job", "explain_template",
-    "get_analytics", "get_analytics_timeseries", "get_dataset", "get_decision", "get_health", "get_job",
-    "get_job_artifact", "get_job_logs", "get_job_metrics", "get_job_origins", "get_metrics", "get_node",
-    "get_queue_status", "get_readiness", "get_resource_availability", "get_resource_plan", "get_template",
-    "get_worker_activity", "list_datasets", "list_decisions", "list_job_artifacts", "list_jobs", "list_limits",
-    "list_nodes", "list_queue", "list_template_versions", "list_templates", "pause_job", "pause_queue",
-    "reorder_queue", "resume_job", "resume_node", "resume_queue", "retry_job", "revise_template", "stream_events",
-    "stream_job_events", "submit_job", "what_if",
+    "add_job_dependencies", "archive_template", "cancel_batch", "cancel_job", "cancel_jobs", "change_job_priority",
+    "create_dataset", "create_template", "delete_batch", "delete_dataset", "delete_job", "diff_template",
+    "drain_node", "explain_job", "explain_template", "get_analytics", "get_analytics_timeseries", "get_batch",
+    "get_dataset", "get_decision", "get_health", "get_job", "get_job_artifact", "get_job_logs", "get_job_metrics",
+    "get_job_origins", "get_metrics", "get_node", "get_queue_status", "get_readiness", "get_resource_availability",
+    "get_resource_plan", "get_template", "get_worker_activity", "list_batches", "list_datasets", "list_decisions",
+    "list_job_artifacts", "list_jobs", "list_limits", "list_nodes", "list_queue", "list_template_versions",
+    "list_templates", "pause_batch", "pause_job", "pause_queue", "reorder_queue", "resume_batch", "resume_job",
+    "resume_node", "resume_queue", "retry_batch", "retry_job", "revise_template", "stream_batch_events",
+    "stream_events", "stream_job_events", "submit_batch", "submit_job", "what_if",
 ]  # fmt: skip
 REQUIRED = {
     "JobCreate": {"template"},
     "JobSubmitted": {"job_id", "status", "message", "estimated_start_time", "queue_position", "name"},
+    "BatchCreate": {"jobs"},
+    "BatchSubmitted": {"batch_id", "name", "status", "message", "job_ids", "counts"},
     "Problem": {"type", "title", "status", "code", "detail", "instance", "errors", "request_id"},
 }
 
@@ -166,6 +169,10 @@ def test_answers_always_carry_every_field(document: dict[str, Any]) -> None:
         "QueueStatus",
         "JobLogs",
         "JobStateEvent",
+        "Batch",
+        "BatchControlled",
+        "BatchSubmitted",
+        "BatchStateEvent",
     ):
         assert set(schemas[name]["required"]) == set(schemas[name]["properties"]), name
 
@@ -186,7 +193,8 @@ def test_streams_name_their_events(document: dict[str, Any]) -> None:
     streams = [
         o for o in operations(document) if "text/event-stream" in o["responses"].get("200", {}).get("content", {})
     ]
-    assert {o["operationId"] for o in streams} == {"stream_events", "stream_job_events", "get_job_logs"}
+    names = {"stream_events", "stream_job_events", "stream_batch_events", "get_job_logs"}
+    assert {o["operationId"] for o in streams} == names
     for operation in streams:
         content = operation["responses"]["200"]["content"]
         assert content["text/event-stream"]["schema"] == {}

@@ -18,7 +18,14 @@ HERE = {"settings", "clock", "queue", "dispatcher", "bells", "feed", "health", "
 """What a process has of its own, or in Redis."""
 ALIVE = {"get_health", "get_readiness", "get_metrics", "stream_events", "list_queue"}
 """Those that need no document store; `list_queue` asks it only for what the index holds."""
-KNOWN = {"job_id": "job_1", "node_id": "node-1", "template_id": "mine", "name": "churn", "decision_id": "d_1"}
+KNOWN = {
+    "job_id": "job_1",
+    "node_id": "node-1",
+    "template_id": "mine",
+    "name": "churn",
+    "decision_id": "d_1",
+    "batch_id": "batch_1",
+}
 
 
 class Away:

@@ -104,10 +104,12 @@ async def test_all_errors_come_at_once(api: Api) -> None:
     assert {e["path"] for e in answer.json()["errors"]} == {"priority", "timeout", "colour"}
 
 
-async def test_other_dependency_types_say_not_yet(api: Api) -> None:
-    answer = await api.client.post(JOBS, json={"template": "noop", "dependency_type": "any_complete"})
-    problem = answer.json()
-    assert (answer.status_code, problem["code"], problem["errors"][0]["path"]) == (422, "not_yet", "dependency_type")
+async def test_every_dependency_type_is_taken_and_no_other(api: Api) -> None:
+    for kind in ("all_complete", "any_complete", "all_finished", "none_failed", "any_failed"):
+        answer = await api.client.post(JOBS, json={"template": "noop", "dependency_type": kind})
+        assert (answer.status_code, answer.json()["status"]) == (201, "QUEUED"), "nothing to wait for"
+    answer = await api.client.post(JOBS, json={"template": "noop", "dependency_type": "any_completed"})
+    assert answer.json()["errors"][0]["nearest"] == "any_complete"
 
 
 async def test_a_job_with_an_open_dependency_waits_and_says_for_what(api: Api) -> None:

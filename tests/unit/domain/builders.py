@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.domain import control_transitions, transitions
+from app.domain import batch_transitions, control_transitions, transitions
+from app.domain.batches import Batch, BatchKind, BatchStatus, member_id, new_batch_id
 from app.domain.builtin_templates import builtin_templates
 from app.domain.ids import new_job_id
 from app.domain.job import Job, JobError
 from app.domain.specification import JobRequest, SubmitPolicy, build_job, specify
+from app.domain.states import JobStatus
 from app.domain.templates import Template
 from app.domain.transitions import RunEnd, Stamp, apply
 
@@ -81,6 +83,39 @@ class JobBuilder:
     def but(self, **fields: Any) -> JobBuilder:
         self.job = replace(self.job, **fields)
         return self
+
+
+def a_batch(size: int = 3, *, now: datetime = NOW, **fields: Any) -> Batch:
+    """A fresh batch, as a submit builds it."""
+    number = next(_entropy)
+    batch = Batch(
+        id=new_batch_id(now, number.to_bytes(7, "big")),
+        kind=BatchKind.BATCH,
+        name="some",
+        tenant="default",
+        status=BatchStatus.RUNNING,
+        seq=1,
+        size=size,
+        submitted_at=now,
+        history=(batch_transitions.first_entry(Stamp(now, "tester", f"op{number}")),),
+    )
+    return replace(batch, **fields)
+
+
+def jobs_of(batch: Batch, *statuses: str) -> list[Job]:
+    """Its jobs in order, QUEUED unless their states are said."""
+    given = statuses or ("QUEUED",) * batch.size
+    made = [a_job(now=batch.submitted_at, eligible=status != "SUBMITTED") for status in given]
+    return [
+        job.but(
+            id=member_id(batch.id, n),
+            status=JobStatus(status),
+            batch_id=batch.id,
+            membership=batch.membership(n),
+            order_key=job.job.order_key + n / 16,
+        ).job
+        for n, (job, status) in enumerate(zip(made, given, strict=True))
+    ]
 
 
 _entropy = iter(range(1, 10**9))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from app.domain.control_decisions import decide_cancel, decide_pause
 from app.domain.control_transitions import request_control
 from app.domain.dependencies import Met
 from app.domain.errors import InvalidTransition
 from app.domain.job import Job
 from app.domain.transitions import Change, RunEnd, Stamp, apply, finish_cancel, time_out
-from app.operations.cancel import decide_cancel
-from app.operations.pause import decide_pause
 from app.operations.resume import decide_resume
 from app.operations.retry import decide_retry
 from tests.unit.domain.builders import NOW, JobBuilder, a_job

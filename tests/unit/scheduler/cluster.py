@@ -25,10 +25,12 @@ from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle
 from app.services import Services
 from app.storage.memory.announcements import MemoryAnnouncements
+from app.storage.memory.batches import MemoryBatchStore
 from app.storage.memory.bells import MemoryBells
 from app.storage.memory.capacity import MemoryCapacityStore
 from app.storage.memory.decisions import MemoryDecisionStore
 from app.storage.memory.dispatcher import MemoryDispatcher
+from app.storage.memory.graph import MemoryDependencyGraph
 from app.storage.memory.jobs import MemoryJobStore
 from app.storage.memory.leases import MemoryLeaseStore
 from app.storage.memory.limits import MemoryLimitStore
@@ -92,10 +94,13 @@ class Cluster:
         self.rollups = Rollups()
         self.scheduler = MemorySchedulerStore()
         self.metrics = Metrics()
+        limits = MemoryLimitStore()
         self.services = Services(
             settings=load_settings({}, **{"MAX_CONCURRENT_JOBS": 0, **settings}),
             clock=self.clock,
             jobs=self.jobs,
+            graph=MemoryDependencyGraph(self.jobs),
+            batches=MemoryBatchStore(self.jobs, limits, self.clock),
             nodes=self.nodes,
             leases=self.leases,
             templates=ABSENT,
@@ -108,7 +113,7 @@ class Cluster:
             scheduler=self.scheduler,
             capacity=MemoryCapacityStore(),
             decisions=self.decisions,
-            limits=MemoryLimitStore(),
+            limits=limits,
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,
@@ -118,6 +123,7 @@ class Cluster:
             bells=self.bells,
             feed=ABSENT,
             health=ABSENT,
+            webhooks=ABSENT,
         )
         quarantined = self.metrics.documents_quarantined
         self.services.quarantine.on_new = lambda kind: quarantined.labels(kind).inc()

@@ -1,0 +1,82 @@
+"""Signed messages to addresses that users named, in the form of Standard Webhooks: `webhook-id`, `webhook-timestamp`
+and `webhook-signature` over the body, which receivers check with a library that exists. Where it may go says
+`outgoing`.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+from standardwebhooks.webhooks import Webhook
+
+from app.clock import Clock
+from app.domain.ports import Delivery, Message
+from app.domain.timestamps import rfc3339
+from app.environment import Group, variable
+from app.outgoing import Forbidden, is_public, post
+
+GONE = 410
+"""The receiver wants no more of it."""
+UNSIGNED = "callbacks are signed, and the setting CALLBACK_SECRET holds no secret to sign with"
+
+
+class CallbackSettings(Group):
+    """What is posted to addresses that users name."""
+
+    secret: str | None = variable(
+        "CALLBACK_SECRET",
+        "Signs callbacks: `whsec_` and 24 to 64 random bytes in base64. Unset: no `callback_url` is accepted.",
+        None,
+        pattern=r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        repr=False,
+    )
+    private: bool = variable(
+        "CALLBACK_PRIVATE", "Whether a `callback_url` may lead to a private or loopback address.", False
+    )
+
+
+class SignedWebhooks:
+    """`Webhooks` over HTTP."""
+
+    def __init__(self, settings: CallbackSettings, clock: Clock) -> None:
+        self._secret, self._private, self._clock = settings.secret, settings.private, clock
+
+    def refusal(self, url: str) -> str | None:
+        if self._secret is None:
+            return UNSIGNED
+        host = urlsplit(url).hostname or ""
+        if self._private or not _is_hidden(host):
+            return None
+        return f"{host} is not a public address; the setting CALLBACK_PRIVATE allows others"
+
+    async def send(self, url: str, message: Message) -> Delivery:
+        if self._secret is None:
+            return Delivery(UNSIGNED)
+        now = self._clock.now()
+        body = orjson.dumps({"type": message.type, "timestamp": rfc3339(message.at), "data": dict(message.data)})
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": message.id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": Webhook(self._secret).sign(message.id, now, body.decode()),
+        }
+        try:
+            status = await post(url, body, headers, private=self._private)
+        except Forbidden as error:
+            return Delivery(str(error), final=True)
+        except (OSError, httpx.HTTPError) as error:
+            return Delivery(f"no answer ({type(error).__name__})")
+        if 200 <= status < 300:
+            return Delivery()
+        return Delivery(f"answered {status}", final=status == GONE)
+
+
+def _is_hidden(host: str) -> bool:
+    """Whether the host says by itself that it is none of the open internet. Names are looked up when it is sent."""
+    try:
+        return not is_public(ip_address(host))
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

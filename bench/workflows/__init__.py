@@ -1,0 +1,1 @@
+"""Many jobs as one thing, and jobs that wait for each other: what it costs."""
