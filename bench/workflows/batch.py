@@ -1,7 +1,7 @@
 """A batch of 10,000 jobs: how long until it is answered, and how long others wait for `GET /queue/status` meanwhile.
 
 `python -m bench.workflows.batch [JOBS] [ROUNDS]`. Each job of a batch has another parameter, so that each gets another
-name. Beside it in the same run stands the raw part: as many documents of that size, written by PyMongo, no index.
+name. Beside it in the same run stands the raw part: as many documents of that size, written by PyMongo alone.
 """
 
 from __future__ import annotations
