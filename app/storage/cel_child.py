@@ -75,8 +75,7 @@ def _fitting(item: Mapping[str, Any]) -> dict[str, Any]:
     """The values in their declared types: JSON writes the double 1.0 as 1."""
     doubles = {name for name, kind in item["variables"].items() if kind == "double"}
     return {
-        name: float(value) if name in doubles and value is not None else value
-        for name, value in item["values"].items()
+        name: float(value) if name in doubles and value is not None else value for name, value in item["values"].items()
     }
 
 

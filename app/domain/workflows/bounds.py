@@ -1,0 +1,16 @@
+"""How large a workflow may be. What is larger is refused when defined, or fails the step that would make it so."""
+
+from __future__ import annotations
+
+MAX_STEPS = 10_000
+MAX_ITEMS = 10_000
+"""Items of one `for_each`."""
+MAX_NODES = 20_000
+"""Steps and items of a workflow together."""
+MAX_DEFINITION = 8 << 20
+"""Bytes of a definition as JSON."""
+MAX_EDGES = 100_000
+MAX_INPUTS = 100
+MAX_APPROVAL = 365 * 86_400.0
+"""Longest time for an approval, in seconds."""
+MAX_MESSAGE = 2_000
