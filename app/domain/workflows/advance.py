@@ -32,7 +32,6 @@ from app.domain.workflows.state import (
     WorkflowStatus,
 )
 
-
 NOBODY: Mapping[str, bool] = MappingProxyType({})
 
 
