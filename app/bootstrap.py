@@ -30,6 +30,7 @@ from app.storage.bells import RedisBells
 from app.storage.datasets import MongoDatasetStore
 from app.storage.decisions import MongoDecisionStore
 from app.storage.dispatcher import ArqDispatcher, arq_pool
+from app.storage.expressions import CelExpressions
 from app.storage.feed import MongoChangeFeed
 from app.storage.graph import MongoDependencyGraph
 from app.storage.health import StoresHealth
@@ -47,6 +48,7 @@ from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.secrets import MongoSecretStore
 from app.storage.templates import MongoTemplateStore
+from app.storage.workflows import MongoDefinitionStore, MongoScheduleStore, MongoStepCache, MongoWorkflowStore
 from app.webhooks import SignedWebhooks
 
 log = structlog.get_logger()
@@ -70,7 +72,9 @@ async def open_services(settings: Settings, *, role: str) -> AsyncIterator[Servi
         stack.push_async_callback(index.aclose)
         await _meet(index, url)
         log.info("stores.opened", role=role, mongodb=facts.version)
-        yield make_services(settings, database, index)
+        services = make_services(settings, database, index)
+        stack.push_async_callback(services.expressions.stop)
+        yield services
 
 
 def _share(folder: Path | None) -> None:
@@ -121,6 +125,11 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         bells=bells,
         feed=MongoChangeFeed(database),
         health=StoresHealth(database, index),
+        expressions=CelExpressions(),
+        definitions=MongoDefinitionStore(database, quarantine=quarantine),
+        workflows=MongoWorkflowStore(database, quarantine=quarantine),
+        schedules=MongoScheduleStore(database, quarantine=quarantine),
+        step_cache=MongoStepCache(database),
         webhooks=SignedWebhooks(settings.callbacks, clock),
         quarantine=quarantine,
     )

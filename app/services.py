@@ -18,8 +18,10 @@ from app.domain.ports import (
     ChangeFeed,
     DatasetStore,
     DecisionStore,
+    DefinitionStore,
     DependencyGraph,
     Dispatcher,
+    Expressions,
     Health,
     JobStore,
     LeaseStore,
@@ -31,13 +33,17 @@ from app.domain.ports import (
     QueueIndex,
     RunStore,
     SchedulerStore,
+    ScheduleStore,
+    StepCache,
     SecretStore,
     TemplateStore,
+    WorkflowStore,
     Webhooks,
 )
 from app.domain.transitions import SYSTEM, Stamp
 from app.quarantine import Quarantine
 from app.recent import Recent, Snapshots
+from app.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +75,16 @@ class Services:
     bells: Bells
     feed: ChangeFeed
     health: Health
+    expressions: Expressions
+    definitions: DefinitionStore
+    workflows: WorkflowStore
+    schedules: ScheduleStore
+    step_cache: StepCache
     webhooks: Webhooks
     quarantine: Quarantine = field(default_factory=Quarantine)
     recent: Recent = field(default_factory=Recent)
     snapshots: Snapshots = field(default_factory=Snapshots)
+    workflow_turns: Turns = field(default_factory=Turns)
     _process: str = field(default_factory=lambda: os.urandom(6).hex())
     _numbers: count[int] = field(default_factory=count)
 

@@ -147,7 +147,7 @@ class Job:
     values are stored apart, under the id `sealed`; `asked`: what of it users gave; `attempt_base`: attempts used before
     the last manual retry, which count against the retry policy no more; `pin`: the band that a reorder put it in,
     `moved_to` the position of its class that was asked for; `prefer`: labels of nodes that it would like; `preempted`:
-    how often it had to make way."""
+    how often it had to make way; `step_item`: of a workflow's step over many items the one that it is for."""
 
     id: str
     name: str
@@ -207,6 +207,7 @@ class Job:
     membership: Membership | None = None
     workflow_id: str | None = None
     step_id: str | None = None
+    step_item: int | None = None
 
     @property
     def duration(self) -> Duration:

@@ -7,7 +7,7 @@ type `secret` has no default: each job gives its own, which is stored apart from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -181,10 +181,11 @@ def canonical_parameters(template: Template, given: Mapping[str, Json]) -> dict[
     return under_own_names(given, template.schema.aliased, "parameters")
 
 
-def resolve_parameters(template: Template, given: Mapping[str, Json]) -> dict[str, Json]:
+def resolve_parameters(template: Template, given: Mapping[str, Json], later: Collection[str] = ()) -> dict[str, Json]:
     """The request's parameters over the template's defaults, checked. Raises Invalid with all errors at once.
 
-    The defaults were checked when the template was made, so only what was given is checked here, merged.
+    The defaults were checked when the template was made, so only what was given is checked here, merged. `later`:
+    parameters that are given when the job is made.
     """
     schema = template.schema
     if unknown := given.keys() - schema.names:
@@ -194,7 +195,7 @@ def resolve_parameters(template: Template, given: Mapping[str, Json]) -> dict[st
     canonical = canonical_parameters(template, given)
     merged = deep_merge(schema.defaults, canonical)
     errors = [e for n in canonical for e in value_errors(schema.by_name[n], merged[n], f"parameters.{n}")]
-    missing = [p for p in schema.required if merged.get(p.name) is None]
+    missing = [p for p in schema.required if merged.get(p.name) is None and p.name not in later]
     errors += [FieldError(f"parameters.{p.name}", _missing(p)) for p in missing]
     if errors:
         raise Invalid(errors)

@@ -20,6 +20,7 @@ from app.operations.effects import Moved, carry_out
 from app.operations.hints import hinted
 from app.operations.inheritance import decide_borrowing, decide_lending
 from app.operations.limits import decide_admission
+from app.operations.workflows.advancing import note_ends
 from app.services import Services
 
 log = structlog.get_logger()
@@ -71,8 +72,8 @@ async def _follow(services: Services, moved: Sequence[Moved]) -> None:
 
 
 async def _following(services: Services, moved: Sequence[Moved]) -> list[tuple[Job, Change]]:
-    """What these changes make of their batches, of their dependants, of who waits for their places, and, where they
-    lend another class than before, of their parents."""
+    """What these changes make of their batches and workflows, of their dependants, of who waits for their places, and,
+    where they lend another class than before, of their parents."""
     of_batches = await decide_of_batches(services, moved)
     ended = [m.after.id for m in moved if m.after.terminal]
     lenders = [m.after for m in moved if m.lends_otherwise]
@@ -81,6 +82,9 @@ async def _following(services: Services, moved: Sequence[Moved]) -> list[tuple[J
     again = [m.after for m in moved if m.waits_again]
     names = {name for m in moved if m.gave_places_back for name in limits_of(m.after)}
     admitted = await decide_admission(services, names) if names else []
+    steps = await note_ends(services, [m.after for m in moved if m.ended])
+    if limited := [job for job in steps if job.status is JobStatus.SUBMITTED]:
+        admitted += await decide_waiting(services, limited)
     return of_batches + dependants + admitted + lent + (await decide_borrowing(services, again) if again else [])
 
 

@@ -8,7 +8,7 @@ written but the answers.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 import re
 import resource
@@ -88,9 +88,9 @@ def _plain(value: Any) -> Any:
         return [_plain(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise NotJson("its value is not a finite number")
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, datetime.timedelta):
+    if isinstance(value, dt.timedelta):
         return value.total_seconds()
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -115,7 +115,7 @@ def _fault(error: BaseException) -> Answer:
 
 def _shorter(message: str) -> str:
     """Without the list of everything that could stand there."""
-    return message.split(" expecting {")[0].split(" (in container")[0][:300]
+    return message.split(" expecting {", maxsplit=1)[0].split(" (in container", maxsplit=1)[0][:300]
 
 
 def _answer(request: Mapping[str, Any]) -> list[Answer]:

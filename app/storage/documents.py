@@ -27,19 +27,22 @@ from app.storage.search import search_fields
 
 Document = dict[str, Any]
 
-SUBJECT = ("name", "tags", "batch_id", "workflow_id", "tenant", "priority", "effective_priority", "moved_to")
+SUBJECT = (
+    "name", "tags", "batch_id", "workflow_id", "step_id", "step_item", "tenant", "priority", "effective_priority",
+    "moved_to",
+)  # fmt: skip
 """What `last` tells of the job beside the entry."""
 PLAIN = (
     "name", "tenant", "seq", "template", "template_version", "executor", "parameters", "order_key", "timeout",
     "submitted_at", "metadata", "node_selector", "preemptible", "resume", "start_after", "queue_deadline", "queued_at",
     "scheduled_at", "started_at", "finished_at", "retry_at", "node_id", "attempt", "run_no", "infra_losses",
     "attempt_base", "result", "checkpoint", "batch_id", "workflow_id", "step_id", "prefer", "pin", "moved_to",
-    "preempted", "sealed",
+    "preempted", "sealed", "step_item",
 )  # fmt: skip
 """Attributes stored as they are."""
 LATER: Mapping[str, Any] = {
     "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "secrets": (), "membership": None,
-    "sealed": None, "asked": (),
+    "sealed": None, "asked": (), "step_item": None,
 }  # fmt: skip
 """What a document says that was stored before there was such an attribute."""
 _PLAIN = frozenset(PLAIN)

@@ -7,6 +7,7 @@ answered may be committed again, unchanged: its `op` makes that idempotent.
 
 from app.domain.ports.batches import BatchStore
 from app.domain.ports.decisions import DecisionStore
+from app.domain.ports.expressions import Expressions
 from app.domain.ports.feed import ChangeFeed
 from app.domain.ports.graph import DependencyGraph
 from app.domain.ports.inquiry import Inquirer
@@ -38,6 +39,14 @@ from app.domain.ports.stores import (
     TemplateStore,
     node_lease,
 )
+from app.domain.ports.workflows import (
+    DefinitionStore,
+    ScheduleStore,
+    StepCache,
+    WorkflowPage,
+    WorkflowQuery,
+    WorkflowStore,
+)
 from app.domain.ports.webhooks import Delivery, Message, Webhooks
 
 __all__ = [
@@ -51,10 +60,12 @@ __all__ = [
     "ChangeFeed",
     "DatasetStore",
     "DecisionStore",
+    "DefinitionStore",
     "Delivery",
     "DependencyGraph",
     "Dispatcher",
     "EndedJob",
+    "Expressions",
     "Health",
     "Inquirer",
     "JobStore",
@@ -68,11 +79,16 @@ __all__ = [
     "NodeStore",
     "QueueIndex",
     "RunStore",
+    "ScheduleStore",
     "SchedulerStore",
+    "StepCache",
     "SecretStore",
     "StorePrimary",
     "TemplateStore",
     "Waker",
+    "WorkflowPage",
+    "WorkflowQuery",
+    "WorkflowStore",
     "Webhooks",
     "node_bell",
     "node_lease",

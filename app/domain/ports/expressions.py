@@ -16,3 +16,6 @@ class Expressions(Protocol):
 
     async def evaluate(self, wanted: Sequence[Evaluation]) -> list[Value | Fault]:
         """The value of each, in order, or why it has none."""
+
+    async def stop(self) -> None:
+        """End what evaluates."""

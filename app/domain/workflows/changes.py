@@ -7,9 +7,11 @@ it. Only the jobs are inserted, and told, after it; whoever looks later finds fr
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 
 from app.domain.transitions import Stamp
 from app.domain.workflows.advance import Advance, Ended
@@ -24,6 +26,9 @@ from app.domain.workflows.state import (
     WorkflowEntry,
     WorkflowStatus,
 )
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +123,15 @@ def _approve_by(before: Workflow, workflow: Workflow, steps: Mapping[str, StepSt
 
 
 def apply(workflow: Workflow, made: WorkflowChange) -> Workflow:
-    """The workflow after the change; the same as what the store writes."""
+    """The workflow after the change; the same as what the store writes. Nothing of it is copied: large graphs are
+    laid over, step by step."""
     assert (made.workflow_id, made.seq) == (workflow.id, workflow.seq), "a change belongs to one version"
-    items = {step: dict(of) for step, of in workflow.items.items() if step not in made.forget_items}
-    for (step_id, item), state in made.items.items():
-        items.setdefault(step_id, {})[item] = state
     return replace(
         workflow,
         status=made.status,
         seq=workflow.seq + 1,
-        steps={**workflow.steps, **made.steps},
-        items=items,
+        steps=over(workflow.steps, made.steps),
+        items=_items_after(workflow, made),
         counts=made.counts,
         inputs=made.inputs,
         wish=made.wish,
@@ -137,6 +140,19 @@ def apply(workflow: Workflow, made: WorkflowChange) -> Workflow:
         finished_at=made.finished_at,
         history=(*workflow.history, *made.entries),
     )
+
+
+def over(below: Mapping[K, V], above: Mapping[K, V]) -> Mapping[K, V]:
+    """One mapping laid over another; neither is copied."""
+    return ChainMap(dict(above), below) if above else below  # type: ignore[arg-type]  # the lower is only read
+
+
+def _items_after(workflow: Workflow, made: WorkflowChange) -> Mapping[str, Mapping[int, ItemState]]:
+    changed: dict[str, dict[int, ItemState]] = {}
+    for (step_id, item), state in made.items.items():
+        changed.setdefault(step_id, {})[item] = state
+    kept = {step_id: of for step_id, of in workflow.items.items() if step_id not in made.forget_items}
+    return kept | {step_id: over(kept.get(step_id, {}), of) for step_id, of in changed.items()}
 
 
 def fresh(state: StepState, **fields: object) -> StepState:
