@@ -25,6 +25,7 @@ from app.api.routes import (
     nodes,
     queue,
     system,
+    workflows,
     templates,
 )
 from app.config import Settings
@@ -36,6 +37,8 @@ ROUTERS = (
     controls.router,
     job_data.router,
     batches.router,
+    workflows.router,
+    workflows.schedules_router,
     templates.router,
     datasets.router,
     queue.queue_router,

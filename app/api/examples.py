@@ -11,6 +11,7 @@ from app.api import (
     inquiry_examples,
     queue_examples,
     template_examples,
+    workflow_examples,
 )
 from app.api.object_examples import (
     AT,
@@ -70,6 +71,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     **control_examples.REQUESTS,
     **batch_examples.REQUESTS,
     **queue_examples.REQUESTS,
+    **workflow_examples.REQUESTS,
     **inquiry_examples.REQUESTS,
     **template_examples.REQUESTS,
     "submit_job": {
@@ -86,6 +88,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     **control_examples.ANSWERS,
     **batch_examples.ANSWERS,
     **queue_examples.ANSWERS,
+    **workflow_examples.ANSWERS,
     **analytics_examples.ANSWERS,
     **inquiry_examples.ANSWERS,
     **template_examples.ANSWERS,

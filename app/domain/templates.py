@@ -182,10 +182,9 @@ def canonical_parameters(template: Template, given: Mapping[str, Json]) -> dict[
 
 
 def resolve_parameters(template: Template, given: Mapping[str, Json], later: Collection[str] = ()) -> dict[str, Json]:
-    """The request's parameters over the template's defaults, checked. Raises Invalid with all errors at once.
+    """The request's parameters over the template's defaults, checked; those of `later` come when the job is made.
 
-    The defaults were checked when the template was made, so only what was given is checked here, merged. `later`:
-    parameters that are given when the job is made.
+    The defaults were checked with the template, so only what was given is, merged. Raises Invalid with all errors.
     """
     schema = template.schema
     if unknown := given.keys() - schema.names:

@@ -29,6 +29,7 @@ from app.scheduler.reaper import Reaper
 from app.scheduler.reconciler import Reconciler
 from app.scheduler.retention import EVERY, Retention
 from app.scheduler.timers import Timers
+from app.scheduler.workflow_keeper import WorkflowKeeper
 from app.services import Services
 
 log = structlog.get_logger()
@@ -193,6 +194,7 @@ class SchedulerService(ServiceGroup):
         self._cycles = CycleLoop(services, metrics, self._leader, checkpoint)
         self._reaper = Reaper(services, metrics, lambda: self._leader.term_number, checkpoint)
         reconciler, timers = Reconciler(services, metrics), Timers(services)
+        keeper = WorkflowKeeper(services, checkpoint)
         told = callbacks.Callbacks(services, metrics)
         members = (
             self._leader,
@@ -202,6 +204,8 @@ class SchedulerService(ServiceGroup):
             Periodic("scheduler.callbacks", self._leader, callbacks.EVERY, told.run_once),
             Periodic("scheduler.retention", self._leader, EVERY, Retention(services).run_once),
             Periodic("scheduler.timers", self._leader, scheduler.interval.total_seconds(), timers.fire),
+            Periodic("scheduler.workflows", self._leader, scheduler.reconcile.total_seconds(), keeper.run_once),
+            Periodic("scheduler.moments", self._leader, scheduler.interval.total_seconds(), keeper.fire),
             Periodic("scheduler.reaper", self._leader, self._reaper.every, self._reaper.run_once),
             self._cycles,
         )

@@ -157,6 +157,7 @@ POLL_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "jobs": (_index("last_at", ("last.at", UP)),),
     "nodes": (_index("last_at", ("last.at", UP)),),
     "batches": (_index("last_at", ("last.at", UP)),),
+    "workflows": (_index("last_at", ("last.at", UP)),),
 }
 """What the feed asks by where it must poll. Every transition pays for them, so they are made when polling begins."""
 

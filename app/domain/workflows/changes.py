@@ -91,7 +91,7 @@ def change(before: Workflow, draft: Draft, after: Advance, stamp: Stamp) -> Work
         op=stamp.op,
         at=stamp.at,
         status=after.status,
-        counts={status: n for status, n in after.counts.items() if n},
+        counts={str(status): n for status, n in after.counts.items() if n},
         wish=None if over else draft.workflow.wish,
         approve_by=_approve_by(before, draft.workflow, steps),
         started_at=draft.workflow.started_at,
