@@ -9,11 +9,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.dev.machine import free_port
 from tests.e2e.test_workflows import command, create, get, inline, over, states
-from tests.support.processes import Api, Child, api, worker
+from tests.support.processes import Api, Child, api, child, worker
 from tests.support.wait import until
 
 DOCTORED = (sys.executable, "-m", "tests.chaos.doctored")
@@ -40,8 +41,6 @@ ONCE = {("a", None): 1, ("b", None): 1, ("c", 0): 1, ("c", 1): 1, ("d", None): 1
 
 async def a_dying_worker(folder: Path, env: dict[str, str], served: Api, fault: str, stack: AsyncExitStack) -> Child:
     """One that meets its fault, and another after it."""
-    from tests.support.processes import child
-
     argv = doctored("worker", fault=f"{fault}:{folder / fault}")
     return await stack.enter_async_context(child(folder, {**env, "NODE_ID": "node-1"}, *argv))
 
@@ -79,19 +78,27 @@ async def test_without_the_keeper_such_a_death_strands_the_workflow(tmp_path: Pa
         assert states(now)["b"] == "PENDING"
 
 
+@pytest.mark.timeout(120)
+async def test_without_derived_ids_the_keeper_makes_children_twice(tmp_path: Path, env: dict[str, str]) -> None:
+    async with api(tmp_path, {**env, **SHORT}, *doctored("serve", without="derived_ids")) as served:
+        made = await create(served, *DIAMOND)
+
+        async def twice() -> bool:
+            return (await jobs_of(served, made))["a", None] > 1
+
+        await until(twice, 20, every=0.2)
+
+
 @pytest.mark.timeout(240)
 async def test_a_workflow_outlives_the_death_of_every_process(tmp_path: Path, env: dict[str, str]) -> None:
     """kill -9 of the API with its scheduler, and of the worker, while eight steps run; the fifth fails at first."""
     env, port = {**env, **SHORT}, free_port()
     trace, flag = tmp_path / "trace.txt", tmp_path / "flag"
     code = (
-        f"import time; open({str(trace)!r}, 'a').write(sys.argv[1] + '\\n'); time.sleep(0.4)\n"
+        f"from time import sleep; open({str(trace)!r}, 'a').write(sys.argv[1] + '\\n'); sleep(0.4)\n"
         f"if sys.argv[1] == '5' and not os.path.exists({str(flag)!r}): sys.exit(78)"
     )
-    steps = [
-        command(f"s{n}", *([f"s{n - 1}"] if n > 1 else []), code=code, arguments=[str(n)], retry_policy={"max_attempts": 3})
-        for n in range(1, 9)
-    ]  # fmt: skip
+    steps = [command(f"s{n}", *([f"s{n - 1}"] if n > 1 else []), code=code, arguments=[str(n)]) for n in range(1, 9)]
 
     async def begun(n: int) -> bool:
         return await asyncio.to_thread(lambda: trace.exists() and str(n) in trace.read_text().split())
@@ -126,8 +133,6 @@ async def test_a_workflow_outlives_the_death_of_every_process(tmp_path: Path, en
 
 @pytest.mark.timeout(120)
 async def test_a_key_makes_one_workflow_of_a_request_whose_answer_was_lost(tmp_path: Path, env: dict[str, str]) -> None:
-    import httpx
-
     body = {"workflow_name": "keyed", "steps": [inline("a")]}
     headers = {"Idempotency-Key": "wf-1"}
     for _ in range(2):

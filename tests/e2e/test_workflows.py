@@ -26,9 +26,18 @@ PIPELINE: dict[str, Any] = {
     "workflow_name": "complete_ml_pipeline",
     "description": "End-to-end ML pipeline",
     "steps": [
-        {"step_id": "data_preparation", "job_template": "data_preprocessing", "parameters": {"dataset": "raw_data.csv"}},
-        {"step_id": "model_training", "job_template": "ml_training", "depends_on": ["data_preparation"], "parameters": {"algorithm": "random_forest"}},
-        {"step_id": "model_evaluation", "job_template": "model_evaluation", "depends_on": ["model_training"], "parameters": {"test_split": 0.2}},
+        {
+            "step_id": "data_preparation", "job_template": "data_preprocessing",
+            "parameters": {"dataset": "raw_data.csv"},
+        },
+        {
+            "step_id": "model_training", "job_template": "ml_training", "depends_on": ["data_preparation"],
+            "parameters": {"algorithm": "random_forest"},
+        },
+        {
+            "step_id": "model_evaluation", "job_template": "model_evaluation", "depends_on": ["model_training"],
+            "parameters": {"test_split": 0.2},
+        },
     ],
 }  # fmt: skip
 OVER = {"COMPLETED", "FAILED", "CANCELLED"}
@@ -153,7 +162,9 @@ async def test_branches_conditions_and_typed_outputs(served: Api) -> None:
 ENDS: dict[End, dict[str, Any]] = {
     End.COMPLETED: inline("completed"),
     End.FAILED: command("failed", code="sys.exit(78)"),
-    End.TIMEOUT: inline("timeout", job_template="sleep", parameters={"seconds": 60}, timeout=0.3, retry_policy={"max_attempts": 1}),
+    End.TIMEOUT: inline(
+        "timeout", job_template="sleep", parameters={"seconds": 60}, timeout=0.3, retry_policy={"max_attempts": 1}
+    ),
     End.SKIPPED: inline("skipped", when="false"),
     End.CANCELLED: inline("cancelled", approval={"timeout": 0.5, "default": "reject"}),
 }  # fmt: skip
