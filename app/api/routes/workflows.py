@@ -1,4 +1,4 @@
-"""Workflows: defined, run, followed, controlled; and their schedules."""
+"""Workflows: defined, run, followed, controlled."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -25,9 +25,6 @@ from app.api.problems import STREAM, problems
 from app.api.routes.events import EventTypes, check_types
 from app.api.routing import PREFIX, BodyRequest, api_router
 from app.api.schemas.workflows import (
-    Schedule,
-    ScheduleCreate,
-    ScheduleList,
     Workflow,
     WorkflowControl,
     WorkflowCreate,
@@ -42,11 +39,10 @@ from app.api.schemas.workflows import (
 from app.api.sse import EventStream
 from app.api.tenants import tenant_of
 from app.api.workflow_stream import workflow_events
-from app.api.workflow_views import graph_view, schedule_view, validated_view, workflow_summary, workflow_view
+from app.api.workflow_views import graph_view, validated_view, workflow_summary, workflow_view
 from app.domain.errors import NotFound
 from app.domain.ids import is_object_id
 from app.domain.ports import WorkflowQuery
-from app.domain.workflows.schedules import Schedule as DomainSchedule
 from app.domain.workflows.state import Workflow as DomainWorkflow
 from app.domain.workflows.state import WorkflowStatus
 from app.operations.once import Answer, IdempotencyKey, answer_once
@@ -55,12 +51,9 @@ from app.operations.workflows.creating import Origin, create, run_stored
 from app.operations.workflows.defining import judged
 from app.operations.workflows.inspecting import inspect_workflow
 from app.operations.workflows.loading import load
-from app.operations.workflows.scheduling import create_schedule as make_schedule
-from app.operations.workflows.scheduling import delete_schedule as forget_schedule
 from app.services import Services
 
 router = api_router(f"{PREFIX}/workflows", "workflows")
-schedules_router = api_router(f"{PREFIX}/schedules", "workflows")
 
 
 async def _workflow_id(workflow_id: Annotated[str, Path(description="Id of a workflow.")]) -> str:
@@ -274,29 +267,3 @@ async def reject_workflow_step(
         key,
         lambda: controls.answer_approval(services, workflow_id, step_id, reason, ANONYMOUS, expected, approved=False),
     )
-
-
-@schedules_router.get("", responses=problems(), response_model=ScheduleList)
-async def list_schedules(services: Ports) -> Response:
-    """All schedules, by name, each with its next and its last run."""
-    return json_response({"schedules": [schedule_view(s) for s in await services.schedules.all()]})
-
-
-@schedules_router.post("", status_code=201, responses=problems(404, 409, body=True), response_model=Schedule)
-async def create_schedule(body: ScheduleCreate, request: Request, services: Ports, key: Key) -> Response:
-    """Run a stored workflow again and again, by a cron expression in a time zone. Each moment is run once."""
-    asked = DomainSchedule(
-        **body.model_dump(), tenant=tenant_of(request), created_at=services.clock.now(), next_at=None
-    )
-
-    async def do() -> Answer:
-        return Answer(201, as_json(schedule_view(await make_schedule(services, asked))))
-
-    return send(await answer_once(services, key, do))
-
-
-@schedules_router.delete("/{name}", status_code=204, responses=problems(404))
-async def delete_schedule(services: Ports, name: Annotated[str, Path(description="Name of a schedule.")]) -> Response:
-    """Forget a schedule. Runs that it made stay."""
-    await forget_schedule(services, name)
-    return Response(status_code=204)
