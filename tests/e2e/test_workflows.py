@@ -144,7 +144,7 @@ async def test_branches_conditions_and_typed_outputs(served: Api) -> None:
         inline("improve", "judge", when="steps.judge.outputs.accuracy <= inputs.least"),
         command(
             "each", "judge", code="out(v=sys.argv[1] * int(sys.argv[2]))", max_parallel=1,
-            for_each="${{ steps.judge.outputs.names }}", arguments=["${{ item }}", "${{ steps.judge.outputs.n }}"],
+            for_each="${{ steps.judge.outputs.names }}", arguments=["${{ item }}", "${{ string(steps.judge.outputs.n) }}"],
         ),
         inline("join", "publish", "improve", dependency_type="none_failed"),
         inline("after", "improve"),
@@ -353,7 +353,7 @@ async def test_a_schedule_runs_each_moment_once(served: Api, env: dict[str, str]
     }
     answer = await served.client.post("/api/v1/schedules", json=schedule)
     assert answer.status_code == 201, answer.text
-    moment = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(seconds=20)  # noqa: TID251
+    moment = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=2)  # noqa: TID251
     with MongoClient[dict[str, Any]](env["MONGODB_URI"]) as client:
         kept = client[env["MONGODB_DATABASE"]]["schedules"]
         for _ in range(2):  # as if the note of it had been lost: the moment comes again, and makes nothing new
@@ -361,7 +361,8 @@ async def test_a_schedule_runs_each_moment_once(served: Api, env: dict[str, str]
 
             async def fired() -> bool:
                 found = (await served.client.get("/api/v1/schedules")).json()["schedules"]
-                return bool(next(s for s in found if s["name"] == name)["next_at"] > moment.isoformat())
+                [mine] = [s for s in found if s["name"] == name]
+                return datetime.fromisoformat(mine["next_at"]) > moment
 
             await until(fired, 20, every=0.1)
     runs = (await served.client.get("/api/v1/workflows", params={"name": name})).json()["workflows"]

@@ -1,0 +1,103 @@
+"""The advance of a 10,000-step graph, for each child that ends: the pure decision alone, and the whole of it against a
+real MongoDB: read the workflow, decide, write it, without the jobs that it asks for.
+
+Three shapes: a chain (one child below), layers of a hundred where each step waits for three of the layer before (a
+hundred layers), and a fan of 9,998 steps between one step and a join (the join looks at all its parents each time).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from app.domain.transitions import Stamp
+from app.domain.workflows.advance import Ended, advance
+from app.domain.workflows.changes import Draft, apply, change
+from app.domain.workflows.controls import start
+from app.domain.workflows.definition import Definition, PinnedDefinition, StepDefinition
+from app.domain.workflows.state import JobRef, StepStatus, Workflow, WorkflowStatus
+from app.storage.mongo import connect
+from app.storage.workflows import MongoWorkflowStore
+from bench import kit
+
+STEPS, SAMPLES = 10_000, 300
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def chain() -> list[tuple[str, ...]]:
+    return [(), *((f"s{n - 1}",) for n in range(1, STEPS))]
+
+
+def layers() -> list[tuple[str, ...]]:
+    dice = random.Random(0)
+    return [
+        tuple(f"s{p}" for p in dice.sample(range(n // 100 * 100 - 100, n // 100 * 100), 3)) if n >= 100 else ()
+        for n in range(STEPS)
+    ]
+
+
+def fan() -> list[tuple[str, ...]]:
+    return [(), *(("s0",) for _ in range(STEPS - 2)), tuple(f"s{n}" for n in range(1, STEPS - 1))]
+
+
+SHAPES: dict[str, Callable[[], list[tuple[str, ...]]]] = {"chain": chain, "layers of 100": layers, "fan": fan}
+
+
+def definition(parents: list[tuple[str, ...]]) -> PinnedDefinition:
+    steps = tuple(StepDefinition(f"s{n}", "noop", depends_on=above) for n, above in enumerate(parents))
+    return PinnedDefinition(Definition("bench", steps), 1, {"noop": 1}, NOW)
+
+
+def begun(pinned: PinnedDefinition) -> tuple[Workflow, list[JobRef]]:
+    counts = {StepStatus.PENDING.value: STEPS}
+    fresh = Workflow("wf_bench", "bench", 1, "default", WorkflowStatus.PENDING, 1, NOW, counts=counts)
+    draft = start(fresh, pinned, {}, NOW)
+    after = advance(pinned, draft.workflow, (), {}, NOW, look_at=draft.look_at)
+    made = change(fresh, draft, after, Stamp(NOW, "bench", "op"))
+    assert made is not None
+    started = apply(fresh, made)
+    return started, list(after.release)
+
+
+async def measure(name: str, store: MongoWorkflowStore) -> None:
+    pinned = definition(SHAPES[name]())
+    pinned.graph.is_before("s0", "s1")
+    workflow, active = begun(pinned)
+    workflow = Workflow(
+        **{f: getattr(workflow, f) for f in workflow.__slots__} | {"id": f"wf_{name.split(maxsplit=1)[0]}"}
+    )
+    await store.insert(workflow)
+    decided, whole, dice = [], [], random.Random(1)
+    for _ in range(SAMPLES):
+        ref = active.pop(dice.randrange(len(active)))
+        began = time.perf_counter()
+        loaded = await store.get(workflow.id)
+        assert loaded is not None
+        read = time.perf_counter()
+        draft = Draft(loaded, ended=(Ended(ref, StepStatus.COMPLETED),))
+        after = advance(pinned, loaded, draft.ended, {}, NOW)
+        made = change(loaded, draft, after, Stamp(NOW, "bench", f"op{len(whole)}"))
+        assert made is not None
+        decided.append((time.perf_counter() - read) * 1e3)
+        assert await store.commit(made)
+        whole.append((time.perf_counter() - began) * 1e3)
+        active += after.release
+    text = "decision median {:.2f} p99 {:.2f} ms; read, decide, write: median {:.1f} p99 {:.1f} ms"
+    figures = (
+        kit.percentile(decided, 50),
+        kit.percentile(decided, 99),
+        kit.percentile(whole, 50),
+        kit.percentile(whole, 99),
+    )
+    print(f"advance a finished child of {STEPS:,} steps, {name}: {text.format(*figures)}")
+
+
+async def run() -> None:
+    with kit.service(workers=0) as (_, stores):
+        database = connect(stores["mongodb_uri"], "bench_workflows")
+        store = MongoWorkflowStore(database)
+        for name in SHAPES:
+            await measure(name, store)
+        await database.close()
