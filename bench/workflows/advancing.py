@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from app.domain.transitions import Stamp
@@ -61,16 +62,27 @@ def begun(pinned: PinnedDefinition) -> tuple[Workflow, list[JobRef]]:
     return started, list(after.release)
 
 
-async def measure(name: str, store: MongoWorkflowStore) -> None:
+async def measure(name: str, store: MongoWorkflowStore, ended: int = 0) -> None:
+    """`ended`: so many children have ended before it begins."""
     pinned = definition(SHAPES[name]())
     pinned.graph.is_before("s0", "s1")
     workflow, active = begun(pinned)
+    for n in range(ended):
+        ends = (Ended(active.pop(), StepStatus.COMPLETED),)
+        after = advance(pinned, workflow, ends, {}, NOW)
+        made = change(workflow, Draft(workflow, ended=ends), after, Stamp(NOW, "bench", f"before{n}"))
+        assert made is not None
+        after_it = apply(workflow, made)
+        workflow = replace(after_it, steps=dict(after_it.steps)) if n % 50 == 0 else after_it
+        active += after.release
+    workflow = replace(workflow, steps=dict(workflow.steps))
+    name = f"{name}, {ended:,} ended" if ended else name
     workflow = Workflow(
         **{f: getattr(workflow, f) for f in workflow.__slots__} | {"id": f"wf_{name.split(maxsplit=1)[0]}"}
     )
     await store.insert(workflow)
     decided, whole, dice = [], [], random.Random(1)
-    for _ in range(SAMPLES):
+    for _ in range(min(SAMPLES, STEPS - ended - 1)):
         ref = active.pop(dice.randrange(len(active)))
         began = time.perf_counter()
         loaded = await store.get(workflow.id)
@@ -100,4 +112,5 @@ async def run() -> None:
         store = MongoWorkflowStore(database)
         for name in SHAPES:
             await measure(name, store)
+        await measure("fan", store, ended=STEPS - 100)
         await database.close()

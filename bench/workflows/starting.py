@@ -1,5 +1,6 @@
 """How soon a child starts after the last of its parents has ended, with 50 workflows at once, through HTTP and real
-processes: chains of eight `noop` steps (inline), and diamonds whose joins wait for four.
+processes: chains of eight steps (inline), and diamonds whose joins wait for four. Steps of a second or so are 50 ends a
+second; steps that do nothing saturate the service, so that what is seen then is its rate.
 
 The times are those of the jobs' own histories: the child's `started_at` less the latest `finished_at` of its parents.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +21,12 @@ WORKFLOWS, ROUNDS = 50, 3
 
 def inline(step_id: str, *above: str) -> dict[str, Any]:
     return {"step_id": step_id, "job_template": "noop", "executor": "inline", "depends_on": list(above)}
+
+
+def busy(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, each step of half a second to one and a half."""
+    dice = random.Random(0)
+    return [{**s, "job_template": "sleep", "parameters": {"seconds": round(dice.uniform(0.5, 1.5), 2)}} for s in steps]
 
 
 def chain() -> list[dict[str, Any]]:
@@ -72,7 +80,12 @@ async def run() -> None:
     with kit.service(workers=1, MAX_CONCURRENT_JOBS="0") as (base, stores):
         port = urlsplit(base).port or 0
         async with kit.database(stores["mongodb_uri"]) as database:
-            for name, steps in (("chain", chain()), ("diamonds", diamonds())):
+            shapes = (
+                ("chains of steps of a second", busy(chain())),
+                ("diamonds of steps of a second", busy(diamonds())),
+                ("chains of steps that do nothing", chain()),
+            )
+            for name, steps in shapes:
                 await measure(port, database, name, steps)
                 rounds = [await measure(port, database, name, steps) for _ in range(ROUNDS)]
                 medians = kit.spread([kit.percentile(r, 50) for r in rounds])

@@ -144,7 +144,8 @@ async def test_branches_conditions_and_typed_outputs(served: Api) -> None:
         inline("improve", "judge", when="steps.judge.outputs.accuracy <= inputs.least"),
         command(
             "each", "judge", code="out(v=sys.argv[1] * int(sys.argv[2]))", max_parallel=1,
-            for_each="${{ steps.judge.outputs.names }}", arguments=["${{ item }}", "${{ string(steps.judge.outputs.n) }}"],
+            for_each="${{ steps.judge.outputs.names }}",
+            arguments=["${{ item }}", "${{ string(steps.judge.outputs.n) }}"],
         ),
         inline("join", "publish", "improve", dependency_type="none_failed"),
         inline("after", "improve"),

@@ -18,7 +18,7 @@ from typing import Any
 from app.domain.expressions import Fault
 from app.domain.workflows.bounds import MAX_ITEMS, MAX_NODES
 from app.domain.workflows.definition import CONTINUE, PinnedDefinition, StepDefinition
-from app.domain.workflows.joins import Join, join
+from app.domain.workflows.joins import Join, join, settles
 from app.domain.workflows.state import (
     ENDED,
     UNSUCCESSFUL,
@@ -87,7 +87,7 @@ def advance(
         walk.end(each)
     for step_id, approved in approvals.items():
         walk.answer(step_id, approved=approved)
-    walk.queue.extend(look_at)
+    walk.queue.extend((step_id, None) for step_id in look_at)
     walk.run()
     return walk.result
 
@@ -99,13 +99,13 @@ class _Walk:
         self._pinned, self._graph, self._workflow = pinned, pinned.graph, workflow
         self._facts, self._now = facts, now
         self._begins = workflow.status is WorkflowStatus.RUNNING and not workflow.cancelling
-        self.queue: deque[str] = deque()
+        self.queue: deque[tuple[str, StepStatus | None]] = deque()
         self.result = Advance(workflow.status, dict(workflow.counts))
 
     def run(self) -> None:
         """Until nothing more follows."""
         while self.queue and (self._begins or self._workflow.cancelling):
-            self._consider(self.queue.popleft())
+            self._consider(*self.queue.popleft())
         self._conclude()
 
     def end(self, ended: Ended) -> None:
@@ -185,17 +185,24 @@ class _Walk:
     def _state(self, step_id: str) -> StepState:
         return self.result.steps.get(step_id) or self._workflow.step(step_id)
 
-    def _consider(self, step_id: str) -> None:
+    def _consider(self, step_id: str, parent: StepStatus | None) -> None:
+        """A step, after a parent of it ended so; None: after whatever has been before."""
         state = self._state(step_id)
         if state.status is StepStatus.ACTIVE and state.items is not None:
             self._go_on(step_id, state)
         elif state.status is StepStatus.PENDING and self._begins:
-            parents = {parent: self._state(parent).status for parent in self._graph.parents[step_id]}
-            verdict = join(self._graph.types[step_id], parents)
+            verdict = self._verdict(step_id, parent)
             if verdict is Join.MET:
                 self._open(self._pinned.steps[step_id], state)
             elif verdict is not Join.WAITS:
                 self._set(step_id, state, StepStatus.SKIPPED, because=verdict.value)
+
+    def _verdict(self, step_id: str, parent: StepStatus | None) -> Join:
+        """A join of thousands is not judged for each of them: one that settles nothing waits for any that is open."""
+        kind, parents = self._graph.types[step_id], self._graph.parents[step_id]
+        if parent is not None and not settles(kind, parent) and any(not self._state(p).ended for p in parents):
+            return Join.WAITS
+        return join(kind, {p: self._state(p).status for p in parents})
 
     def _open(self, step: StepDefinition, state: StepState) -> None:
         """Its parents allow it: a condition, an approval, then its jobs."""
@@ -252,7 +259,7 @@ class _Walk:
         cleared: dict[str, Any] = {"approve_by": None} | fields
         self._put(step_id, replace(state, status=status, at=self._now, **cleared))
         if status in ENDED:
-            self.queue.extend(self._graph.children[step_id])
+            self.queue.extend((child, status) for child in self._graph.children[step_id])
 
     def _put(self, step_id: str, state: StepState) -> None:
         self.result.steps[step_id] = state

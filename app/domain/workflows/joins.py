@@ -38,6 +38,11 @@ class Join(StrEnum):
     NO_FAILURE = "no_failure"
 
 
+def settles(kind: DependencyType, end: StepStatus) -> bool:
+    """Whether a parent that ends so says all, whatever becomes of the others."""
+    return join(kind, {"ended": end, "open": StepStatus.PENDING}) is not Join.WAITS
+
+
 def join(kind: DependencyType, parents: Mapping[str, StepStatus]) -> Join:
     """The verdict on a step with these parents."""
     ends = {step_id: END_OF[status] for step_id, status in parents.items()}
