@@ -82,7 +82,7 @@ def _step(view: WorkflowView, step_id: str) -> View:
 def _job_of(workflow_id: str, step_id: str, state: StepState) -> str | None:
     if state.items is not None or state.status in _HAD_NO_JOB:
         return None
-    if state.error is not None or (state.status is StepStatus.CANCELLED and state.at is None):
+    if state.error is not None or state.never_began:
         return None
     return source_of(workflow_id, step_id, state)
 

@@ -1,8 +1,8 @@
 """Workflows as documents and back.
 
-A run is one document: `steps` holds the steps that are not fresh, each without what is not said of it; `items` those of
-each `for_each`, by their number. Ten thousand steps are read in a few milliseconds, since a step becomes a value only
-when it is looked at. A definition is kept as JSON: its texts are the user's, whatever keys they have.
+A run is one document: `steps` holds the steps that are not fresh, each as its status where that is all; `items` those
+of each `for_each`, by their number. Ten thousand steps are read in a few milliseconds, since a step becomes a value
+only when it is looked at. A definition is kept as JSON: its texts are the user's, whatever keys they have.
 """
 
 from __future__ import annotations
@@ -45,10 +45,14 @@ _PLAIN = (
 _SCHEDULE = tuple(f.name for f in fields(Schedule) if f.name != "name")
 
 
+Stored = Document | str
+"""A step or an item: its status, alone where nothing more is to be said of it."""
+
+
 class Decoded(Mapping[Any, T]):
     """Stored parts that become values when they are looked at."""
 
-    def __init__(self, raw: Mapping[str, Document], decode: Callable[[Document], T], key: Callable[[str], Any]) -> None:
+    def __init__(self, raw: Mapping[str, Stored], decode: Callable[[Stored], T], key: Callable[[str], Any]) -> None:
         self._raw, self._decode, self._key = raw, decode, key
         self._values: dict[Any, T] = {}
 
@@ -67,10 +71,10 @@ class Decoded(Mapping[Any, T]):
         return str(key) in self._raw
 
 
-def step_document(state: StepState) -> Document:
+def step_document(state: StepState) -> Stored:
     """What is not as in a fresh step."""
     document: Document = {"status": state.status.value}
-    for name in ("run", "because", "approved", "approve_by", "cached_from", "at"):
+    for name in ("run", "because", "approved", "approve_by", "cached_from", "never_began"):
         if (value := getattr(state, name)) != getattr(FRESH, name):
             document[name] = value
     if state.error is not None:
@@ -79,10 +83,12 @@ def step_document(state: StepState) -> Document:
         document["items"] = asdict(state.items)
     if state.parameters:
         document["parameters"] = dict(state.parameters)
-    return document
+    return document if len(document) > 1 else state.status.value
 
 
-def _step_from(d: Document) -> StepState:
+def _step_from(d: Stored) -> StepState:
+    if isinstance(d, str):
+        return StepState(StepStatus(d))
     more = {name: value for name, value in d.items() if name not in ("status", "error", "items")}
     error, items = d.get("error"), d.get("items")
     return StepState(
@@ -93,7 +99,7 @@ def _step_from(d: Document) -> StepState:
     )
 
 
-def item_document(state: ItemState) -> Document:
+def item_document(state: ItemState) -> Stored:
     document: Document = {"status": state.status.value}
     if state.run:
         document["run"] = state.run
@@ -101,10 +107,12 @@ def item_document(state: ItemState) -> Document:
         document["error"] = asdict(state.error)
     if state.cached_from is not None:
         document["cached_from"] = state.cached_from
-    return document
+    return document if len(document) > 1 else state.status.value
 
 
-def _item_from(d: Document) -> ItemState:
+def _item_from(d: Stored) -> ItemState:
+    if isinstance(d, str):
+        return ItemState(StepStatus(d))
     error = d.get("error")
     return ItemState(
         StepStatus(d["status"]), d.get("run", 0), None if error is None else StepError(**error), d.get("cached_from")
@@ -156,7 +164,7 @@ def workflow_from(d: Mapping[str, Any]) -> Workflow:
     """The run of a document; of one without steps and items those are empty."""
     if not isinstance(d["_id"], str) or not isinstance(d["seq"], int):
         raise TypeError("a workflow without an id or a seq")
-    items: Mapping[str, Document] = d.get("items") or {}
+    items: Mapping[str, Mapping[str, Stored]] = d.get("items") or {}
     return Workflow(
         id=d["_id"],
         status=WorkflowStatus(d["status"]),
@@ -182,7 +190,7 @@ def change_update(change: WorkflowChange) -> Document:
     if any(entry.reason == "started" for entry in change.entries):
         written["inputs"] = dict(change.inputs)
     written |= {f"steps.{step_id}": step_document(state) for step_id, state in change.steps.items()}
-    whole: dict[str, Document] = {step_id: {} for step_id in change.forget_items}
+    whole: dict[str, dict[str, Stored]] = {step_id: {} for step_id in change.forget_items}
     for (step_id, n), item in change.items.items():
         if step_id in whole:
             whole[step_id][str(n)] = item_document(item)

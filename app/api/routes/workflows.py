@@ -23,7 +23,7 @@ from app.api.deps import (
 )
 from app.api.problems import STREAM, problems
 from app.api.routes.events import EventTypes, check_types
-from app.api.routing import PREFIX, BodyRequest, api_router
+from app.api.routing import PREFIX, BodyRequest, api_router, large_body
 from app.api.schemas.workflows import (
     Workflow,
     WorkflowControl,
@@ -89,6 +89,7 @@ def _size(request: Request) -> int:
 
 
 @router.post("", status_code=201, responses=problems(429, body=True), response_model=Workflow)
+@large_body
 async def create_workflow(body: WorkflowCreate, request: Request, services: Ports, key: Key) -> Response:
     """Validate, store and start a workflow; `"start": false` only stores it. The definition is judged whole before
     anything is stored, each fault with its path. It is kept under its name as a new version, unless it equals the
@@ -102,6 +103,7 @@ async def create_workflow(body: WorkflowCreate, request: Request, services: Port
 
 
 @router.post("/validate", responses=problems(body=True), response_model=WorkflowValidated)
+@large_body
 async def validate_workflow(body: WorkflowDefinitionCreate, request: Request, services: Ports, key: Key) -> Response:
     """Judge a definition as a creation does, and store nothing of it."""
     definition, size = body.to_definition(), _size(request)

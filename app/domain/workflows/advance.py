@@ -257,7 +257,7 @@ class _Walk:
         counts[state.status] = counts.get(state.status, 0) - 1
         counts[status] = counts.get(status, 0) + 1
         cleared: dict[str, Any] = {"approve_by": None} | fields
-        self._put(step_id, replace(state, status=status, at=self._now, **cleared))
+        self._put(step_id, replace(state, status=status, **cleared))
         if status in ENDED:
             self.queue.extend((child, status) for child in self._graph.children[step_id])
 

@@ -162,5 +162,5 @@ def fresh(state: StepState, **fields: object) -> StepState:
 
 def has_own_job(state: StepState) -> bool:
     """Whether its job tells of it, so that nothing else need."""
-    jobless = state.error is not None or state.cached_from is not None or state.items is not None
+    jobless = state.never_began or state.error is not None or state.cached_from is not None or state.items is not None
     return not jobless and (state.status is StepStatus.ACTIVE or state.status in ENDED - {StepStatus.SKIPPED})

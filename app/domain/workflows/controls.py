@@ -59,7 +59,7 @@ def cancel(workflow: Workflow, pinned: PinnedDefinition, detail: str | None) -> 
         raise refuse(workflow, "it has ended")
     waiting = {_S.PENDING, _S.AWAITING_APPROVAL}
     steps = {
-        step_id: replace(state, status=_S.CANCELLED, approve_by=None)
+        step_id: replace(state, status=_S.CANCELLED, approve_by=None, never_began=True)
         for step_id in pinned.graph.order
         if (state := workflow.step(step_id)).status in waiting
     }

@@ -94,7 +94,8 @@ class ItemCounts:
 @dataclass(frozen=True, slots=True)
 class StepState:
     """Where a step is, and why. `approve_by`: when the default of its approval is taken. `cached_from`: the job whose
-    outputs it took over. `parameters`: laid over those of the definition, by a rerun."""
+    outputs it took over. `parameters`: laid over those of the definition, by a rerun. `never_began`: it was CANCELLED
+    with the workflow before it had a job."""
 
     status: StepStatus = StepStatus.PENDING
     run: int = 0
@@ -105,7 +106,7 @@ class StepState:
     cached_from: str | None = None
     parameters: Mapping[str, Json] = field(default_factory=dict)
     items: ItemCounts | None = None
-    at: datetime | None = None
+    never_began: bool = False
 
     @property
     def ended(self) -> bool:

@@ -30,7 +30,8 @@ def sources(workflow: Workflow, step_id: str) -> Sequence[str | None]:
         return [
             item_source(workflow.id, step_id, n, items[n]) if n in items else None for n in range(state.items.total)
         ]
-    had_job = state.status not in (StepStatus.PENDING, StepStatus.SKIPPED, StepStatus.AWAITING_APPROVAL)
+    without = (StepStatus.PENDING, StepStatus.SKIPPED, StepStatus.AWAITING_APPROVAL, StepStatus.REJECTED)
+    had_job = state.status not in without and not state.never_began
     return [source_of(workflow.id, step_id, state) if had_job else None]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from app.domain.control_decisions import decide_cancel, decide_pause
 from app.domain.dependencies import Met
 from app.domain.errors import Conflict
 from app.domain.job import Job
@@ -19,10 +20,8 @@ from app.domain.workflows.changes import Draft
 from app.domain.workflows.controls import granted
 from app.domain.workflows.state import JobRef, Workflow, WorkflowStatus, active_jobs
 from app.operations.advance import decide_waiting
-from app.operations.cancel import decide_cancel
 from app.operations.change import commit_all
 from app.operations.control import ring_for
-from app.operations.pause import decide_pause
 from app.operations.resume import PAUSES, decide_resume
 from app.operations.workflows.advancing import change_workflow, end_of
 from app.operations.workflows.loading import Loaded, load

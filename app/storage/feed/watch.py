@@ -48,11 +48,15 @@ _OF_LAST = {"$eq": [{"$indexOfBytes": ["$$this", "last."]}, 0]}
 _LAST_IN_PARTS = {
     "$and": [{"$eq": ["$ns.coll", "nodes"]}, {"$anyElementTrue": [{"$map": {"input": _CHANGED_NAMES, "in": _OF_LAST}}]}]
 }
+_STATES = ["jobs", "nodes", "batches", "workflows"]
 _OURS = {
     "$or": [
-        {"ns.coll": {"$in": ["jobs", "nodes", "batches", "workflows"]}, "operationType": {"$in": _WRITES}},
+        {"ns.coll": {"$in": _STATES}, "operationType": {"$in": _WRITES}},
         {"ns.coll": "logs", "operationType": "insert"},
-        {"ns.coll": {"$in": ["jobs", "nodes", "batches", "logs", "workflows"]}, "operationType": {"$in": ["drop", "rename"]}},
+        {
+            "ns.coll": {"$in": ["jobs", "nodes", "batches", "logs", "workflows"]},
+            "operationType": {"$in": ["drop", "rename"]},
+        },
         {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
     ]
 }

@@ -15,7 +15,7 @@ from tests.unit.api.test_workflows import WORKFLOWS, definition, step
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
-    async with running_api(MAX_BODY_MB="16") as found:
+    async with running_api() as found:
         yield found
 
 
