@@ -1,6 +1,9 @@
 """The process in which expressions are evaluated: CEL holds the interpreter's lock and bounds no memory, so it gets a
 process of its own with little of it. Started by `app.storage.expressions`, which also bounds its time.
 
+The time of the processor is bounded here, for each item: when it is used up the kernel ends the process, whatever it is
+in. So a machine that is busy with other things makes no expression fail.
+
 One JSON object a line comes in, `{"op": "check" | "evaluate", "items": [{text, variables, values?}]}`, and one goes
 out: an array of `{"type"}`, `{"value"}` or `{"fault", "position"?}`. Nothing else is imported here, and nothing is
 written but the answers.
@@ -12,6 +15,7 @@ import datetime as dt
 import math
 import re
 import resource
+import signal
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
@@ -23,6 +27,8 @@ from cel_expr_python import cel
 
 ROOM = 128 << 20
 """Bytes that evaluations may use beside what the process has at its start."""
+PROCESSOR_SECONDS = 0.5
+"""For one item; CEL's own budget of iterations ends an evaluation long before."""
 MAX_OUTPUT = 256 << 10
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _TYPES = {
@@ -122,10 +128,12 @@ def _answer(request: Mapping[str, Any]) -> list[Answer]:
     do = check if request["op"] == "check" else evaluate
     answers = []
     for item in request["items"]:
+        signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
         try:
             answers.append(do(item))
         except Exception as error:  # noqa: BLE001  whatever is wrong with one expression is its answer
             answers.append(_fault(error))
+    signal.setitimer(signal.ITIMER_PROF, 0)
     return answers
 
 

@@ -64,7 +64,7 @@ def begun(pinned: PinnedDefinition) -> tuple[Workflow, list[JobRef]]:
         after = advance(pinned, started, ends, {}, NOW)
         made = change(started, Draft(started, ended=ends), after, Stamp(NOW, "bench", "first"))
         assert made is not None
-        started, refs = apply(started, made), list(after.release)
+        started, refs = apply(started, made), refs + after.release
     return started, refs
 
 

@@ -145,7 +145,7 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         bells=bells,
         feed=MemoryFeed(),
         health=health,
-        expressions=CelExpressions(children=1, seconds=5),
+        expressions=CelExpressions(children=1),
         definitions=MemoryDefinitionStore(),
         workflows=MemoryWorkflowStore(),
         schedules=MemoryScheduleStore(),

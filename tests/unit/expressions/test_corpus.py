@@ -20,7 +20,7 @@ VALUES = {"steps.a.outputs": OUTPUTS, "steps.a.status": "COMPLETED", "inputs.n":
 
 @pytest.fixture
 async def expressions() -> AsyncIterator[CelExpressions]:
-    found = CelExpressions(children=1, seconds=5)
+    found = CelExpressions(children=1)
     yield found
     await found.stop()
 
@@ -132,6 +132,17 @@ async def test_memory_is_bounded(expressions: CelExpressions) -> None:
     wanted = Evaluation(Expression(doubling, {"inputs.t": "string"}), {"inputs.t": "x" * 60_000})
     [fault, good] = await expressions.evaluate([wanted, asked("inputs.n")])
     assert isinstance(fault, Fault), "it should need 245 MB"
+    assert good == Value(3)
+
+
+async def test_processor_time_is_bounded(expressions: CelExpressions) -> None:
+    """A regular expression over a long text, many thousand times: within the budget of iterations, not of time."""
+    slow = "[" + ",".join("0" * 90) + "]"
+    text = f"{slow}.map(a, {slow}.map(b, inputs.t.matches('(x+x+)+y') ? 1 : 0))"
+    wanted = Evaluation(Expression(text, {"inputs.t": "string"}), {"inputs.t": "x" * 60_000})
+    async with asyncio.timeout(14):
+        [fault, good] = await expressions.evaluate([wanted, asked("inputs.n")])
+    assert isinstance(fault, Fault), "it should need many seconds"
     assert good == Value(3)
 
 
