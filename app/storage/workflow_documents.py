@@ -71,6 +71,10 @@ class Decoded(Mapping[Any, T]):
         return str(key) in self._raw
 
 
+_PLAIN_STEPS = {status.value: StepState(status) for status in StepStatus}
+_PLAIN_ITEMS = {status.value: ItemState(status) for status in StepStatus}
+
+
 def step_document(state: StepState) -> Stored:
     """What is not as in a fresh step."""
     document: Document = {"status": state.status.value}
@@ -88,7 +92,7 @@ def step_document(state: StepState) -> Stored:
 
 def _step_from(d: Stored) -> StepState:
     if isinstance(d, str):
-        return StepState(StepStatus(d))
+        return _PLAIN_STEPS[d]
     more = {name: value for name, value in d.items() if name not in ("status", "error", "items")}
     error, items = d.get("error"), d.get("items")
     return StepState(
@@ -112,7 +116,7 @@ def item_document(state: ItemState) -> Stored:
 
 def _item_from(d: Stored) -> ItemState:
     if isinstance(d, str):
-        return ItemState(StepStatus(d))
+        return _PLAIN_ITEMS[d]
     error = d.get("error")
     return ItemState(
         StepStatus(d["status"]), d.get("run", 0), None if error is None else StepError(**error), d.get("cached_from")

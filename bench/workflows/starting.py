@@ -46,7 +46,7 @@ def diamonds() -> list[dict[str, Any]]:
 
 async def measure(port: int, database: Any, name: str, steps: list[dict[str, Any]]) -> list[float]:
     """Milliseconds for each child."""
-    body = json.dumps({"workflow_name": name, "steps": steps}).encode()
+    body = json.dumps({"workflow_name": name.replace(" ", "_"), "steps": steps}).encode()
     connections = [await kit.Connection.open(port) for _ in range(10)]
 
     async def some(connection: kit.Connection) -> list[str]:
