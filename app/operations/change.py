@@ -5,6 +5,7 @@ A lost race is decided again on fresh state, up to three times, so that a cancel
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -53,27 +54,30 @@ async def commit_all(services: Services, pairs: Sequence[tuple[Job, Change]]) ->
     after the commit fails none of it: what could not follow is the reconciler's.
     """
     results, moved = await _commit(services, pairs)
-    await _follow(services, moved)
+    await _follow(services, moved, await _take_effect(services, moved))
     return results
 
 
 async def carry_on(services: Services, moved: Sequence[Moved]) -> None:
     """What follows from changes that were committed elsewhere: their effects, then what they make of others."""
-    await carry_out(services, moved)
-    await _follow(services, moved)
+    await _follow(services, moved, await _take_effect(services, moved))
 
 
-async def _follow(services: Services, moved: Sequence[Moved]) -> None:
+async def _follow(services: Services, moved: Sequence[Moved], made: Sequence[Job]) -> None:
+    """What changes make of others, and so on. `made`: jobs that workflows have made of them; some wait for a place."""
     try:
         while moved:
-            _, moved = await _commit(services, await _following(services, moved))
+            limited = [job for job in made if job.status is JobStatus.SUBMITTED]
+            pairs = await decide_waiting(services, limited) if limited else []
+            _, moved = await _commit(services, pairs + await _following(services, moved))
+            made = await _take_effect(services, moved)
     except Unavailable as error:
         log.warning("dependants.postponed", store=error.store)
 
 
 async def _following(services: Services, moved: Sequence[Moved]) -> list[tuple[Job, Change]]:
-    """What these changes make of their batches and workflows, of their dependants, of who waits for their places, and,
-    where they lend another class than before, of their parents."""
+    """What these changes make of their batches, of their dependants, of who waits for their places, and, where they
+    lend another class than before, of their parents."""
     of_batches = await decide_of_batches(services, moved)
     ended = [m.after.id for m in moved if m.after.terminal]
     lenders = [m.after for m in moved if m.lends_otherwise]
@@ -82,9 +86,6 @@ async def _following(services: Services, moved: Sequence[Moved]) -> list[tuple[J
     again = [m.after for m in moved if m.waits_again]
     names = {name for m in moved if m.gave_places_back for name in limits_of(m.after)}
     admitted = await decide_admission(services, names) if names else []
-    steps = await note_ends(services, [m.after for m in moved if m.ended])
-    if limited := [job for job in steps if job.status is JobStatus.SUBMITTED]:
-        admitted += await decide_waiting(services, limited)
     return of_batches + dependants + admitted + lent + (await decide_borrowing(services, again) if again else [])
 
 
@@ -111,5 +112,11 @@ async def _commit(services: Services, pairs: Sequence[tuple[Job, Change]]) -> tu
     won = await services.jobs.commit([change for _, change in pairs])
     results = [apply(job, change) if ok else None for (job, change), ok in zip(pairs, won, strict=True)]
     moved = [Moved(job, after) for (job, _), after in zip(pairs, results, strict=True) if after is not None]
-    await carry_out(services, moved)
     return results, moved
+
+
+async def _take_effect(services: Services, moved: Sequence[Moved]) -> list[Job]:
+    """The effects of changes, and at the same time, since what waits for a step should not wait for these, what they
+    mean to workflows. The jobs that were made of it."""
+    _, made = await asyncio.gather(carry_out(services, moved), note_ends(services, [m.after for m in moved if m.ended]))
+    return made
