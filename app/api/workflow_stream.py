@@ -15,6 +15,8 @@ from app.domain.events import Event, EventFilter
 from app.domain.timestamps import rfc3339
 from app.domain.workflows.state import OVER, Workflow
 
+LATE = 3.0
+"""Seconds in which the last events of a workflow that is over arrive."""
 _OVER = frozenset(status.value for status in OVER)
 
 
@@ -44,6 +46,8 @@ async def workflow_events(
         yield await _opening(state, workflow, wanted, subscription.token, last_event_id)
         if workflow.over and last_event_id is None:
             return
+        if workflow.over:  # what is still to come, if anything, is on its way
+            timeout_seconds = min(timeout_seconds or LATE, LATE)
         async for batch in live(subscription, timeout_seconds):
             yield b"".join(d.shared for d in batch if wanted.wants(d.event)) or HEARTBEAT
             if any(_is_end(delivery.event) for delivery in batch):

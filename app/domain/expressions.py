@@ -22,8 +22,8 @@ MAX_TEXT = 2_048
 """Bytes of one expression."""
 MAX_INPUT = 65_536
 """Bytes of all values, as JSON, that one evaluation is given."""
-OPENING = "${{"
-_EMBEDDED = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+OPENING, CLOSING = "${{", "}}"
+_EMBEDDED = re.compile(r"\$\{\{((?:(?!\$\{\{).)*?)\}\}", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\s*parameters(\.[A-Za-z0-9_-]+)*\s*")
 _MENTION = re.compile(r"(?<![\w.])(steps|inputs)\s*\.\s*([A-Za-z_]\w*)")
 _ITEM = re.compile(r"(?<![\w.])(item|index)\b")
@@ -95,16 +95,21 @@ def mentions_item(text: str) -> bool:
 
 
 def is_whole(text: str) -> str | None:
-    """The expression that a text is as a whole: `${{ steps.a.outputs.n }}`; None when there is text around it."""
-    found = _EMBEDDED.fullmatch(text.strip())
-    if found is None or text.count(OPENING) != 1 or _PLACEHOLDER.fullmatch(found[1]):
+    """The expression that a text is as a whole: `${{ steps.a.outputs.n }}`; None when there is text around it. Such
+    a one may hold `}}` itself."""
+    text = text.strip()
+    if not (text.startswith(OPENING) and text.endswith(CLOSING)) or text.count(OPENING) != 1:
         return None
-    return found[1].strip()
+    inner = text[len(OPENING) : -len(CLOSING)]
+    return None if _PLACEHOLDER.fullmatch(inner) else inner.strip()
 
 
 def embedded(value: Json, path: str = "") -> Iterator[tuple[str, str]]:
     """Every expression in a value at any depth, as (path, text), in order. Placeholders of commands are left out."""
     if isinstance(value, str):
+        if (whole := is_whole(value)) is not None:
+            yield path, whole
+            return
         for found in _EMBEDDED.finditer(value):
             if not _PLACEHOLDER.fullmatch(found[1]):
                 yield path, found[1].strip()

@@ -11,6 +11,10 @@ MAX_DEFINITION = 8 << 20
 """Bytes of a definition as JSON."""
 MAX_EDGES = 100_000
 MAX_INPUTS = 100
+MAX_EXPRESSIONS = 200
+"""Of one step."""
+MAX_HISTORY = 1_000
+"""Entries of a workflow's history, beyond which users change it no more."""
 MAX_APPROVAL = 365 * 86_400.0
 """Longest time for an approval, in seconds."""
 MAX_MESSAGE = 2_000

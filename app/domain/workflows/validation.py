@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from app.domain.errors import FieldError
+from app.domain.expressions import embedded
 from app.domain.ids import STEP_ID, is_name_id
 from app.domain.json import Json, unsafe_places
 from app.domain.nearest import unknown_name
 from app.domain.workflows.bounds import (
     MAX_APPROVAL,
     MAX_EDGES,
+    MAX_EXPRESSIONS,
     MAX_INPUTS,
     MAX_ITEMS,
     MAX_MESSAGE,
@@ -106,6 +109,9 @@ def _id_errors(definition: Definition) -> Iterator[FieldError]:
 
 def _step_errors(step: StepDefinition, path: str) -> Iterator[FieldError]:
     yield from unsafe_places(step.parameters, f"{path}.parameters")
+    expressions = sum(1 for _ in islice(embedded(step.parameters), MAX_EXPRESSIONS + 1))
+    if expressions > MAX_EXPRESSIONS:
+        yield FieldError(f"{path}.parameters", f"hold more than {MAX_EXPRESSIONS} expressions; put some together")
     yield from _fan_out_errors(step, path)
     yield from _approval_errors(step, path)
 
@@ -116,6 +122,8 @@ def _fan_out_errors(step: StepDefinition, path: str) -> Iterator[FieldError]:
             yield FieldError(f"{path}.for_each", f"has {len(step.for_each):,} items; at most {MAX_ITEMS:,}")
             return
         yield from unsafe_places(list(step.for_each), f"{path}.for_each")
+        for at, _ in embedded(step.for_each, f"{path}.for_each"):
+            yield FieldError(at, "items are taken as they are; give the whole list as one expression ${{ … }}")
     if step.max_parallel is None:
         return
     if step.for_each is None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from app.domain.errors import FieldError, Invalid, PreconditionFailed
+from app.domain.errors import Conflict, FieldError, Invalid, PreconditionFailed
 from app.domain.expressions import embedded
 from app.domain.json import Json, deep_merge, unsafe_places
 from app.domain.transitions import Stamp
 from app.domain.workflows import controls
 from app.domain.workflows.asked import step_request_errors
+from app.domain.workflows.bounds import MAX_HISTORY
 from app.domain.workflows.changes import Draft
 from app.domain.workflows.state import Workflow
 from app.domain.workflows.validation import given_inputs
@@ -29,6 +30,11 @@ async def _change(
     def on_version(now: Loaded, stamp: Stamp) -> Draft | None:
         if expected_seq is not None and now.workflow.seq != expected_seq:
             raise PreconditionFailed(str(now.workflow.seq), str(expected_seq))
+        if len(now.workflow.history) >= MAX_HISTORY:
+            message = (
+                f"Workflow {workflow_id} has been changed {MAX_HISTORY:,} times; run its definition again."
+            )
+            raise Conflict(message, code="history_full")
         return decide(now, stamp)
 
     workflow, made = await change_workflow(services, workflow_id, on_version, actor)

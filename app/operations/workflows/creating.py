@@ -85,11 +85,19 @@ async def _insert(
         made = change(workflow, draft, await advanced(services, Loaded(workflow, pinned), draft, stamp), stamp)
         assert made is not None  # noqa: S101 - a start is always a change
         workflow = apply(workflow, made)
-    await services.workflows.insert(workflow)
+    if not await services.workflows.insert(workflow) and await _is_past(services, workflow.id):
+        return await _insert(services, pinned, inputs, replace(origin, workflow_id=None))
     if active_jobs(workflow):
         await look_after(services, workflow.id)
     found = await services.workflows.get(workflow.id)
     return found or workflow
+
+
+async def _is_past(services: Services, workflow_id: str) -> bool:
+    """Whether this id belongs to a request of long ago, whose key is free again."""
+    found = await services.workflows.get(workflow_id)
+    oldest = services.clock.now() - services.settings.retention.answers
+    return found is not None and found.schedule is None and found.submitted_at < oldest
 
 
 def _new(pinned: PinnedDefinition, origin: Origin, stamp: Stamp) -> Workflow:

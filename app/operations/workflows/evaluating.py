@@ -124,11 +124,20 @@ async def rendered(services: Services, loaded: Loaded, refs: Sequence[JobRef]) -
     for ref, of in zip(refs, texts, strict=True):
         wanted += [_with_item(loaded, scope, ref, text, items) for text in of]
     found = iter(await services.expressions.evaluate(wanted) if wanted else [])
-    return [_fill(parameters, {t: next(found) for t in of}) for parameters, of in zip(raw, texts, strict=True)]
+    values = [{text: next(found) for text in of} for of in texts]
+    return [
+        _fill(parameters, of) if _has_its_item(ref, items) else Fault("for_each does not give this item any more")
+        for ref, parameters, of in zip(refs, raw, values, strict=True)
+    ]
+
+
+def _has_its_item(ref: JobRef, items: Mapping[str, Sequence[Json]]) -> bool:
+    return ref.item is None or ref.item < len(items.get(ref.step_id, ()))
 
 
 async def _items(services: Services, loaded: Loaded, scope: Scope, step_id: str) -> Sequence[Json]:
-    """The items of a step, evaluated again from the same outputs: nothing that runs can have changed them."""
+    """The items of a step, evaluated again from the same outputs: nothing that runs can have changed them. None of
+    them where those outputs are gone."""
     step = loaded.pinned.steps[step_id]
     if not isinstance(step.for_each, str):
         return step.for_each or ()

@@ -20,7 +20,7 @@ from app.domain.workflows.changes import Draft
 from app.domain.workflows.controls import granted
 from app.domain.workflows.state import JobRef, Workflow, WorkflowStatus, active_jobs
 from app.operations.advance import decide_waiting
-from app.operations.change import commit_all
+from app.operations.change import TRIES, commit_all
 from app.operations.control import ring_for
 from app.operations.resume import PAUSES, decide_resume
 from app.operations.workflows.advancing import change_workflow, end_of
@@ -42,8 +42,8 @@ async def carry_out(services: Services, workflow_id: str) -> Workflow:
         wanted = _wanted(loaded.workflow)
         if wanted is None or (wanted == done and loaded.workflow.wish is None):
             return loaded.workflow
-        jobs = await _all_jobs(services, loaded)
-        await _ask(services, jobs, wanted)
+        if not await _ask(services, await _all_jobs(services, loaded), wanted):
+            continue
         done = wanted
         if wanted == "cancel":
             return (await load(services, workflow_id)).workflow
@@ -95,19 +95,25 @@ async def admit(services: Services, jobs: Sequence[Job]) -> None:
         await commit_all(services, await decide_waiting(services, limited))
 
 
-async def _ask(services: Services, jobs: Sequence[Job], wanted: str) -> None:
-    """Have each job be as it is wanted; one that cannot be asked has moved on."""
-    pairs: list[tuple[Job, Change]] = []
-    for job in jobs:
-        try:
-            change = _decide(services, job, wanted)
-        except Conflict as refusal:
-            log.info("workflow.job_not_asked", job_id=job.id, wanted=wanted, code=refusal.code)
-            continue
-        if change is not None:
-            pairs.append((job, change))
-    moved = [job for job in await commit_all(services, pairs) if job is not None]
-    await ring_for(services, moved)
+async def _ask(services: Services, jobs: Sequence[Job], wanted: str) -> bool:
+    """Have each job be as it is wanted; one that cannot be asked has moved on. False where some kept changing."""
+    for _ in range(TRIES):
+        pairs = [(job, change) for job in jobs if (change := _change_of(services, job, wanted)) is not None]
+        results = await commit_all(services, pairs)
+        await ring_for(services, [after for after in results if after is not None])
+        lost = [job.id for (job, _), after in zip(pairs, results, strict=True) if after is None]
+        if not lost:
+            return True
+        jobs = [job for job in (await services.jobs.get_many(lost)).values() if not job.terminal]
+    return False
+
+
+def _change_of(services: Services, job: Job, wanted: str) -> Change | None:
+    try:
+        return _decide(services, job, wanted)
+    except Conflict as refusal:
+        log.info("workflow.job_not_asked", job_id=job.id, wanted=wanted, code=refusal.code)
+        return None
 
 
 def _decide(services: Services, job: Job, wanted: str) -> Change | None:
