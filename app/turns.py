@@ -7,11 +7,14 @@ costs a few writes, not one for each. Between processes the guard of the write d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from app.domain.workflows.advance import Ended
+
+T = TypeVar("T")
 
 
 class Turns:
@@ -20,6 +23,14 @@ class Turns:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._waiting: dict[str, list[Ended]] = {}
+        self._at_work: set[asyncio.Task[Any]] = set()
+
+    def go_on(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Have this done, whether or not anybody waits for it."""
+        task = asyncio.create_task(work, name="workflow.turn")
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+        return task
 
     def add(self, workflow_id: str, ended: list[Ended]) -> None:
         """Let these wait for the next turn."""

@@ -18,7 +18,7 @@ from app.domain.transitions import SYSTEM, Change, Stamp, apply
 from app.operations.advance import decide_dependants, decide_waiting
 from app.operations.batch_following import decide_of_batches
 from app.operations.effects import Moved, carry_out
-from app.operations.hints import hinted
+from app.operations.hints import HINT_SECONDS, hinted
 from app.operations.inheritance import decide_borrowing, decide_lending
 from app.operations.limits import decide_admission
 from app.operations.workflows.advancing import note_ends
@@ -117,6 +117,12 @@ async def _commit(services: Services, pairs: Sequence[tuple[Job, Change]]) -> tu
 
 async def _take_effect(services: Services, moved: Sequence[Moved]) -> list[Job]:
     """The effects of changes, and at the same time, since what waits for a step should not wait for these, what they
-    mean to workflows. The jobs that were made of it."""
-    _, made = await asyncio.gather(carry_out(services, moved), note_ends(services, [m.after for m in moved if m.ended]))
-    return made
+    mean to workflows. The jobs that were made of it, as far as that was done in time: a workflow whose expressions are
+    slow goes on by itself, and holds up nobody else's ends."""
+    ended = [m.after for m in moved if m.ended and m.after.workflow_id is not None]
+    if not ended:
+        await carry_out(services, moved)
+        return []
+    noting = services.workflow_turns.go_on(note_ends(services, ended))
+    await asyncio.gather(carry_out(services, moved), asyncio.wait([noting], timeout=HINT_SECONDS))
+    return noting.result() if noting.done() else []

@@ -31,9 +31,7 @@ async def _change(
         if expected_seq is not None and now.workflow.seq != expected_seq:
             raise PreconditionFailed(str(now.workflow.seq), str(expected_seq))
         if len(now.workflow.history) >= MAX_HISTORY:
-            message = (
-                f"Workflow {workflow_id} has been changed {MAX_HISTORY:,} times; run its definition again."
-            )
+            message = f"Workflow {workflow_id} has been changed {MAX_HISTORY:,} times; run its definition again."
             raise Conflict(message, code="history_full")
         return decide(now, stamp)
 
