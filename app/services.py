@@ -37,8 +37,8 @@ from app.domain.ports import (
     StepCache,
     SecretStore,
     TemplateStore,
-    WorkflowStore,
     Webhooks,
+    WorkflowStore,
 )
 from app.domain.transitions import SYSTEM, Stamp
 from app.quarantine import Quarantine

@@ -1,2 +1,1 @@
-"""What workflows cost: an advance of a large graph, and how soon children start."""
-"""Many jobs as one thing, and jobs that wait for each other: what it costs."""
+"""What workflows and batches cost: advances of large graphs, how soon children start, many jobs as one thing."""

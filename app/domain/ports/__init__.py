@@ -39,6 +39,7 @@ from app.domain.ports.stores import (
     TemplateStore,
     node_lease,
 )
+from app.domain.ports.webhooks import Delivery, Message, Webhooks
 from app.domain.ports.workflows import (
     DefinitionStore,
     ScheduleStore,
@@ -47,7 +48,6 @@ from app.domain.ports.workflows import (
     WorkflowQuery,
     WorkflowStore,
 )
-from app.domain.ports.webhooks import Delivery, Message, Webhooks
 
 __all__ = [
     "ROOM_BELL",
@@ -86,10 +86,10 @@ __all__ = [
     "StorePrimary",
     "TemplateStore",
     "Waker",
+    "Webhooks",
     "WorkflowPage",
     "WorkflowQuery",
     "WorkflowStore",
-    "Webhooks",
     "node_bell",
     "node_lease",
 ]

@@ -46,13 +46,13 @@ from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
+from app.storage.memory.webhooks import MemoryWebhooks
 from app.storage.memory.workflows import (
     MemoryDefinitionStore,
     MemoryScheduleStore,
     MemoryStepCache,
     MemoryWorkflowStore,
 )
-from app.storage.memory.webhooks import MemoryWebhooks
 from tests.support.clock import FixedClock
 
 
