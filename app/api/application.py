@@ -26,8 +26,8 @@ from app.api.routes import (
     queue,
     schedules,
     system,
-    workflows,
     templates,
+    workflows,
 )
 from app.config import Settings
 
@@ -40,9 +40,6 @@ ROUTERS = (
     batches.router,
     workflows.router,
     schedules.router,
-    definitions.templates_router,
-    definitions.datasets_router,
-    workflows.schedules_router,
     templates.router,
     datasets.router,
     queue.queue_router,

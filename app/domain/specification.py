@@ -261,8 +261,7 @@ def build_job(
     expected: Duration | None = None,
     **more: Any,
 ) -> Job:
-    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: what a run of it should take; `more`:
-    whose it is, as attributes of Job.
+    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `expected`: of a run; `more`: whose it is.
 
     Its secrets are not in it: whoever inserts it stores `specification.secret_values` first, under its `sealed`.
     """

@@ -15,7 +15,18 @@ from operator import attrgetter
 from typing import Any
 
 from app.domain.durations import Duration
-from app.domain.job import Asked, Attempt, Control, DependencyType, Entry, Job, JobError, Membership, Progress, StepState
+from app.domain.job import (
+    Asked,
+    Attempt,
+    Control,
+    DependencyType,
+    Entry,
+    Job,
+    JobError,
+    Membership,
+    Progress,
+    StepState,
+)
 from app.domain.limits import batch_limit
 from app.domain.priority import Priority
 from app.domain.resources import Vector

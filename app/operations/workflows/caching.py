@@ -26,7 +26,7 @@ DEFAULT_MODEL = "model.skops"
 async def earlier(services: Services, specification: Specification) -> str | None:
     """The job that did this before, when all that it kept is still there."""
     key = await key_of(
-        services, specification.template.id, specification.template.version, specification.parameters,
+        services, specification.template.id, specification.template.version, specification.shown_parameters,
         specification.request.tenant, [s.command for s in specification.steps],
     )  # fmt: skip
     found = await services.step_cache.find([key])

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from app.domain.errors import FieldError, Invalid
-from app.domain.nearest import unknown_name
 from app.domain.specification import SubmitPolicy
 from app.domain.templates import Template
 from app.domain.workflows.asked import step_request_errors
@@ -19,6 +19,7 @@ from app.domain.workflows.definition import Definition, PinnedDefinition
 from app.domain.workflows.typing import expressions_of, type_error
 from app.domain.workflows.validation import form_errors
 from app.operations.plan import policy_of
+from app.operations.templates import usable_template
 from app.services import Services
 
 MOST_ERRORS = 100
@@ -47,24 +48,22 @@ def _raise(errors: list[FieldError]) -> None:
 
 
 async def _templates(services: Services, definition: Definition) -> dict[str, Template]:
-    """The newest version of each template that is named. Raises Invalid for unknown ones, with the nearest."""
+    """The newest version of each template that is named. Raises Invalid for unknown ones, with the nearest, and for
+    archived ones."""
     found: dict[str, Template] = {}
-    missing: set[str] = set()
+    errors: dict[str, FieldError] = {}
     for name in dict.fromkeys(step.job_template for step in definition.steps):
-        template = await services.templates.get(name)
-        if template is None:
-            missing.add(name)
-        else:
-            found[name] = template
-    if missing:
-        known = [template.id for template in await services.templates.all()]
-        told = {name: unknown_name("template", name, known) for name in missing}
-        errors = [
-            FieldError(f"steps[{n}].job_template", *told[step.job_template])
+        try:
+            found[name] = await usable_template(services, name, "job_template")
+        except Invalid as invalid:
+            errors[name] = invalid.errors[0]
+    if errors:
+        told = [
+            replace(errors[step.job_template], path=f"steps[{n}].job_template")
             for n, step in enumerate(definition.steps)
-            if step.job_template in told
+            if step.job_template in errors
         ]
-        raise Invalid(errors[:MOST_ERRORS], code="unknown_template")
+        raise Invalid(told[:MOST_ERRORS], code="unknown_template")
     return found
 
 

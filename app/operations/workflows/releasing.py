@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 
 from app.domain.errors import Invalid
@@ -26,6 +26,7 @@ from app.operations.expect import expected_duration
 from app.operations.hints import hinted
 from app.operations.indexing import index_waiting
 from app.operations.plan import plan, template_of
+from app.operations.sealing import seal
 from app.operations.workflows import caching
 from app.operations.workflows.evaluating import rendered
 from app.operations.workflows.loading import Loaded
@@ -130,5 +131,9 @@ async def _job(services: Services, loaded: Loaded, ref: JobRef, specification: S
         stamp=services.stamp(),
         tie=next(_ties) % 1_000,
         expected=expected,
+        workflow_id=loaded.workflow.id,
+        step_id=ref.step_id,
+        step_item=ref.item,
     )
-    return replace(job, workflow_id=loaded.workflow.id, step_id=ref.step_id, step_item=ref.item)
+    await seal(services, job, specification)
+    return job
