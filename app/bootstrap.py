@@ -33,6 +33,7 @@ from app.storage.capacity import MongoCapacityStore
 from app.storage.datasets import MongoDatasetStore
 from app.storage.decisions import MongoDecisionStore
 from app.storage.dispatcher import ArqDispatcher, arq_pool
+from app.storage.expressions import CelExpressions
 from app.storage.feed import MongoChangeFeed
 from app.storage.graph import MongoDependencyGraph
 from app.storage.health import StoresHealth
@@ -52,6 +53,7 @@ from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.secrets import MongoSecretStore
 from app.storage.templates import MongoTemplateStore
+from app.storage.workflows import MongoDefinitionStore, MongoScheduleStore, MongoStepCache, MongoWorkflowStore
 from app.webhooks import SignedWebhooks
 
 log = structlog.get_logger()
@@ -82,6 +84,7 @@ async def open_services(
         if role == "api":
             services = replace(services, provider=provider_of(settings, services.clock))
             stack.push_async_callback(services.provider.aclose)
+        stack.push_async_callback(services.expressions.stop)
         yield services
 
 
@@ -135,6 +138,11 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         bells=bells,
         feed=MongoChangeFeed(database),
         health=StoresHealth(database, index),
+        expressions=CelExpressions(),
+        definitions=MongoDefinitionStore(database, quarantine=quarantine),
+        workflows=MongoWorkflowStore(database, quarantine=quarantine),
+        schedules=MongoScheduleStore(database, quarantine=quarantine),
+        step_cache=MongoStepCache(database),
         webhooks=SignedWebhooks(settings.callbacks, clock),
         quarantine=quarantine,
     )

@@ -20,8 +20,10 @@ from app.domain.ports import (
     ChangeFeed,
     DatasetStore,
     DecisionStore,
+    DefinitionStore,
     DependencyGraph,
     Dispatcher,
+    Expressions,
     Health,
     JobStore,
     LeaseStore,
@@ -35,14 +37,18 @@ from app.domain.ports import (
     RollupStore,
     RunStore,
     SchedulerStore,
+    ScheduleStore,
     SecretStore,
+    StepCache,
     TemplateStore,
     Webhooks,
+    WorkflowStore,
 )
 from app.domain.transitions import SYSTEM, Stamp
 from app.quarantine import Quarantine
 from app.recent import Recent, Snapshots
 from app.refusals import Refusals
+from app.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +82,18 @@ class Services:
     bells: Bells
     feed: ChangeFeed
     health: Health
+    expressions: Expressions
+    definitions: DefinitionStore
+    workflows: WorkflowStore
+    schedules: ScheduleStore
+    step_cache: StepCache
     webhooks: Webhooks
     provider: CapacityProvider = field(default_factory=NoProvider)
     quarantine: Quarantine = field(default_factory=Quarantine)
     refusals: Refusals = field(default_factory=Refusals)
     recent: Recent = field(default_factory=Recent)
     snapshots: Snapshots = field(default_factory=Snapshots)
+    workflow_turns: Turns = field(default_factory=Turns)
     _process: str = field(default_factory=lambda: os.urandom(6).hex())
     _numbers: count[int] = field(default_factory=count)
 

@@ -18,6 +18,7 @@ ALL = (
     "search",
     "analytics",
     "sizing",
+    "workflows",
 )
 
 

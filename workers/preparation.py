@@ -17,6 +17,7 @@ from typing import BinaryIO
 import orjson
 
 from app.domain.datasets import BUILT_IN
+from app.domain.ids import is_object_id
 from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.nearest import nearest_name
@@ -91,17 +92,23 @@ async def gather_inputs(services: Services, job: Job, folder: Path) -> Inputs:
     """Fetch what the job names. Raises CannotPrepare, or Unavailable when a store is away."""
     kept = await _left_by_earlier_runs(services, job) if job.run_no > 1 else {}
     return Inputs(
-        datasets=await _datasets(services, job),
+        datasets=await _datasets(services, job, folder),
         models=await _models(services, job, folder),
         checkpoint=await _checkpoint(services, kept, folder),
         completed_steps=await _completed_steps(services, job, kept, folder),
     )
 
 
-async def _datasets(services: Services, job: Job) -> dict[str, Json]:
+async def _datasets(services: Services, job: Job, folder: Path) -> dict[str, Json]:
+    """Where a data set is that is no file of the node: registered, or an artifact of a job, brought here."""
     name = job.parameters.get("dataset_name") or job.parameters.get("dataset")
     if not isinstance(name, str) or name in BUILT_IN:
         return {}
+    source, _, artifact = name.partition("/")
+    if artifact and source.startswith("job_") and is_object_id(source):
+        info = await services.artifacts.get(source, artifact)
+        if info is not None:
+            return {name: {"path": str(await fetch(services, info, folder / "inputs" / source)), "target_column": None}}
     registered = await services.datasets.get(name)
     if registered is None:
         return {}

@@ -25,8 +25,10 @@ from app.api.routes import (
     jobs,
     nodes,
     queue,
+    schedules,
     system,
     templates,
+    workflows,
 )
 from app.config import Settings
 
@@ -37,6 +39,8 @@ ROUTERS = (
     controls.router,
     job_data.router,
     batches.router,
+    workflows.router,
+    schedules.router,
     templates.router,
     datasets.router,
     queue.queue_router,

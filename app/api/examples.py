@@ -12,6 +12,7 @@ from app.api import (
     inquiry_examples,
     queue_examples,
     template_examples,
+    workflow_examples,
 )
 from app.api.object_examples import (
     AT,
@@ -73,6 +74,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     **control_examples.REQUESTS,
     **batch_examples.REQUESTS,
     **queue_examples.REQUESTS,
+    **workflow_examples.REQUESTS,
     **inquiry_examples.REQUESTS,
     **template_examples.REQUESTS,
     "submit_job": {
@@ -89,6 +91,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     **control_examples.ANSWERS,
     **batch_examples.ANSWERS,
     **queue_examples.ANSWERS,
+    **workflow_examples.ANSWERS,
     **analytics_examples.ANSWERS,
     **capacity_examples.ANSWERS,
     **inquiry_examples.ANSWERS,

@@ -48,6 +48,7 @@ SUMMARY: dict[str, Any] = {
     "batch_id": None,
     "workflow_id": None,
     "step_id": None,
+    "step_item": None,
     "tags": [],
     "metadata": {},
     "resources": RESOURCES,

@@ -32,6 +32,7 @@ DESCRIPTION = (
 TAGS = (
     ("jobs", "Submit, follow and control jobs; their logs, metrics and artifacts."),
     ("batches", "Many jobs as one thing."),
+    ("workflows", "Graphs of jobs: define, run, follow and control them; run them on a schedule."),
     ("templates", "What jobs are made from."),
     ("datasets", "Names for data."),
     ("queue", "Who waits, where, and why."),
@@ -53,6 +54,8 @@ SHARED_PARAMETERS = {
     "batch_id": "BatchId",
     "template_id": "TemplateId",
     "node_id": "NodeId",
+    "workflow_id": "WorkflowId",
+    "step_id": "StepId",
     "run_no": "RunNo",
 }
 HEADER_NAMES = {"idempotency-key": "Idempotency-Key", "if-match": "If-Match", "last-event-id": "Last-Event-ID"}
@@ -67,7 +70,14 @@ CONTROLS = (
     *("add_job_dependencies", "delete_batch", "cancel_batch", "pause_batch", "resume_batch", "retry_batch"),
 )
 TEMPLATES = ("get_template", "revise_template", "archive_template")
-TAGGED = ("get_job", "get_batch", *CONTROLS, "reorder_queue", *TEMPLATES, "get_job_artifact")
+WORKFLOW_CONTROLS = (
+    *("create_workflow", "run_workflow", "start_workflow", "cancel_workflow", "pause_workflow", "resume_workflow"),
+    *("retry_workflow", "rerun_workflow", "approve_workflow_step", "reject_workflow_step"),
+)
+TAGGED = (
+    *("get_job", "get_batch", "get_workflow", *CONTROLS, *WORKFLOW_CONTROLS),
+    *("reorder_queue", *TEMPLATES, "get_job_artifact"),
+)
 
 
 def install(app: FastAPI) -> None:
@@ -182,7 +192,7 @@ def _finish_success(name: str, status: str, response: Document) -> None:
 def _share(parameter: Document, shared: Document) -> Document:
     """A reference to the equal shared parameter; one that differs, or belongs to one operation, stays as it is."""
     name = SHARED_PARAMETERS.get(parameter["name"].lower())
-    if name is None or (parameter["name"] in {"job_id", "batch_id"} and parameter["in"] != "path"):
+    if name is None or (parameter["name"] in {"job_id", "batch_id", "workflow_id"} and parameter["in"] != "path"):
         return _untitled(parameter)
     parameter = _untitled({**parameter, "name": HEADER_NAMES.get(parameter["name"].lower(), parameter["name"])})
     if shared.setdefault(name, parameter) != parameter:

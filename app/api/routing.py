@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -30,6 +30,9 @@ PREFIX = "/api/v1"
 MOST_DISCARDED, DISCARD_SECONDS = 64 << 20, 10.0
 """What is taken in beyond a body's cap, only so that the client gets to read why it is refused."""
 _NOT_A_NUMBER = re.compile(rb"[\s:,\[](-?(?:NaN|Infinity))\b")
+LARGE: set[Callable[..., Any]] = set()
+"""The functions whose bodies may be as large as a batch (`large_body`)."""
+F = TypeVar("F", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -59,14 +62,20 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         handle = self.endpoint if _reads_request_itself(self) else super().get_route_handler()
         known = _query_names(self)
-        takes_body = self.body_field is not None
+        takes_body, large = self.body_field is not None, self.endpoint in LARGE
 
         async def strict(request: Request) -> Response:
             if request.scope["query_string"]:
                 _check_query(request, known)
-            return await handle(await read_body(request) if takes_body else request)
+            return await handle(await read_body(request, batch=large) if takes_body else request)
 
         return strict
+
+
+def large_body(function: F) -> F:
+    """Marks an operation whose body may be as large as MAX_BATCH_MB says."""
+    LARGE.add(function)
+    return function
 
 
 def api_router(prefix: str, tag: str) -> APIRouter:

@@ -7,7 +7,15 @@ _STATE_FRAME = (
     '"seq":1,"from":null,"to":"QUEUED","reason":"submitted","at":"2026-01-01T12:00:00.000Z","actor":"anonymous",'
     '"attempt":0,"run_no":0,"detail":null}\nid: 1\n\n'
 )
+_WORKFLOW_FRAMES = (
+    'event: workflow.state\ndata: {"type":"workflow.state","id":"wf_01kdvjm0q8m4x2c7w9f3e5t6y1","status":"RUNNING",'
+    '"counts":{"ACTIVE":1,"PENDING":2},"at":"2026-01-01T12:00:00.000Z"}\nid: 8265AF\n\n'
+    'event: workflow.step\ndata: {"type":"workflow.step","workflow_id":"wf_01kdvjm0q8m4x2c7w9f3e5t6y1",'
+    '"step_id":"model_training","status":"RUNNING","job_id":"job_01kdvjm0q8m4x2c7w9f3e5t6y1","item":null}\n'
+    "id: 8265B0\n\n"
+)
 STREAMS: dict[str, str] = {
+    "stream_workflow_events": _WORKFLOW_FRAMES,
     "stream_events": "event: stream.open\nid: 8265AF\ndata: {}\n\n" + _STATE_FRAME.replace("id: 1\n", "id: 8265B0\n"),
     "stream_job_events": _STATE_FRAME,
     "stream_batch_events": (

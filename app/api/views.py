@@ -101,6 +101,7 @@ def _identity(job: Job) -> View:
         "batch_id": job.batch_id,
         "workflow_id": job.workflow_id,
         "step_id": job.step_id,
+        "step_item": job.step_item,
         "tags": job.tags,
         "metadata": job.metadata,
     }

@@ -1,6 +1,7 @@
 """What subscribers are told. An event is a type, its data, and where it comes from; delivery adds the id.
 
-Types: job.state, job.progress, job.queue, log.line, batch.state, node.state (later: workflow.*), stream.open, resync.
+Types: job.state, job.progress, job.queue, log.line, batch.state, workflow.state, workflow.step, node.state,
+stream.open, resync.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ EVENT_TYPES = (
     "job.queue",
     "log.line",
     "batch.state",
+    "workflow.state",
+    "workflow.step",
     "node.state",
     "stream.open",
     "resync",

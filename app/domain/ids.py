@@ -7,6 +7,7 @@ would nest silently.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from base64 import b32hexencode
 from datetime import datetime
@@ -21,6 +22,26 @@ def new_job_id(now: datetime, entropy: bytes) -> str:
     """A fresh, time-ordered job id. `entropy`: 10 random bytes."""
     millis = int(now.timestamp() * 1000)
     return "job_" + b32hexencode(millis.to_bytes(6, "big") + entropy[:10])[:26].decode().lower()
+
+
+def new_workflow_id(now: datetime, entropy: bytes) -> str:
+    """A fresh, time-ordered workflow id. `entropy`: 10 random bytes."""
+    return "wf_" + new_job_id(now, entropy).removeprefix("job_")
+
+
+def derived_job_id(*parts: str) -> str:
+    """The job id that belongs to these parts: whoever makes it, and however often, it is one job."""
+    return "job_" + _derived(parts)
+
+
+def derived_workflow_id(*parts: str) -> str:
+    """The workflow id that belongs to these parts."""
+    return "wf_" + _derived(parts)
+
+
+def _derived(parts: tuple[str, ...]) -> str:
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    return b32hexencode(digest)[:26].decode().lower()
 
 
 def is_object_id(text: str) -> bool:

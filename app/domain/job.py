@@ -152,7 +152,8 @@ class Job:
     values are stored apart, under the id `sealed`; `asked`: what of it users gave; `attempt_base`: attempts used before
     the last manual retry, which count against the retry policy no more; `pin`: the band that a reorder put it in,
     `moved_to` the position of its class that was asked for; `prefer`: labels of nodes that it would like; `preempted`:
-    how often it had to make way; `sizing`: why it got its resources at submit."""
+    how often it had to make way; `sizing`: why it got its resources at submit; `step_item`: of a workflow's step over
+    many items the one that it is for."""
 
     id: str
     name: str
@@ -213,6 +214,7 @@ class Job:
     membership: Membership | None = None
     workflow_id: str | None = None
     step_id: str | None = None
+    step_item: int | None = None
 
     @property
     def duration(self) -> Duration:

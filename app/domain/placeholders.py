@@ -15,7 +15,8 @@ import orjson
 from app.domain.json import Json
 from app.domain.nearest import nearest_name
 
-_PLACEHOLDER = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\$\{\{((?:(?!\$\{\{).)*?)\}\}", re.DOTALL)
+"""Nothing within one opens another, so that a text of openings alone is read in one pass."""
 ROOTS_OF_A_RUN = ("inputs", "steps")
 """First names of what only a run knows."""
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")

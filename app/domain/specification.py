@@ -120,16 +120,19 @@ class Specification:
         )
 
 
-def specify(request: JobRequest, template: Template, policy: SubmitPolicy) -> Specification:
-    """Resolve and check a request. Raises Invalid with every error and its path."""
+def specify(
+    request: JobRequest, template: Template, policy: SubmitPolicy, later: Collection[str] = ()
+) -> Specification:
+    """Resolve and check a request. Raises Invalid with every error and its path. `later`: parameters whose values come
+    when the job is made, as those of a workflow's step may."""
     errors = list(_request_errors(request))
     parameters: dict[str, Json] = {}
     asked: dict[str, Json] = {}
     try:
-        parameters = resolve_parameters(template, request.parameters)
+        parameters = resolve_parameters(template, request.parameters, later)
         asked = canonical_parameters(template, request.parameters)
         errors.extend(masked_errors(asked, template.schema.secrets))
-        errors.extend(step_errors(template, parameters))
+        errors.extend(step_errors(template, parameters, later))
         errors.extend(_node_errors(template, parameters, policy))
     except Invalid as invalid:
         errors.extend(invalid.errors)

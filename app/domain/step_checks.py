@@ -6,7 +6,7 @@ commands make of it. The same words refuse at submit and, for what only a node c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
 from app.domain.datasets import check_reference, check_target
@@ -50,19 +50,23 @@ def template_errors(template: Template) -> Iterator[FieldError]:
                 yield FieldError(f"execution_steps[{n}]", f"${{{{ {path[:120]} }}}}: {message}", near)
 
 
-def step_errors(template: Template, parameters: Mapping[str, Json]) -> Iterator[FieldError]:
-    """Everything wrong with resolved parameters as the steps of the template read them."""
-    read = read_by_steps(template)
-    if "dataset_name" in read:
+def step_errors(
+    template: Template, parameters: Mapping[str, Json], later: Collection[str] = ()
+) -> Iterator[FieldError]:
+    """Everything wrong with resolved parameters as the steps of the template read them. Of what hangs on parameters
+    that come `later` nothing is said."""
+    read = read_by_steps(template).difference(later)
+    if "dataset_name" in read and "target_column" not in later:
         yield from _dataset_errors(parameters)
     if "preprocessing_steps" in read:
         yield from _preprocessing_errors(parameters.get("preprocessing_steps"))
-    if "hyperparameters" in read:
+    if "hyperparameters" in read and "algorithm" not in later:
         given = parameters.get("hyperparameters")
         yield from hyperparameter_errors(parameters.get("algorithm"), given, template.schema.by_name)
-    if not parameters.get("model") and _lacks_model(template):
+    if not parameters.get("model") and "model" not in later and _lacks_model(template):
         yield FieldError("parameters.model", NO_MODEL)
-    yield from _command_errors(template, parameters)
+    if not later:
+        yield from _command_errors(template, parameters)
 
 
 def _dataset_errors(parameters: Mapping[str, Json]) -> Iterator[FieldError]:

@@ -7,7 +7,7 @@ type `secret` has no default: each job gives its own, which is stored apart from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -183,10 +183,10 @@ def canonical_parameters(template: Template, given: Mapping[str, Json]) -> dict[
     return under_own_names(given, template.schema.aliased, "parameters")
 
 
-def resolve_parameters(template: Template, given: Mapping[str, Json]) -> dict[str, Json]:
-    """The request's parameters over the template's defaults, checked. Raises Invalid with all errors at once.
+def resolve_parameters(template: Template, given: Mapping[str, Json], later: Collection[str] = ()) -> dict[str, Json]:
+    """The request's parameters over the template's defaults, checked; those of `later` come when the job is made.
 
-    The defaults were checked when the template was made, so only what was given is checked here, merged.
+    The defaults were checked with the template, so only what was given is, merged. Raises Invalid with all errors.
     """
     schema = template.schema
     if unknown := given.keys() - schema.names:
@@ -196,7 +196,8 @@ def resolve_parameters(template: Template, given: Mapping[str, Json]) -> dict[st
     canonical = canonical_parameters(template, given)
     merged = deep_merge(schema.defaults, canonical)
     errors = [e for n in canonical for e in value_errors(schema.by_name[n], merged[n], f"parameters.{n}")]
-    errors += [FieldError(f"parameters.{p.name}", _missing(p)) for p in schema.required if merged.get(p.name) is None]
+    missing = [p for p in schema.required if merged.get(p.name) is None and p.name not in later]
+    errors += [FieldError(f"parameters.{p.name}", _missing(p)) for p in missing]
     if errors:
         raise Invalid(errors)
     return merged

@@ -5,6 +5,7 @@ A lost race is decided again on fresh state, up to three times, so that a cancel
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -17,9 +18,10 @@ from app.domain.transitions import SYSTEM, Change, Stamp, apply
 from app.operations.advance import decide_dependants, decide_waiting
 from app.operations.batch_following import decide_of_batches
 from app.operations.effects import Moved, carry_out
-from app.operations.hints import hinted
+from app.operations.hints import HINT_SECONDS, hinted
 from app.operations.inheritance import decide_borrowing, decide_lending
 from app.operations.limits import decide_admission
+from app.operations.workflows.advancing import note_ends
 from app.services import Services
 
 log = structlog.get_logger()
@@ -52,20 +54,23 @@ async def commit_all(services: Services, pairs: Sequence[tuple[Job, Change]]) ->
     after the commit fails none of it: what could not follow is the reconciler's.
     """
     results, moved = await _commit(services, pairs)
-    await _follow(services, moved)
+    await _follow(services, moved, await _take_effect(services, moved))
     return results
 
 
 async def carry_on(services: Services, moved: Sequence[Moved]) -> None:
     """What follows from changes that were committed elsewhere: their effects, then what they make of others."""
-    await carry_out(services, moved)
-    await _follow(services, moved)
+    await _follow(services, moved, await _take_effect(services, moved))
 
 
-async def _follow(services: Services, moved: Sequence[Moved]) -> None:
+async def _follow(services: Services, moved: Sequence[Moved], made: Sequence[Job]) -> None:
+    """What changes make of others, and so on. `made`: jobs that workflows have made of them; some wait for a place."""
     try:
         while moved:
-            _, moved = await _commit(services, await _following(services, moved))
+            limited = [job for job in made if job.status is JobStatus.SUBMITTED]
+            pairs = await decide_waiting(services, limited) if limited else []
+            _, moved = await _commit(services, pairs + await _following(services, moved))
+            made = await _take_effect(services, moved)
     except Unavailable as error:
         log.warning("dependants.postponed", store=error.store)
 
@@ -108,5 +113,17 @@ async def _commit(services: Services, pairs: Sequence[tuple[Job, Change]]) -> tu
     services.refusals.note("change", won.count(False))
     results = [apply(job, change) if ok else None for (job, change), ok in zip(pairs, won, strict=True)]
     moved = [Moved(job, after) for (job, _), after in zip(pairs, results, strict=True) if after is not None]
-    await carry_out(services, moved)
     return results, moved
+
+
+async def _take_effect(services: Services, moved: Sequence[Moved]) -> list[Job]:
+    """The effects of changes, and at the same time, since what waits for a step should not wait for these, what they
+    mean to workflows. The jobs that were made of it, as far as that was done in time: a workflow whose expressions are
+    slow goes on by itself, and holds up nobody else's ends."""
+    ended = [m.after for m in moved if m.ended and m.after.workflow_id is not None]
+    if not ended:
+        await carry_out(services, moved)
+        return []
+    noting = services.workflow_turns.go_on(note_ends(services, ended))
+    await asyncio.gather(carry_out(services, moved), asyncio.wait([noting], timeout=HINT_SECONDS))
+    return noting.result() if noting.done() else []

@@ -33,6 +33,7 @@ from app.scheduler.retention import EVERY, Retention
 from app.scheduler.statistics import EVERY as STATISTICS_EVERY
 from app.scheduler.statistics import Statistics
 from app.scheduler.timers import Timers
+from app.scheduler.workflow_keeper import WorkflowKeeper
 from app.services import Services
 
 log = structlog.get_logger()
@@ -225,6 +226,7 @@ class SchedulerService(ServiceGroup):
         every = services.settings.capacity.interval.total_seconds()
         autoscaler = Autoscaler(services, metrics, lambda: self._leader.term_number, self._cycles.sight, checkpoint)
         statistics = Statistics(services, RunMeter(metrics, templates or template_labels()))
+        keeper = WorkflowKeeper(services, checkpoint)
         told = callbacks.Callbacks(services, metrics)
         members = (
             self._leader,
@@ -235,6 +237,8 @@ class SchedulerService(ServiceGroup):
             Periodic("scheduler.retention", self._leader, EVERY, Retention(services).run_once),
             Periodic("scheduler.statistics", self._leader, STATISTICS_EVERY, lambda: statistics.run_once(self._term)),
             Periodic("scheduler.timers", self._leader, scheduler.interval.total_seconds(), timers.fire),
+            Periodic("scheduler.workflows", self._leader, scheduler.reconcile.total_seconds(), keeper.run_once),
+            Periodic("scheduler.moments", self._leader, scheduler.interval.total_seconds(), keeper.fire),
             Periodic("scheduler.reaper", self._leader, self._reaper.every, self._reaper.run_once),
             Periodic("scheduler.capacity", self._leader, every, autoscaler.run_once, autoscaler.withdraw),
             self._cycles,

@@ -33,7 +33,8 @@ from app.storage.amounts import (
 from app.storage.search import search_fields
 
 SUBJECT = (
-    "name", "tags", "batch_id", "workflow_id", "tenant", "template", "priority", "effective_priority", "moved_to",
+    "name", "tags", "batch_id", "workflow_id", "step_id", "step_item", "tenant", "template", "priority",
+    "effective_priority", "moved_to",
 )  # fmt: skip
 """What `last` tells of the job beside the entry."""
 PLAIN = (
@@ -41,13 +42,12 @@ PLAIN = (
     "submitted_at", "metadata", "node_selector", "preemptible", "resume", "start_after", "queue_deadline", "queued_at",
     "scheduled_at", "started_at", "finished_at", "retry_at", "node_id", "attempt", "run_no", "infra_losses",
     "attempt_base", "result", "checkpoint", "batch_id", "workflow_id", "step_id", "prefer", "pin", "moved_to",
-    "preempted", "sealed",
+    "preempted", "sealed", "step_item",
 )  # fmt: skip
 """Attributes stored as they are."""
 LATER: Mapping[str, Any] = {
     "prefer": {}, "pin": None, "moved_to": None, "preempted": 0, "expected": None, "sizing": None, "secrets": (),
-    "membership": None,
-    "sealed": None, "asked": (),
+    "membership": None, "sealed": None, "asked": (), "step_item": None,
 }  # fmt: skip
 """What a document says that was stored before there was such an attribute."""
 _PLAIN = frozenset(PLAIN)

@@ -130,6 +130,15 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("of_job", ("metadata.job_id", UP), ("metadata.kind", UP)),
     ),
     "nodes": (_index("lost", ("last.at", UP), partialFilterExpression={"state": "LOST"}),),
+    "workflows": (
+        _index("newest", *NEWEST),
+        _index("by_status", ("status", UP), *NEWEST),
+        _index("by_name", ("name", UP), *NEWEST),
+        _index("open", ("status", UP), ("_id", UP)),
+        _index("approve_by", ("approve_by", UP), partialFilterExpression={"approve_by": _DATE}),
+    ),
+    "workflow_definitions": (_index("versions", ("name", UP), ("version", DOWN)),),
+    "schedules": (_index("next_at", ("next_at", UP)),),
     "templates": (_index("by_version", ("id", UP), ("version", DOWN)),),
     "secrets": (_index("of_job", ("job_id", UP)),),
     "artifacts.chunks": (_index("files_id_1_n_1", ("files_id", UP), ("n", UP), unique=True),),
@@ -152,6 +161,8 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
         "metrics": (_kept("first", 2 * retention.jobs),),
         "decisions": (_kept("at", DECISIONS_KEPT),),
         "quarantine": (_kept("first_seen", retention.jobs),),
+        "workflows": (_kept("finished_at", retention.jobs),),
+        "step_cache": (_kept("at", retention.jobs),),
     }
 
 
@@ -159,6 +170,7 @@ POLL_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "jobs": (_index("last_at", ("last.at", UP)),),
     "nodes": (_index("last_at", ("last.at", UP)),),
     "batches": (_index("last_at", ("last.at", UP)),),
+    "workflows": (_index("last_at", ("last.at", UP)),),
 }
 """What the feed asks by where it must poll. Every transition pays for them, so they are made when polling begins."""
 

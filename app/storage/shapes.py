@@ -38,6 +38,7 @@ FIELDS: Mapping[str, tuple[type, ...]] = {
 LATER: Mapping[str, tuple[type, ...]] = {
     "prefer": (dict,),
     "pin": (int, NOTHING),
+    "step_item": (int, NOTHING),
     "moved_to": (int, NOTHING),
     "preempted": _COUNT,
     "expected": (dict, NOTHING),

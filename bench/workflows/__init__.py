@@ -1,1 +1,1 @@
-"""Many jobs as one thing, and jobs that wait for each other: what it costs."""
+"""What workflows and batches cost: advances of large graphs, how soon children start, many jobs as one thing."""

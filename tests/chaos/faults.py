@@ -143,7 +143,46 @@ def dies_in_advance(rounds: str) -> None:
     replace(change, "_following", following)
 
 
+def dies_before_advance(file: str) -> None:
+    """The process is killed when the end of a workflow's job is durable and the workflow does not know, once; `file`
+    tells that it was so."""
+    from app.operations import change
+
+    plain = change.note_ends
+
+    async def note_ends(services: Any, jobs: Any) -> Any:
+        ended = list(jobs)
+        if any(job.workflow_id for job in ended) and not await asyncio.to_thread(_first, Path(file)):
+            die()
+        return await plain(services, ended)
+
+    replace(change, "note_ends", note_ends)
+
+
+def dies_before_release(file: str) -> None:
+    """The process is killed when a workflow has asked for a job, and the job is not made, once."""
+    from app.operations.workflows import advancing
+
+    plain = advancing.release
+
+    async def release(*arguments: Any) -> Any:
+        if not await asyncio.to_thread(_first, Path(file)):
+            die()
+        return await plain(*arguments)
+
+    replace(advancing, "release", release)
+
+
+def _first(file: Path) -> bool:
+    """Whether the file was there; it is afterwards."""
+    was_there = file.exists()
+    file.touch()
+    return was_there
+
+
 FAULTS: dict[str, Callable[[str], None]] = {
+    "dies_before_advance": dies_before_advance,
+    "dies_before_release": dies_before_release,
     "die_at": die_at,
     "dies_before_answer": dies_before_answer,
     "dies_in_batch": dies_in_batch,

@@ -274,7 +274,24 @@ def _promotion() -> None:
     replace(Reconciler, "promote_missed", nothing)
 
 
+def _workflow_keeper() -> None:
+    from app.scheduler.workflow_keeper import WorkflowKeeper
+
+    replace(WorkflowKeeper, "run_once", nothing)
+
+
+def _derived_ids() -> None:
+    """The jobs of a workflow get fresh ids, as other jobs do: whoever makes them again makes others."""
+    import os
+
+    from app.domain.workflows import state
+
+    replace(state, "derived_job_id", lambda *_: "job_" + os.urandom(13).hex())
+
+
 PROTECTIONS: dict[str, Protection] = {
+    "workflow_keeper": Protection("a crash at the end of a parent strands its workflow", _workflow_keeper),
+    "derived_ids": Protection("a child is made twice when its parent's end is told twice", _derived_ids, _derived_ids),
     "seq_guard": Protection("a late write overwrites a newer state", _seq_guard, _seq_guard),
     "run_no_guard": Protection("a run that was replaced publishes its result", worker=_run_no_guard),
     "reservation_guard": Protection("a node gives the same room twice", _reservation_guard),

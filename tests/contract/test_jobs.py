@@ -244,6 +244,8 @@ class TestLast:
                 "tags": ["t"],
                 "batch_id": "batch_1",
                 "workflow_id": None,
+                "step_id": None,
+                "step_item": None,
                 "tenant": builder.job.tenant,
                 "priority": "normal",
                 "effective_priority": "normal",

@@ -12,6 +12,9 @@ from app.domain.batches import BatchKind, BatchStatus
 from app.domain.nodes import NodeState
 from app.domain.priority import Priority
 from app.domain.states import JobStatus
+from app.domain.workflows.state import StepStatus, WorkflowStatus
+
+STEP_STATUSES = (*JobStatus, *(s for s in StepStatus if s.value not in {*JobStatus, "ACTIVE"}))
 
 
 class JobStateEvent(Outgoing):
@@ -83,6 +86,27 @@ class BatchStateEvent(Outgoing):
     detail: str | None
 
 
+class WorkflowStateEvent(Outgoing):
+    """A workflow changed: its state, or how many of its steps are in which."""
+
+    type: Literal["workflow.state"]
+    id: str
+    status: WorkflowStatus
+    counts: dict[str, int]
+    at: Timestamp
+
+
+class WorkflowStepEvent(Outgoing):
+    """A step of a workflow changed: with its job, or by itself where it has none."""
+
+    type: Literal["workflow.step"]
+    workflow_id: str
+    step_id: str
+    status: Annotated[str, open_enum(*STEP_STATUSES)]
+    job_id: str | None
+    item: int | None = Field(description="Of a `for_each` the item whose job it is.")
+
+
 class NodeStateEvent(Outgoing):
     """A node came, drains, or was lost."""
 
@@ -106,6 +130,8 @@ EVENT_MODELS: dict[str, type[Outgoing]] = {
     "job.queue": JobQueueEvent,
     "log.line": LogLineEvent,
     "batch.state": BatchStateEvent,
+    "workflow.state": WorkflowStateEvent,
+    "workflow.step": WorkflowStepEvent,
     "node.state": NodeStateEvent,
     "resync": ResyncEvent,
 }

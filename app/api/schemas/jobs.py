@@ -135,6 +135,7 @@ class JobSummary(Outgoing):
     batch_id: str | None
     workflow_id: str | None
     step_id: str | None
+    step_item: int | None = Field(description="Of a workflow's step over many items the one that it is for.")
     tags: list[str]
     metadata: dict[str, Any]
     resources: Resources

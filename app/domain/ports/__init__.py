@@ -9,6 +9,7 @@ from app.domain.ports.batches import BatchStore
 from app.domain.ports.capacity import Ack, CapacityProvider, CapacityStore, NoProvider, ProvidedNode
 from app.domain.ports.decisions import DecisionStore
 from app.domain.ports.definitions import DatasetStore, NameRegister, SecretStore, TemplateStore
+from app.domain.ports.expressions import Expressions
 from app.domain.ports.feed import ChangeFeed
 from app.domain.ports.graph import DependencyGraph
 from app.domain.ports.inquiry import Inquirer
@@ -37,6 +38,14 @@ from app.domain.ports.stores import (
     node_lease,
 )
 from app.domain.ports.webhooks import Delivery, Message, Webhooks
+from app.domain.ports.workflows import (
+    DefinitionStore,
+    ScheduleStore,
+    StepCache,
+    WorkflowPage,
+    WorkflowQuery,
+    WorkflowStore,
+)
 
 __all__ = [
     "ROOM_BELL",
@@ -52,10 +61,12 @@ __all__ = [
     "ChangeFeed",
     "DatasetStore",
     "DecisionStore",
+    "DefinitionStore",
     "Delivery",
     "DependencyGraph",
     "Dispatcher",
     "EndedJob",
+    "Expressions",
     "Health",
     "Inquirer",
     "JobStore",
@@ -72,12 +83,17 @@ __all__ = [
     "QueueIndex",
     "RollupStore",
     "RunStore",
+    "ScheduleStore",
     "SchedulerStore",
     "SecretStore",
+    "StepCache",
     "StorePrimary",
     "TemplateStore",
     "Waker",
     "Webhooks",
+    "WorkflowPage",
+    "WorkflowQuery",
+    "WorkflowStore",
     "node_bell",
     "node_lease",
 ]

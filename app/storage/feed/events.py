@@ -52,6 +52,8 @@ def entry_events(job_id: str, entry: Document, last: Document) -> Iterator[Event
         "detail": entry["detail"],
     }
     yield Event("job.state", state, subject=subject)
+    if entry["seq"] == last.get("seq") and entry["from"] != entry["to"] and (step := step_event(job_id, last)):
+        yield step
     if entry["reason"] in QUEUE_REASONS:
         moved_by_hand = entry["reason"] == "reordered"
         moved = {
@@ -63,6 +65,45 @@ def entry_events(job_id: str, entry: Document, last: Document) -> Iterator[Event
             "reason": entry["detail"],
         }
         yield Event("job.queue", moved, subject=subject)
+
+
+def step_event(job_id: str, last: Document) -> Event | None:
+    """`workflow.step`: what a job of a workflow has become is what its step has become."""
+    workflow_id, step_id = last.get("workflow_id"), last.get("step_id")
+    if workflow_id is None or step_id is None:
+        return None
+    data = {
+        "type": "workflow.step",
+        "workflow_id": workflow_id,
+        "step_id": step_id,
+        "status": last["to"],
+        "job_id": job_id,
+        "item": last.get("step_item"),
+    }
+    return Event("workflow.step", data, subject=subject_of(job_id, last))
+
+
+def workflow_events(workflow_id: str, last: Document) -> Iterator[Event]:
+    """`workflow.step` for each step that no job tells of, then `workflow.state`."""
+    subject = {"workflow_id": workflow_id}
+    for moved in last["moved"]:
+        data = {
+            "type": "workflow.step",
+            "workflow_id": workflow_id,
+            "step_id": moved["step_id"],
+            "status": "RUNNING" if moved["status"] == "ACTIVE" else moved["status"],
+            "job_id": moved["job_id"],
+            "item": None,
+        }
+        yield Event("workflow.step", data, subject=subject)
+    state = {
+        "type": "workflow.state",
+        "id": workflow_id,
+        "status": last["status"],
+        "counts": last["counts"],
+        "at": rfc3339(last["at"]),
+    }
+    yield Event("workflow.state", state, subject=subject)
 
 
 def progress_event(job_id: str, progress: Document, subject: Mapping[str, Any]) -> Event:

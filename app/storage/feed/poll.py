@@ -16,7 +16,14 @@ from typing import Any
 import structlog
 
 from app.domain.events import Event
-from app.storage.feed.events import batch_event, entry_events, log_events, node_event, progress_event
+from app.storage.feed.events import (
+    batch_event,
+    entry_events,
+    log_events,
+    node_event,
+    progress_event,
+    workflow_events,
+)
 from app.storage.feed.subjects import EventSubjects
 from app.storage.feed.token import PollPoint
 from app.storage.mongo import Collection, Database, Document
@@ -102,10 +109,11 @@ class Poll:
         self._logs = Source(database["logs"], "at", {"job_id": 1, "run_no": 1, "at": 1, "lines": 1})
         self._nodes = Source(database["nodes"], "last.at", {"last": 1})
         self._batches = Source(database["batches"], "last.at", {"last": 1})
+        self._workflows = Source(database["workflows"], "last.at", {"last": 1})
 
     @property
     def _sources(self) -> tuple[Source, ...]:
-        return (self._jobs, self._running, self._logs, self._nodes, self._batches)
+        return (self._jobs, self._running, self._logs, self._nodes, self._batches, self._workflows)
 
     @property
     def position(self) -> PollPoint:
@@ -141,6 +149,7 @@ class Poll:
             (self._logs, self._tell_lines),
             (self._nodes, self._tell_node),
             (self._batches, self._tell_batch),
+            (self._workflows, self._tell_workflow),
         )
 
     async def _tell_entries(self, job: Document) -> list[Event]:
@@ -172,3 +181,10 @@ class Poll:
         if not self._batches.is_new(f"{batch['_id']}:{last['seq']}:{last['at'].timestamp()}", last["at"]):
             return []
         return [batch_event(batch["_id"], last)]
+
+    async def _tell_workflow(self, workflow: Document) -> list[Event]:
+        """The newest change of a workflow; of several within a second only that one is told, as of a node."""
+        last = workflow["last"]
+        if not self._workflows.is_new(f"{workflow['_id']}:{last['seq']}", last["at"]):
+            return []
+        return list(workflow_events(workflow["_id"], last))

@@ -20,7 +20,15 @@ from bson import Timestamp
 
 from app.domain.events import Event
 from app.storage.feed.cancellation import heed_cancellation
-from app.storage.feed.events import batch_event, entry_events, log_events, node_event, progress_event, resync_event
+from app.storage.feed.events import (
+    batch_event,
+    entry_events,
+    log_events,
+    node_event,
+    progress_event,
+    resync_event,
+    workflow_events,
+)
 from app.storage.feed.subjects import EventSubjects
 from app.storage.feed.token import WatchPoint
 from app.storage.mongo import Database, Document, next_changes
@@ -40,11 +48,15 @@ _OF_LAST = {"$eq": [{"$indexOfBytes": ["$$this", "last."]}, 0]}
 _LAST_IN_PARTS = {
     "$and": [{"$eq": ["$ns.coll", "nodes"]}, {"$anyElementTrue": [{"$map": {"input": _CHANGED_NAMES, "in": _OF_LAST}}]}]
 }
+_STATES = ["jobs", "nodes", "batches", "workflows"]
 _OURS = {
     "$or": [
-        {"ns.coll": {"$in": ["jobs", "nodes", "batches"]}, "operationType": {"$in": _WRITES}},
+        {"ns.coll": {"$in": _STATES}, "operationType": {"$in": _WRITES}},
         {"ns.coll": "logs", "operationType": "insert"},
-        {"ns.coll": {"$in": ["jobs", "nodes", "batches", "logs"]}, "operationType": {"$in": ["drop", "rename"]}},
+        {
+            "ns.coll": {"$in": ["jobs", "nodes", "batches", "logs", "workflows"]},
+            "operationType": {"$in": ["drop", "rename"]},
+        },
         {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
     ]
 }
@@ -196,6 +208,8 @@ class Watch:
             return await self._node_events(key, written)
         if collection == "batches":
             return [batch_event(key, written["last"])] if "last" in written else []
+        if collection == "workflows":
+            return list(workflow_events(key, written["last"])) if "last" in written else []
         return await self._job_events(key, written)
 
     async def _node_events(self, node_id: str, written: Mapping[str, Any]) -> list[Event]:

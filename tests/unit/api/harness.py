@@ -22,6 +22,7 @@ from app.domain.transitions import Change, apply
 from app.metrics import Metrics
 from app.scheduler.inquiry import Inquiry
 from app.services import Services
+from app.storage.expressions import CelExpressions
 from app.storage.feed.events import entry_events, log_events
 from app.storage.memory.announcements import MemoryAnnouncements
 from app.storage.memory.answers import MemoryAnswerStore
@@ -48,6 +49,12 @@ from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
 from app.storage.memory.webhooks import MemoryWebhooks
+from app.storage.memory.workflows import (
+    MemoryDefinitionStore,
+    MemoryScheduleStore,
+    MemoryStepCache,
+    MemoryWorkflowStore,
+)
 from tests.support.clock import FixedClock
 
 
@@ -142,6 +149,11 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         bells=bells,
         feed=MemoryFeed(),
         health=health,
+        expressions=CelExpressions(children=1),
+        definitions=MemoryDefinitionStore(),
+        workflows=MemoryWorkflowStore(),
+        schedules=MemoryScheduleStore(),
+        step_cache=MemoryStepCache(),
         webhooks=MemoryWebhooks(),
     )
 
@@ -175,6 +187,7 @@ async def running_api(**environ: str) -> AsyncIterator[Api]:
     finally:
         hub.close()
         await server.shutdown()
+        await services.expressions.stop()
 
 
 @dataclass(frozen=True)

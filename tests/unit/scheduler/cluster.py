@@ -123,6 +123,11 @@ class Cluster:
             bells=self.bells,
             feed=ABSENT,
             health=ABSENT,
+            expressions=ABSENT,
+            definitions=ABSENT,
+            workflows=ABSENT,
+            schedules=ABSENT,
+            step_cache=ABSENT,
             webhooks=ABSENT,
         )
         quarantined = self.metrics.documents_quarantined

@@ -1,0 +1,75 @@
+"""The event stream of one workflow: its states and steps, and the events of its jobs.
+
+Its ids are tokens, as on the stream of everything. It subscribes first and reads the workflow after, so that nothing
+falls between; it ends with the workflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from app.api.hub import Delivery, resync
+from app.api.sse import HEARTBEAT, live
+from app.api.state import ApiState
+from app.domain.events import Event, EventFilter
+from app.domain.timestamps import rfc3339
+from app.domain.workflows.state import OVER, Workflow
+
+LATE = 3.0
+"""Seconds in which the last events of a workflow that is over arrive."""
+_OVER = frozenset(status.value for status in OVER)
+
+
+def present_state(workflow: Workflow, token: str) -> Delivery:
+    """The state of now as an event, with the place that it holds at."""
+    at = workflow.history[-1].at if workflow.history else workflow.submitted_at
+    data = {
+        "type": "workflow.state",
+        "id": workflow.id,
+        "status": workflow.status,
+        "counts": dict(workflow.counts),
+        "at": rfc3339(at),
+    }
+    return Delivery(Event("workflow.state", data, token))
+
+
+async def workflow_events(
+    state: ApiState, workflow_id: str, last_event_id: str | None, types: frozenset[str], timeout_seconds: float | None
+) -> AsyncIterator[bytes]:
+    """The stream of one workflow."""
+    wanted = EventFilter(types=types, workflow_id=workflow_id)
+    ends = EventFilter(workflow_id=workflow_id)
+    with state.hub.subscription(ends) as subscription:
+        workflow = await state.services.workflows.get(workflow_id)
+        if workflow is None:
+            return
+        yield await _opening(state, workflow, wanted, subscription.token, last_event_id)
+        if workflow.over and last_event_id is None:
+            return
+        if workflow.over:  # what is still to come, if anything, is on its way
+            timeout_seconds = min(timeout_seconds or LATE, LATE)
+        async for batch in live(subscription, timeout_seconds):
+            yield b"".join(d.shared for d in batch if wanted.wants(d.event)) or HEARTBEAT
+            if any(_is_end(delivery.event) for delivery in batch):
+                return
+
+
+async def _opening(
+    state: ApiState, workflow: Workflow, wanted: EventFilter, token: str, last_event_id: str | None
+) -> bytes:
+    """The present state; or what came after `last_event_id`, or a resync where that is not held any more."""
+    if last_event_id is None:
+        opening = present_state(workflow, token)
+        return opening.shared if wanted.wants(_with_subject(opening.event, workflow.id)) else HEARTBEAT
+    missed = state.hub.after(last_event_id) if await state.hub.knows(last_event_id) else None
+    if missed is None:
+        return resync("the events after Last-Event-ID are not held any more", token).shared
+    return b"".join(d.shared for d in missed if wanted.wants(d.event)) or HEARTBEAT
+
+
+def _with_subject(event: Event, workflow_id: str) -> Event:
+    return Event(event.type, event.data, event.token, {"workflow_id": workflow_id})
+
+
+def _is_end(event: Event) -> bool:
+    return event.type == "workflow.state" and event.data.get("status") in _OVER

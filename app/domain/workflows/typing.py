@@ -1,0 +1,107 @@
+"""Which expressions a definition holds, over which variables each may speak, and what its faults mean for people.
+
+An expression is checked against the variables that it names, of the types that are known: inputs as they are declared;
+outputs of steps before it are `dyn`, their states text. So a step that does not exist, or does not come before, is a
+fault with its position in the text when the definition is stored, not when it is run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from app.domain.errors import FieldError
+from app.domain.expressions import (
+    Expression,
+    Fault,
+    Typed,
+    embedded,
+    inputs_mentioned,
+    is_whole,
+    mentions_item,
+    steps_mentioned,
+)
+from app.domain.nearest import nearest_name
+from app.domain.workflows.definition import INPUT_TYPES, PinnedDefinition, StepDefinition
+
+_UNDECLARED = re.compile(r"undeclared reference to '((?:steps|inputs)\.\w+)")
+_CONDITION, _LIST, _VALUE = frozenset({"bool", "dyn"}), frozenset({"list", "dyn"}), None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An expression of a step where it stands. `types`: what it may give; None: anything."""
+
+    path: str
+    step: StepDefinition
+    expression: Expression
+    types: frozenset[str] | None
+
+
+def condition_text(when: str) -> str:
+    """A condition may stand in `${{ }}` or by itself."""
+    whole = is_whole(when)
+    return when if whole is None else whole
+
+
+def variables_of(pinned: PinnedDefinition, step: StepDefinition, text: str, *, of_item: bool) -> dict[str, str]:
+    """The variables that an expression of this step names, with their types."""
+    inputs = pinned.definition.inputs
+    known = {f"inputs.{name}": INPUT_TYPES[inputs[name].type] for name in inputs_mentioned(text) if name in inputs}
+    for name in steps_mentioned(text):
+        if pinned.graph.is_before(name, step.step_id):
+            known |= {f"steps.{name}.outputs": "dyn", f"steps.{name}.status": "string"}
+    return known | ({"item": "dyn", "index": "int"} if of_item and mentions_item(text) else {})
+
+
+def expressions_of(pinned: PinnedDefinition, step: StepDefinition, path: str) -> Iterator[Place]:
+    """All expressions of a step."""
+
+    def place(at: str, text: str, types: frozenset[str] | None, *, of_item: bool = False) -> Place:
+        return Place(at, step, Expression(text, variables_of(pinned, step, text, of_item=of_item)), types)
+
+    if step.when is not None:
+        yield place(f"{path}.when", condition_text(step.when), _CONDITION)
+    if isinstance(step.for_each, str):
+        yield place(f"{path}.for_each", is_whole(step.for_each) or step.for_each, _LIST)
+    for at, text in embedded(step.parameters, f"{path}.parameters"):
+        yield place(at, text, _VALUE, of_item=step.for_each is not None)
+
+
+def type_error(pinned: PinnedDefinition, place: Place, found: Typed | Fault) -> FieldError | None:
+    """What is wrong with an expression, given what the language says of it."""
+    if isinstance(found, Fault):
+        return _fault(pinned, place, found)
+    if place.types is None or found.type in place.types:
+        return None
+    wanted = "true or false" if place.types is _CONDITION else "a list"
+    return FieldError(place.path, f"must give {wanted}, not {found.type}: {_short(place.expression.text)}")
+
+
+def _fault(pinned: PinnedDefinition, place: Place, fault: Fault) -> FieldError:
+    name = _UNDECLARED.search(fault.message)
+    message, near = fault.message, None
+    if name is not None:
+        message, near = _unknown(pinned, place, name[1])
+    where = "" if fault.position is None else f" (position {fault.position})"
+    return FieldError(place.path, f"{message}{where}: {_short(place.expression.text)}", near)
+
+
+def _unknown(pinned: PinnedDefinition, place: Place, name: str) -> tuple[str, str | None]:
+    root, _, what = name.partition(".")
+    if root == "inputs":
+        near = nearest_name(what, pinned.definition.inputs)
+        return f"unknown input {what[:80]}" + (f"; did you mean {near}?" if near else "; define it in inputs"), near
+    if what in pinned.steps:
+        before = pinned.graph.is_before(what, place.step.step_id)
+        hint = f"has outputs and status; write steps.{what}.outputs" if before else (
+            f"does not come before {place.step.step_id}; add it to depends_on"
+        )  # fmt: skip
+        return f"step {what} {hint}", None
+    near = nearest_name(what, pinned.steps)
+    return f"unknown step {what[:80]}" + (f"; did you mean {near}?" if near else ""), near
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 120 else text[:117] + "…"

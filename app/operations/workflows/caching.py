@@ -1,0 +1,62 @@
+"""Take over what a step has put out before: the same version of its template, the same parameters, the same bytes of
+the artifacts that they name. Only steps that say `cache: true` do, and only from jobs that completed.
+
+A parameter that names an artifact (`{job_id}/{artifact}`) counts as its digest, so that equal data made by another job
+is equal data. A data set that is only named may change under its name: the name is what is known of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from app.domain.ids import is_object_id
+from app.domain.job import Job
+from app.domain.json import Json
+from app.domain.specification import Specification
+from app.domain.states import JobStatus
+from app.services import Services
+
+DEFAULT_MODEL = "model.skops"
+
+
+async def earlier(services: Services, specification: Specification) -> str | None:
+    """The job that did this before, when all that it kept is still there."""
+    key = await key_of(
+        services, specification.template.id, specification.template.version, specification.shown_parameters,
+        specification.request.tenant, [s.command for s in specification.steps],
+    )  # fmt: skip
+    found = await services.step_cache.find([key])
+    job = await services.jobs.get(found[key]) if key in found else None
+    return job.id if job is not None and job.status is JobStatus.COMPLETED else None
+
+
+async def remember(services: Services, job: Job) -> None:
+    """Let others take over what this completed job has put out."""
+    key = await key_of(
+        services, job.template, job.template_version, job.parameters, job.tenant, [s.command for s in job.steps]
+    )
+    await services.step_cache.keep(key, job.id, services.clock.now())
+
+
+async def key_of(
+    services: Services, template: str, version: int, parameters: Mapping[str, Json], tenant: str, commands: Any
+) -> str:
+    """Equal for equal work."""
+    told = {name: await _digested(services, value) for name, value in parameters.items()}
+    text = orjson.dumps([tenant, template, version, told, commands], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()
+
+
+async def _digested(services: Services, value: Json) -> Json:
+    """A reference to an artifact as its digest, everything else as it is."""
+    if not isinstance(value, str):
+        return value
+    job_id, _, name = value.partition("/")
+    if not job_id.startswith("job_") or not is_object_id(job_id):
+        return value
+    info = await services.artifacts.get(job_id, name or DEFAULT_MODEL)
+    return value if info is None else f"sha256:{info.sha256}/{info.name}"

@@ -1,0 +1,158 @@
+"""The process in which expressions are evaluated: CEL holds the interpreter's lock and bounds no memory, so it gets a
+process of its own with little of it. Started by `app.storage.expressions`, which also bounds its time.
+
+The time of the processor is bounded here, for each item: when it is used up the kernel ends the process, whatever it is
+in. So a machine that is busy with other things makes no expression fail.
+
+One JSON object a line comes in, `{"op": "check" | "evaluate", "items": [{text, variables, values?}]}`, and one goes
+out: an array of `{"type"}`, `{"value"}` or `{"fault", "position"?}`. Nothing else is imported here, and nothing is
+written but the answers.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cel_expr_python import cel
+
+ROOM = 128 << 20
+"""Bytes that evaluations may use beside what the process has at its start."""
+PROCESSOR_SECONDS = 0.5
+"""For one item; CEL's own budget of iterations ends an evaluation long before."""
+MAX_OUTPUT = 256 << 10
+_PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_TYPES = {
+    "dyn": cel.Type.DYN,
+    "bool": cel.Type.BOOL,
+    "int": cel.Type.INT,
+    "double": cel.Type.DOUBLE,
+    "string": cel.Type.STRING,
+    "list": cel.Type.List(cel.Type.DYN),
+    "map": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+}
+Answer = dict[str, Any]
+
+
+class NotJson(ValueError):
+    """A value that JSON cannot hold."""
+
+
+@lru_cache(maxsize=256)
+def _environment(variables: tuple[tuple[str, str], ...]) -> Any:
+    return cel.NewEnv(variables={name: _TYPES[kind] for name, kind in variables})
+
+
+@lru_cache(maxsize=1_024)
+def _compiled(text: str, variables: tuple[tuple[str, str], ...]) -> Any:
+    return _environment(variables).compile(text)
+
+
+def check(item: Mapping[str, Any]) -> Answer:
+    """Compile it; the type of its value."""
+    return {"type": _program(item).return_type().name().split("<")[0].lower()}
+
+
+def evaluate(item: Mapping[str, Any]) -> Answer:
+    """Compile and evaluate it."""
+    found = _program(item).eval(data=_fitting(item))
+    if found.type() == cel.Type.ERROR:
+        return {"fault": _said(str(found.value()))}
+    value = _plain(found.plain_value())
+    if len(orjson.dumps(value)) > MAX_OUTPUT:
+        return {"fault": f"its value is larger than {MAX_OUTPUT >> 10} KiB; keep data as an artifact instead"}
+    return {"value": value}
+
+
+def _program(item: Mapping[str, Any]) -> Any:
+    return _compiled(item["text"], tuple(sorted(item["variables"].items())))
+
+
+def _fitting(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in their declared types: JSON writes the double 1.0 as 1."""
+    doubles = {name for name, kind in item["variables"].items() if kind == "double"}
+    return {
+        name: float(value) if name in doubles and value is not None else value for name, value in item["values"].items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise NotJson("its value has keys that are no text")
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise NotJson("its value is not a finite number")
+    if isinstance(value, dt.datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise NotJson(f"its value is of a type that JSON has not ({type(value).__name__})")
+
+
+def _said(text: str) -> str:
+    """CEL's message without its status code."""
+    return re.sub(r"^[A-Z_]+: ", "", text).split(" [INVALID_ARGUMENT]")[0][:300]
+
+
+def _fault(error: BaseException) -> Answer:
+    if isinstance(error, MemoryError):
+        return {"fault": "it needs too much memory"}
+    if isinstance(error, NotJson):
+        return {"fault": str(error)}
+    if place := _PLACE.search(str(error)):
+        line, column, message = int(place[1]), int(place[2]), place[3]
+        return {"fault": _shorter(message), "position": column if line == 1 else None}
+    return {"fault": _said(str(error))}
+
+
+def _shorter(message: str) -> str:
+    """Without the list of everything that could stand there."""
+    return message.split(" expecting {", maxsplit=1)[0].split(" (in container", maxsplit=1)[0][:300]
+
+
+def _answer(request: Mapping[str, Any]) -> list[Answer]:
+    do = check if request["op"] == "check" else evaluate
+    answers = []
+    for item in request["items"]:
+        signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
+        try:
+            answers.append(do(item))
+        except Exception as error:  # noqa: BLE001  whatever is wrong with one expression is its answer
+            answers.append(_fault(error))
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    return answers
+
+
+def _bound_memory() -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    _environment(())
+    if Path("/proc/self/statm").exists():
+        _bound_memory()
+    for line in sys.stdin.buffer:
+        sys.stdout.buffer.write(orjson.dumps(_answer(orjson.loads(line))) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Workflows while their processes are killed: API and scheduler, worker, at the worst moments. Each protection has its
+negative control: the same crash without it does the harm."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.dev.machine import free_port
+from tests.e2e.test_workflows import command, create, get, inline, over, states
+from tests.support.processes import Api, Child, api, child, worker
+from tests.support.wait import until
+
+DOCTORED = (sys.executable, "-m", "tests.chaos.doctored")
+SHORT = {"LEASE_SECONDS": "6", "LEASE_BEAT_SECONDS": "1", "LEASE_MARGIN_SECONDS": "1.5", "MAX_CONCURRENT_JOBS": "20"}
+DIAMOND = (inline("a"), inline("b", "a"), inline("c", "a", for_each=[1, 2]), inline("d", "b", "c"))
+
+
+def doctored(command: str, **what: str) -> tuple[str, ...]:
+    return (*DOCTORED, "--light", *(f"--{name}={value}" for name, value in what.items()), command)
+
+
+async def jobs_of(served: Api, workflow: dict[str, Any]) -> dict[tuple[str, Any], int]:
+    """How many jobs each step and item has."""
+    found = await served.client.get("/api/v1/jobs", params={"workflow_id": workflow["workflow_id"], "limit": 500})
+    counts: dict[tuple[str, Any], int] = {}
+    for job in found.json()["jobs"]:
+        key = (job["step_id"], job["step_item"])
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+ONCE = {("a", None): 1, ("b", None): 1, ("c", 0): 1, ("c", 1): 1, ("d", None): 1}
+
+
+async def a_dying_worker(folder: Path, env: dict[str, str], served: Api, fault: str, stack: AsyncExitStack) -> Child:
+    """One that meets its fault, and another after it."""
+    argv = doctored("worker", fault=f"{fault}:{folder / fault}")
+    return await stack.enter_async_context(child(folder, {**env, "NODE_ID": "node-1"}, *argv))
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("fault", ["dies_before_advance", "dies_before_release"])
+async def test_a_parent_killed_at_its_commit_releases_its_children_once(
+    tmp_path: Path, env: dict[str, str], fault: str
+) -> None:
+    """F35, I7: the worker dies when the end is durable and the workflow does not know; or knows, and no job is made."""
+    env = {**env, **SHORT}
+    async with api(tmp_path, env) as served, AsyncExitStack() as stack:
+        first = await a_dying_worker(tmp_path, env, served, fault, stack)
+        made = await create(served, *DIAMOND)
+        await first.process.wait()
+        async with worker(tmp_path, env, served):
+            done = await over(served, made, 60)
+        assert done["status"] == "COMPLETED"
+        assert await jobs_of(served, done) == ONCE
+
+
+@pytest.mark.timeout(180)
+async def test_without_the_keeper_such_a_death_strands_the_workflow(tmp_path: Path, env: dict[str, str]) -> None:
+    env = {**env, **SHORT}
+    argv = doctored("serve", without="workflow_keeper")
+    async with api(tmp_path, env, *argv) as served, AsyncExitStack() as stack:
+        first = await a_dying_worker(tmp_path, env, served, "dies_before_advance", stack)
+        made = await create(served, *DIAMOND)
+        await first.process.wait()
+        async with worker(tmp_path, env, served):
+            with pytest.raises(AssertionError):
+                await over(served, made, 8)
+        now = await get(served, made["workflow_id"])
+        assert (await served.job(now["steps"][0]["job_id"]))["status"] == "COMPLETED"
+        assert states(now)["b"] == "PENDING"
+
+
+@pytest.mark.timeout(120)
+async def test_without_derived_ids_the_keeper_makes_children_twice(tmp_path: Path, env: dict[str, str]) -> None:
+    async with api(tmp_path, {**env, **SHORT}, *doctored("serve", without="derived_ids")) as served:
+        made = await create(served, *DIAMOND)
+
+        async def twice() -> bool:
+            return (await jobs_of(served, made))["a", None] > 1
+
+        await until(twice, 20, every=0.2)
+
+
+@pytest.mark.timeout(240)
+async def test_a_workflow_outlives_the_death_of_every_process(tmp_path: Path, env: dict[str, str]) -> None:
+    """kill -9 of the API with its scheduler, and of the worker, while eight steps run; the fifth fails at first."""
+    env, port = {**env, **SHORT}, free_port()
+    trace, flag = tmp_path / "trace.txt", tmp_path / "flag"
+    code = (
+        f"from time import sleep; open({str(trace)!r}, 'a').write(sys.argv[1] + '\\n'); sleep(0.4)\n"
+        f"if sys.argv[1] == '5' and not os.path.exists({str(flag)!r}): sys.exit(78)"
+    )
+    steps = [command(f"s{n}", *([f"s{n - 1}"] if n > 1 else []), code=code, arguments=[str(n)]) for n in range(1, 9)]
+
+    async def begun(n: int) -> bool:
+        return await asyncio.to_thread(lambda: trace.exists() and str(n) in trace.read_text().split())
+
+    async with AsyncExitStack() as stack:
+        async with api(tmp_path, env, port=port) as served:
+            node = await stack.enter_async_context(worker(tmp_path, env, served))
+            made = await create(served, *steps)
+            await until(lambda: begun(2), 60, every=0.02)
+            await served.process.kill()
+        async with api(tmp_path, env, port=port) as served:
+            await until(lambda: begun(3), 60, every=0.02)
+            await node.kill()
+            await stack.enter_async_context(worker(tmp_path, env, served))
+            failed = await over(served, made, 90)
+            assert failed["status"] == "FAILED" and states(failed)["s5"] == "FAILED"
+            before = trace.read_text().split()
+            flag.touch()
+            answer = await served.client.post(f"/api/v1/workflows/{made['workflow_id']}/retry")
+            assert answer.status_code == 200
+            await until(lambda: begun(6), 60, every=0.02)
+            await served.process.kill()
+        async with api(tmp_path, env, port=port) as served:
+            done = await over(served, made, 90)
+            assert done["status"] == "COMPLETED"
+            after = trace.read_text().split()
+            assert after[: len(before)] == before
+            assert after[len(before) :] == ["5", "6", "7", "8"], "steps 1 to 4 do not run again"
+            counts = await jobs_of(served, done)
+            assert counts == {(f"s{n}", None): 2 if n == 5 else 1 for n in range(1, 9)}
+
+
+@pytest.mark.timeout(120)
+async def test_a_key_makes_one_workflow_of_a_request_whose_answer_was_lost(tmp_path: Path, env: dict[str, str]) -> None:
+    body = {"workflow_name": "keyed", "steps": [inline("a")]}
+    headers = {"Idempotency-Key": "wf-1"}
+    for _ in range(2):
+        async with api(tmp_path, env, sys.executable, "-m", "tests.support.dying_api") as served:
+            with pytest.raises(httpx.TransportError):
+                await served.client.post("/api/v1/workflows", json=body, headers=headers)
+            await served.process.process.wait()
+    async with api(tmp_path, env) as served:
+        answer = await served.client.post("/api/v1/workflows", json=body, headers=headers)
+        assert answer.status_code == 201
+        listed = (await served.client.get("/api/v1/workflows")).json()["workflows"]
+        assert [w["workflow_id"] for w in listed] == [answer.json()["workflow_id"]]
+        assert len((await served.client.get("/api/v1/jobs")).json()["jobs"]) == 1
