@@ -14,6 +14,7 @@ from app.domain.ports.limits import LimitStore
 from app.domain.ports.queue import (
     ROOM_BELL,
     SCHEDULER_BELL,
+    SWEEP_BELL,
     Announcements,
     Bells,
     Dispatcher,
@@ -38,11 +39,13 @@ from app.domain.ports.stores import (
     TemplateStore,
     node_lease,
 )
+from app.domain.ports.sweeps import Sampler, TrialStore
 from app.domain.ports.webhooks import Delivery, Message, Webhooks
 
 __all__ = [
     "ROOM_BELL",
     "SCHEDULER_BELL",
+    "SWEEP_BELL",
     "Announcements",
     "AnswerStore",
     "ArtifactStore",
@@ -68,10 +71,12 @@ __all__ = [
     "NodeStore",
     "QueueIndex",
     "RunStore",
+    "Sampler",
     "SchedulerStore",
     "SecretStore",
     "StorePrimary",
     "TemplateStore",
+    "TrialStore",
     "Waker",
     "Webhooks",
     "node_bell",

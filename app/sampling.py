@@ -1,0 +1,152 @@
+"""The model-based search: Optuna's TPE behind `ports.Sampler`, and its fANOVA.
+
+Optuna keeps nothing for us: each question builds a study in memory from the trials that are recorded, in their order,
+and throws it away; so any process may ask, and asking again gives the same. Every dimension with points goes in as the
+numbers of its points, so that no value is rounded on the way. Optuna is imported with the first question (it takes more
+than a second), in a thread, as is all of its work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Mapping, Sequence
+from copy import copy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from app.domain.json import Json
+from app.domain.sweeps.space import Dimension, Points, Space, Values, key
+from app.domain.sweeps.trials import FAILURES, Outcome, Trial
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+NEWEST = 1_000
+"""Trials that a question for the next looks at."""
+EXPLAINED, TREES = 250, 32
+"""Trials and trees from which the importance is worked out: it is Python's own work, and must not take long."""
+
+KEPT = 100
+"""Answers about importance that are remembered."""
+
+
+class OptunaSampler:
+    """`Sampler`. One question of a kind at a time, since each holds the interpreter for most of its time."""
+
+    def __init__(self) -> None:
+        self._asking, self._explaining = asyncio.Lock(), asyncio.Lock()
+        self._explained: dict[tuple[str, int], Mapping[str, float] | None] = {}
+
+    async def suggest(self, space: Space, past: Sequence[Trial], *, maximize: bool, seed: int) -> Values:
+        async with self._asking:
+            return await asyncio.to_thread(_suggest, space, past[-NEWEST:], maximize, seed)
+
+    async def importance(self, space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
+        """As many trials of one sweep are explained once."""
+        async with self._explaining:
+            asked = ended[0].sweep_id, len(ended)
+            if asked not in self._explained:
+                shares = await asyncio.to_thread(_importance, space, ended[-EXPLAINED:])
+                self._explained = dict([*self._explained.items(), (asked, shares)][-KEPT:])
+            return self._explained[asked]
+
+
+def _suggest(space: Space, past: Sequence[Trial], maximize: bool, seed: int) -> Values:
+    library = _optuna()
+    conditional = any(d.when for d in space.dimensions)
+    sampler = library.samplers.TPESampler(multivariate=True, constant_liar=True, group=conditional, seed=seed)
+    trial = _study(library, space, past, maximize=maximize, sampler=sampler).ask()
+    values: dict[str, Json] = {}
+    for dimension in space.dimensions:
+        if dimension.active(values):
+            values[dimension.name] = _asked(trial, dimension)
+    return values
+
+
+def _importance(space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
+    library = _optuna()
+    try:
+        evaluator = library.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
+    except ImportError:
+        return None
+    shares = library.importance.get_param_importances(_study(library, space, ended), evaluator=evaluator)
+    return {name: float(share) for name, share in shares.items()}
+
+
+def _optuna() -> Any:
+    """Optuna, without its log on the standard error and its warnings of what it calls experimental."""
+    library = import_module("optuna")
+    library.logging.set_verbosity(library.logging.ERROR)
+    warnings.filterwarnings("ignore", category=library.exceptions.ExperimentalWarning)
+    return library
+
+
+def _study(
+    library: Any, space: Space, trials: Sequence[Trial], *, maximize: bool = False, sampler: Any = None
+) -> optuna.Study:
+    study: optuna.Study = library.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
+    distributions = {d.name: _distribution(library, d) for d in space.dimensions}
+    study.add_trials([_told(library, space, trial, distributions) for trial in trials])
+    return study
+
+
+def _told(library: Any, space: Space, trial: Trial, known: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """A trial as Optuna has it. One without an end runs, one that ended without a value failed."""
+    state, create = library.trial.TrialState, library.trial.create_trial
+    inside = {d.name: _inside(d, trial.values[d.name]) for d in space.dimensions if d.name in trial.values}
+    fields: dict[str, Any] = {"params": inside, "distributions": {name: known[name] for name in inside}}
+    told: FrozenTrial
+    if trial.end is None:
+        told = create(state=state.RUNNING, **fields)
+    elif trial.end.outcome is Outcome.PRUNED and trial.rungs:
+        told = create(state=state.PRUNED, intermediate_values=dict(trial.rungs), **fields)
+    elif trial.end.outcome not in FAILURES and trial.end.value is not None:
+        told = create(state=state.COMPLETE, value=trial.end.value, **fields)
+    else:
+        told = create(state=state.FAIL, **fields)
+    return _shallow(told)
+
+
+def _shallow(told: FrozenTrial) -> FrozenTrial:
+    """One that is copied into a study as it is: nobody changes what is inside, and to copy that too, a thousand times,
+    takes as long as the whole question."""
+    told.__dict__["__deepcopy__"] = lambda _memo: copy(told)
+    return told
+
+
+def _distribution(library: Any, d: Dimension) -> BaseDistribution:
+    of = library.distributions
+    made: BaseDistribution
+    if d.kind == "categorical":
+        made = of.CategoricalDistribution(tuple(range(len(d.values))))
+    elif d.kind == "int" and d.log:
+        made = of.IntDistribution(int(d.low), int(d.high), log=True)
+    elif d.points is not None:
+        made = of.IntDistribution(0, len(d.points) - 1)
+    else:
+        made = of.FloatDistribution(d.low, d.high, log=d.logarithmic)
+    return made
+
+
+def _asked(trial: optuna.Trial, d: Dimension) -> Json:
+    if d.kind == "categorical":
+        return d.values[trial.suggest_categorical(d.name, tuple(range(len(d.values))))]
+    if d.kind == "int" and d.log:
+        return trial.suggest_int(d.name, int(d.low), int(d.high), log=True)
+    if d.points is not None:
+        return d.points[trial.suggest_int(d.name, 0, len(d.points) - 1)]
+    return d.within(trial.suggest_float(d.name, d.low, d.high, log=d.logarithmic))
+
+
+def _inside(d: Dimension, value: Json) -> Json:
+    """The value as Optuna has it."""
+    if d.points is None or (d.kind == "int" and d.log):
+        return value
+    if isinstance(d.points, Points):
+        return d.points.number_of(value)
+    if isinstance(d.points, range):
+        return d.points.index(value)
+    return next(n for n, each in enumerate(d.values) if key(each) == key(value))
