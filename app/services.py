@@ -30,9 +30,11 @@ from app.domain.ports import (
     NodeStore,
     QueueIndex,
     RunStore,
+    Sampler,
     SchedulerStore,
     SecretStore,
     TemplateStore,
+    TrialStore,
     Webhooks,
 )
 from app.domain.transitions import SYSTEM, Stamp
@@ -60,6 +62,8 @@ class Services:
     scheduler: SchedulerStore
     limits: LimitStore
     decisions: DecisionStore
+    trials: TrialStore
+    sampler: Sampler
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore

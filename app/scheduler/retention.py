@@ -81,6 +81,7 @@ class Retention:
         await services.metrics.delete_of(job_ids)
         await services.artifacts.delete_of(job_ids)
         await services.secrets.delete_of(job_ids)
+        await services.trials.delete_of(job_ids)
 
     async def _ownerless(self) -> int:
         """Files of jobs that are gone: a run that nobody waited for any more stored them late."""

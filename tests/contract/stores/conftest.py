@@ -18,6 +18,7 @@ from app.domain.ports import (
     SchedulerStore,
     SecretStore,
     TemplateStore,
+    TrialStore,
 )
 from app.storage.answers import MongoAnswerStore
 from app.storage.artifacts import GridFsArtifactStore
@@ -33,6 +34,7 @@ from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
+from app.storage.memory.trials import MemoryTrialStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.mongo import Database, connect
 from app.storage.names import MongoNameRegister
@@ -40,6 +42,7 @@ from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.secrets import MongoSecretStore
 from app.storage.templates import MongoTemplateStore
+from app.storage.trials import MongoTrialStore
 from tests.contract.conftest import DRIVERS
 
 
@@ -57,6 +60,7 @@ class SmallStores:
     artifacts: ArtifactStore
     scheduler: SchedulerStore
     secrets: SecretStore
+    trials: TrialStore
     mongo: Database | None = None
 
 
@@ -73,6 +77,7 @@ def over(database: Database) -> SmallStores:
         GridFsArtifactStore(database),
         MongoSchedulerStore(database),
         MongoSecretStore(database),
+        MongoTrialStore(database),
         database,
     )
 
@@ -90,6 +95,7 @@ def in_memory() -> SmallStores:
         MemoryArtifactStore(),
         MemorySchedulerStore(),
         MemorySecretStore(),
+        MemoryTrialStore(),
     )
 
 

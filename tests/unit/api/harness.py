@@ -20,6 +20,7 @@ from app.domain.job import Job
 from app.domain.records import LogLine
 from app.domain.transitions import Change, apply
 from app.metrics import Metrics
+from app.sampling import OptunaSampler
 from app.scheduler.inquiry import Inquiry
 from app.services import Services
 from app.storage.feed.events import entry_events, log_events
@@ -45,6 +46,7 @@ from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
+from app.storage.memory.trials import MemoryTrialStore
 from app.storage.memory.webhooks import MemoryWebhooks
 from tests.support.clock import FixedClock
 
@@ -129,6 +131,8 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         scheduler=MemorySchedulerStore(),
         limits=limits,
         decisions=MemoryDecisionStore(),
+        trials=MemoryTrialStore(),
+        sampler=OptunaSampler(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),

@@ -34,6 +34,7 @@ from app.storage.memory.limits import MemoryLimitStore
 from app.storage.memory.nodes import MemoryNodeStore
 from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.scheduler_state import MemorySchedulerStore
+from app.storage.memory.trials import MemoryTrialStore
 from tests.support.clock import FixedClock
 from tests.support.leases import taken
 from tests.unit.domain.builders import NOW, JobBuilder, a_job
@@ -88,6 +89,8 @@ class Cluster:
             scheduler=self.scheduler,
             decisions=self.decisions,
             limits=limits,
+            trials=MemoryTrialStore(),
+            sampler=ABSENT,
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,

@@ -15,6 +15,7 @@ from app.domain.nodes import NodeState
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint
 from app.domain.secrets import Sealed
 from app.domain.states import JobStatus
+from app.domain.sweeps.trials import Trial
 from app.scheduler import retention
 from app.scheduler.retention import Retention
 from app.storage.memory.artifacts import MemoryArtifactStore
@@ -56,14 +57,16 @@ class World(Cluster):
         for kind in ("artifact", "checkpoint"):
             info = ArtifactInfo(job_id, 1, "f", kind, 1, digest, "text/plain", NOW)
             await self.files.put(info, self._source)
+        await self.services.trials.insert([Trial(f"batch_{job_id}", 0, job_id, {"C": 1.0}, NOW)])
 
         await self.secrets.put(Sealed(job_id, job_id, {"token": "x"}, NOW - DAY))
 
     async def left(self, job_id: str) -> list[bool]:
-        """Whether there are: lines, points, artifacts, checkpoints, secrets, the job."""
+        """Whether there are: lines, points, artifacts, checkpoints, secrets, its trial, the job."""
         things: list[Any] = [await self.logs.read(job_id, 1), await self.series.read(job_id, run_no=1)]
         things += [await self.files.list(job_id, kind) for kind in ("artifact", "checkpoint")]
         things.append(await self.secrets.get(job_id))
+        things.append(await self.services.trials.of(f"batch_{job_id}"))
         return [*map(bool, things), await self.jobs.get(job_id) is not None]
 
 
@@ -72,7 +75,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-ALL, NONE = [True] * 6, [False] * 6
+ALL, NONE = [True] * 7, [False] * 7
 
 
 async def test_jobs_go_with_everything_after_their_time(world: World) -> None:
@@ -102,7 +105,7 @@ async def test_many_that_must_stay_hide_none_that_may_go(world: World, monkeypat
     assert [(await world.left(j.id))[-1] for j in (*parents, *others)] == [True] * 7 + [False] * 7
 
 
-@pytest.mark.parametrize("port", ["logs", "metrics", "artifacts", "secrets"])
+@pytest.mark.parametrize("port", ["logs", "metrics", "artifacts", "secrets", "trials"])
 async def test_a_crash_at_any_point_leaves_the_job_to_be_found_again(
     world: World, port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
