@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from app.domain.errors import Unavailable
-from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, Waker
+from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, SWEEP_BELL, Bells, Waker
 from app.lifecycle import Loop, ServiceGroup
 from app.metrics import Metrics
 from app.scheduler import batch_keeper, callbacks, index_keeper
@@ -28,6 +28,8 @@ from app.scheduler.leader import Leader
 from app.scheduler.reaper import Reaper
 from app.scheduler.reconciler import Reconciler
 from app.scheduler.retention import EVERY, Retention
+from app.scheduler.sweeper import EVERY as SWEEPS_EVERY
+from app.scheduler.sweeper import Sweeper
 from app.scheduler.timers import Timers
 from app.services import Services
 
@@ -184,6 +186,33 @@ class Periodic(Loop):
             log.exception("periodic.failed", loop=self.name)
 
 
+class OnBell(Periodic):
+    """As `Periodic`, and at each ring of a bell: a hint, which may be lost."""
+
+    def __init__(
+        self, name: str, leader: Leader, every: float, do: Callable[[], Awaitable[None]], bells: Bells, bell: str
+    ) -> None:
+        super().__init__(name, leader, every, do)
+        self._bells, self._bell = bells, bell
+
+    async def run(self) -> None:
+        async with self._bells.listen(self._bell) as waker:
+            while not self.stopping.is_set():
+                if self._leader.leading:
+                    await self._once()
+                await self._first(waker)
+                await self.pause(LEAST_GAP)
+
+    async def _first(self, waker: Waker) -> None:
+        """Until the bell rings, the time is over, or the loop is to stop."""
+        waits = [asyncio.ensure_future(wait) for wait in (waker.wait(self._every), self.stopping.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
 class SchedulerService(ServiceGroup):
     """The scheduler of one process."""
 
@@ -199,6 +228,14 @@ class SchedulerService(ServiceGroup):
             Periodic("scheduler.reconciler", self._leader, scheduler.reconcile.total_seconds(), reconciler.run_once),
             Periodic("scheduler.index", self._leader, index_keeper.EVERY, reconciler.index.restore),
             Periodic("scheduler.batches", self._leader, batch_keeper.EVERY, reconciler.batches.carry_out),
+            OnBell(
+                "scheduler.sweeps",
+                self._leader,
+                SWEEPS_EVERY,
+                Sweeper(services, metrics).run_once,
+                services.bells,
+                SWEEP_BELL,
+            ),
             Periodic("scheduler.callbacks", self._leader, callbacks.EVERY, told.run_once),
             Periodic("scheduler.retention", self._leader, EVERY, Retention(services).run_once),
             Periodic("scheduler.timers", self._leader, scheduler.interval.total_seconds(), timers.fire),
