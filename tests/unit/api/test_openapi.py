@@ -18,7 +18,8 @@ from app.config import load_settings
 OPERATIONS = [
     "add_job_dependencies", "archive_template", "cancel_batch", "cancel_job", "cancel_jobs", "change_job_priority",
     "create_dataset", "create_template", "delete_batch", "delete_dataset", "delete_job", "diff_template",
-    "drain_node", "explain_job", "explain_template", "get_analytics", "get_batch", "get_dataset", "get_decision",
+    "drain_node", "explain_job", "explain_template", "get_analytics", "get_batch", "get_batch_leaderboard",
+    "get_dataset", "get_decision",
     "get_health", "get_job", "get_job_artifact", "get_job_logs", "get_job_metrics", "get_job_origins", "get_metrics",
     "get_node", "get_queue_status", "get_readiness", "get_resource_availability", "get_template",
     "get_worker_activity", "list_batches", "list_datasets", "list_decisions", "list_job_artifacts", "list_jobs",
@@ -31,6 +32,8 @@ REQUIRED = {
     "JobCreate": {"template"},
     "JobSubmitted": {"job_id", "status", "message", "estimated_start_time", "queue_position", "name"},
     "BatchCreate": {"jobs"},
+    "SweepBatch": {"sweep"},
+    "SweepCreate": {"template", "space", "objective"},
     "BatchSubmitted": {"batch_id", "name", "status", "message", "job_ids", "counts"},
     "Problem": {"type", "title", "status", "code", "detail", "instance", "errors", "request_id"},
 }
@@ -139,7 +142,7 @@ def test_enums_and_unions_have_names(document: dict[str, Any]) -> None:
         options = [o for o in node.get("anyOf", []) if o != {"type": "null"}]
         assert len(options) <= 1, node
     unions = [node["oneOf"] for node in nodes(document) if "oneOf" in node]
-    assert len(unions) == 1, "resources: Resources or auto"
+    assert len(unions) == 4, "resources, of a job and of a sweep; a parameter of a space; jobs or a sweep"
 
 
 def test_no_component_is_named_like_the_class_of_a_field(document: dict[str, Any]) -> None:
