@@ -5,7 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("submit", "latency", "throughput", "memory", "guard", "rebuild", "queue", "forecast", "controls", "search")
+ALL = (
+    "submit",
+    "latency",
+    "throughput",
+    "memory",
+    "guard",
+    "rebuild",
+    "queue",
+    "forecast",
+    "controls",
+    "search",
+    "sweeps",
+)
 
 
 def main() -> int:
