@@ -7,7 +7,7 @@ from typing import Any
 from app.api.schemas.batches import SweepBatch
 from app.api.validation import validated
 from app.domain.batch_requests import BatchRequest
-from app.domain.errors import Invalid
+from app.domain.errors import Invalid, TooLarge
 from app.domain.sweeps.asked import SweepRequest
 
 
@@ -16,8 +16,11 @@ def is_sweep(body: Any) -> bool:
     return isinstance(body, dict) and "sweep" in body
 
 
-def sweep_request(body: Any, tenant: str) -> tuple[BatchRequest, SweepRequest]:
-    """What is asked of the batch, without jobs, and of its trials. Raises Invalid."""
+def sweep_request(body: Any, size: int, cap: int, tenant: str) -> tuple[BatchRequest, SweepRequest]:
+    """What is asked of the batch, without jobs, and of its trials. Raises Invalid, and TooLarge: it has the `size` of a
+    job at most, in bytes, not that of a batch."""
+    if size > cap:
+        raise TooLarge(cap)
     if "jobs" in body:
         raise Invalid.one("jobs", "a batch is a list of jobs or a sweep; leave one of them out")
     whole = validated(SweepBatch, body)

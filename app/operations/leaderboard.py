@@ -1,7 +1,7 @@
 """The leaderboard of a sweep: its trials ranked, the best with its model, and which parameters matter.
 
-Whoever asks for it also records the ends of trials that nobody had recorded, so that it is exact at any time, also of a
-sweep that has ended while nobody looked.
+The ends of trials are recorded by whoever drives the sweep, within a moment. Of a sweep that has ended nobody drives
+any more, so that whoever asks for its leaderboard records what is left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.domain.records import ArtifactInfo
 from app.domain.sweeps.ranking import best_of, ranked
 from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import Outcome, Trial
-from app.operations.sweep_search import Search, catch_up
+from app.operations.sweep_search import Search, catch_up, read
 from app.services import Services
 
 EXPLAINED_FROM, EXPLAINED_EVERY = 20, 10
@@ -57,7 +57,7 @@ async def leaderboard(services: Services, batch_id: str, begin: int, limit: int)
         message = f"Batch {batch_id} is a list of jobs, not a sweep; read its jobs by GET /jobs?batch_id={batch_id}."
         raise Conflict(message, code="not_a_sweep")
     search = Search.of(batch)
-    await catch_up(services, search)
+    await (catch_up if batch.ended else read)(services, search)
     sweep, trials = search.definition.sweep, search.book.trials
     best = best_of(sweep, trials)
     return Leaderboard(

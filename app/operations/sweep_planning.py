@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from app.domain.errors import Invalid
@@ -24,8 +25,8 @@ class PlannedSweep:
 
 async def plan_sweep(services: Services, asked: SweepRequest) -> PlannedSweep:
     """Raises Invalid with all that is wrong with the space, or with what the template makes of it, each told where it
-    was said."""
-    space = checked_space(asked)
+    was said. What takes a while with a large space is done beside the event loop."""
+    space = await asyncio.to_thread(checked_space, asked)
     request = asked.request
     example = replace(request, parameters=deep_merge(request.parameters, nested(first_values(space))))
     try:
@@ -34,4 +35,5 @@ async def plan_sweep(services: Services, asked: SweepRequest) -> PlannedSweep:
         raise at_fault(invalid, space) from None
     slots = services.settings.limits.max_concurrent_jobs or None
     room = room_for(trial.resources, request.node_selector, await services.nodes.all(), slots)
-    return PlannedSweep(define(asked, space, trial, await policy_of(services), room), trial)
+    policy = await policy_of(services)
+    return PlannedSweep(await asyncio.to_thread(define, asked, space, trial, policy, room), trial)

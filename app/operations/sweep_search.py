@@ -66,24 +66,38 @@ class Search:
         return [trial for trial in self.book.open() if trial.job_id not in self.jobs]
 
 
+async def read(services: Services, search: Search) -> None:
+    """Read what was recorded since the last time, and the jobs of trials that are open."""
+    book = search.book
+    book.note(await services.trials.of(search.batch.id, book.ended_below))
+    search.jobs = await services.jobs.get_many(trial.job_id for trial in book.open())
+
+
 async def catch_up(services: Services, search: Search) -> None:
     """Read what was recorded, and record what has happened: values at rungs, and ends."""
-    book = search.book
-    book.note(await services.trials.of(search.batch.id, book.settled))
-    await _record(services, search, await _reopened(services, search))
-    search.jobs = await services.jobs.get_many(trial.job_id for trial in book.open())
+    await read(services, search)
+    if again := await _reopened(services, search):
+        await _record(services, search, again)
+        await read(services, search)
     told = await _told(services, search)
     await _record(services, search, _judged(search, told))
-    ended = [(t, search.jobs[t.job_id]) for t in book.open() if t.job_id in search.jobs]
-    sweep = search.definition.sweep
-    ends = [
-        replace(trial, end=trial_end(sweep, job, told.get(trial.number, ())), seq=trial.seq + 1)
-        for trial, job in ended
-        if job.terminal
-    ]
-    gone = search.missing() if search.batch.ended or search.batch.wants(*ENDING) else []
-    lost = TrialEnd(Outcome.CANCELLED, services.clock.now())
-    await _record(services, search, [*ends, *(replace(t, end=lost, seq=t.seq + 1) for t in gone)])
+    await _record(services, search, _ended(services, search, told))
+
+
+def _ended(services: Services, search: Search, told: Mapping[int, Sequence[MetricPoint]]) -> list[Trial]:
+    """Trials whose jobs have ended; and those whose jobs were never there, of a sweep that goes on no more."""
+    ends: list[Trial] = []
+    over = search.batch.ended or search.batch.wants(*ENDING)
+    for trial in search.book.open():
+        job = search.jobs.get(trial.job_id)
+        end: TrialEnd | None = None
+        if job is not None and job.terminal:
+            end = trial_end(search.definition.sweep, job, told.get(trial.number, ()))
+        elif job is None and over:
+            end = TrialEnd(Outcome.CANCELLED, services.clock.now())
+        if end is not None:
+            ends.append(replace(trial, end=end, seq=trial.seq + 1))
+    return ends
 
 
 async def _reopened(services: Services, search: Search) -> list[Trial]:
@@ -120,9 +134,11 @@ def _judged(search: Search, told: Mapping[int, Sequence[MetricPoint]]) -> list[T
 
 
 async def _record(services: Services, search: Search, trials: Sequence[Trial]) -> None:
-    """Write these down. What another has written first stands, and is read at the next look."""
+    """Write these down. Where another has written first, what that one wrote stands, and is read."""
     won = await services.trials.replace(trials) if trials else []
     search.book.note(trial for trial, stands in zip(trials, won, strict=True) if stands)
+    if lost := [trial.number for trial, stands in zip(trials, won, strict=True) if not stands]:
+        search.book.note(await services.trials.of(search.batch.id, min(lost)))
 
 
 async def stop_early(services: Services, search: Search) -> None:

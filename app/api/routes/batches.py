@@ -99,7 +99,8 @@ async def submit_batch(request: Request) -> Response:
     read = await read_body(request, batch=True)
     key = key_of(read, request.headers.get("idempotency-key"))
     if is_sweep(read.value):
-        around, asked = sweep_request(read.value, tenant_of(request))
+        cap = request.app.state.max_body_bytes
+        around, asked = sweep_request(read.value, len(read.content), cap, tenant_of(request))
         return send(await submit_sweep(services, around, asked, ANONYMOUS, _rendered_sweep, key))
     wanted = await batch_request(read.value, tenant_of(request))
     return send(await operation.submit_batch(services, wanted, ANONYMOUS, _rendered, key))

@@ -60,8 +60,7 @@ def first_values(space: Space) -> Values:
 def define(asked: SweepRequest, space: Space, trial: Specification, policy: SubmitPolicy, room: int) -> Definition:
     """The whole sweep. `trial`: one of it, planned; `room`: how many such trials find a place now. Raises Invalid for
     values that the template does not take, and for a strategy or a number of trials that the space does not allow."""
-    size = space.size(MOST_TRIALS)
-    most = asked.max_trials or min(size, MOST_TRIALS)
+    most = asked.max_trials or min(space.size(MOST_TRIALS), MOST_TRIALS)
     sweep = Sweep(
         space=space,
         strategy=asked.strategy,
@@ -98,6 +97,8 @@ def room_for(vector: Vector, selector: Mapping[str, str], nodes: Iterable[Node],
 def _plain_errors(asked: SweepRequest) -> Iterator[FieldError]:
     if not asked.objective.strip() or not asked.objective.isprintable():
         yield FieldError("objective", "must be the name of a metric that trials report, such as accuracy")
+    elif set(asked.objective) & set(".$"):
+        yield FieldError("objective", "metrics are kept with _ for . and $; name it so")
     if asked.max_trials is None and asked.strategy != "grid":
         yield FieldError("max_trials", "is required; only a grid has an end of its own")
     if asked.max_trials is not None and asked.max_trials < 1:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from app.domain.sweeps.drawing import draw, grid, seed_of
 from app.domain.sweeps.space import Values, key
 from app.domain.sweeps.sweep import Sweep
-from app.domain.sweeps.trials import SUCCESSES, Trial
+from app.domain.sweeps.trials import Trial
 
 STARTUP = 10
 """Trials of a search that learns that are drawn at random, before there is anything to learn from."""
@@ -24,36 +24,37 @@ class Book:
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
-        self.trials: list[Trial] = []
         self.taken: set[str] = set()
+        self.next_number = 0
+        self._trials: dict[int, Trial] = {}
+        self._open: dict[int, Trial] = {}
         self._grid: list[Values] = []
 
     @property
-    def next_number(self) -> int:
-        return self.trials[-1].number + 1 if self.trials else 0
+    def trials(self) -> list[Trial]:
+        """All of them, by number."""
+        return list(self._trials.values())
 
     @property
-    def settled(self) -> int:
-        """The number below which nothing changes any more: those trials have ended well."""
-        for trial in self.trials:
-            if trial.end is None or trial.end.outcome not in SUCCESSES:
-                return trial.number
-        return self.next_number
+    def ended_below(self) -> int:
+        """The number below which all trials have ended: of those it is known here what is recorded."""
+        return min(self._open, default=self.next_number)
 
     def note(self, trials: Iterable[Trial]) -> None:
-        """These are there, or are different now."""
-        places = {trial.number: n for n, trial in enumerate(self.trials)}
+        """These are there, or are different now. New ones come in the order of their numbers."""
         for trial in trials:
-            if trial.number in places:
-                self.trials[places[trial.number]] = trial
-            else:
-                self.trials.append(trial)
+            if trial.number not in self._trials:
                 self.taken.add(trial.key)
-        self.trials.sort(key=lambda trial: trial.number)
+                self.next_number = trial.number + 1
+            self._trials[trial.number] = trial
+            if trial.end is None:
+                self._open[trial.number] = trial
+            else:
+                self._open.pop(trial.number, None)
 
     def open(self) -> list[Trial]:
-        """Those that have not ended."""
-        return [trial for trial in self.trials if trial.end is None]
+        """Those that have not ended, by number."""
+        return [self._open[number] for number in sorted(self._open)]
 
     @property
     def learns(self) -> bool:

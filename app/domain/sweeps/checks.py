@@ -19,6 +19,7 @@ from app.domain.sweeps.space import Dimension, Space, Values, key, steps_between
 from app.domain.sweeps.sweep import MOST_TRIALS, Sweep
 
 MOST_DIMENSIONS, MOST_VALUES, MOST_POINTS = 100, 1_000, 1 << 20
+MOST_CONDITIONS, LONGEST_VALUE = 1_000, 4_096
 LARGEST = float(1 << 53)
 """Beyond it not every whole number is one."""
 NARROWEST = 1e-9
@@ -32,9 +33,20 @@ def space_errors(declared: Sequence[Dimension]) -> list[FieldError]:
     if len(declared) > MOST_DIMENSIONS:
         return [FieldError("space", f"at most {MOST_DIMENSIONS} parameters can be searched, got {len(declared)}")]
     errors = [error for dimension in declared for error in _dimension_errors(dimension)]
+    errors += _amount_errors(declared)
     errors = errors or [error for dimension in declared for error in _condition_errors(dimension, declared)]
     errors = errors or list(_cycle_errors(declared))
     return errors or list(_nesting_errors(declared)) + list(_never_active(Space.of(declared)))
+
+
+def _amount_errors(declared: Sequence[Dimension]) -> Iterator[FieldError]:
+    """Bounds of the whole: each value is tried on the template, each condition looked at for each trial."""
+    values = sum(len(d.values) for d in declared)
+    if values > MOST_VALUES:
+        yield FieldError("space", f"at most {MOST_VALUES:,} values can be listed in all, got {values:,}")
+    named = sum(len(condition.values) for d in declared for condition in d.when)
+    if named > MOST_CONDITIONS:
+        yield FieldError("space", f"at most {MOST_CONDITIONS:,} values can be named by when in all, got {named:,}")
 
 
 def sweep_errors(sweep: Sweep) -> Iterator[FieldError]:
@@ -46,7 +58,7 @@ def sweep_errors(sweep: Sweep) -> Iterator[FieldError]:
                 yield FieldError(f"space.{dimension.name}", message)
     if sweep.max_trials > MOST_TRIALS:
         yield FieldError("max_trials", f"at most {MOST_TRIALS:,}, got {sweep.max_trials:,}")
-    elif sweep.max_trials > (size := sweep.space.size(MOST_TRIALS)):
+    elif sweep.max_trials > (size := sweep.space.size(sweep.max_trials)):
         message = (
             f"the space holds {size:,} different trials, fewer than {sweep.max_trials:,}; ask for at most {size:,}"
         )
@@ -66,9 +78,11 @@ def _dimension_errors(d: Dimension) -> Iterator[FieldError]:
 def _value_errors(d: Dimension, path: str) -> Iterator[FieldError]:
     if not d.values:
         yield FieldError(f"{path}.values", "is empty; list the values to try")
-    if len(d.values) > MOST_VALUES:
-        yield FieldError(f"{path}.values", f"at most {MOST_VALUES:,} values, got {len(d.values):,}")
     for text, times in Counter(map(key, d.values)).items():
+        if len(text) > LONGEST_VALUE:
+            yield FieldError(
+                f"{path}.values", f"a value of {len(text):,} characters is too long; at most {LONGEST_VALUE:,}"
+            )
         if times > 1:
             yield FieldError(f"{path}.values", f"{text[:80]} stands {times} times; list each value once")
 
@@ -116,11 +130,12 @@ def _condition_errors(d: Dimension, declared: Sequence[Dimension]) -> Iterator[F
 
 
 def _unheard_of(values: Sequence[Json], parent: Dimension, path: str) -> Iterator[FieldError]:
+    known = set(map(key, parent.values))
     for value in values:
         if parent.kind == "int":
             possible = isinstance(value, int) and not isinstance(value, bool) and value in (parent.points or ())
         else:
-            possible = any(key(value) == key(each) for each in parent.values)
+            possible = key(value) in known
         if not possible:
             yield FieldError(path, f"{parent.name} is never {key(value)[:80]}; name values that it can have")
 
@@ -159,7 +174,7 @@ def example(space: Space, name: str, fixed: Values | None = None) -> Values | No
     while todo:
         for condition in by_name[todo.pop()].when:
             before = wanted.get(condition.parent, condition.values)
-            wanted[condition.parent] = tuple(v for v in before if any(key(v) == key(e) for e in condition.values))
+            wanted[condition.parent] = tuple(value for value in before if key(value) in condition.keys)
             todo += {condition.parent} - seen
             seen.add(condition.parent)
     if not all(wanted.values()):

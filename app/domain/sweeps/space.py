@@ -31,9 +31,13 @@ class Condition:
 
     parent: str
     values: tuple[Json, ...]
+    keys: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", frozenset(map(key, self.values)))
 
     def holds(self, values: Values) -> bool:
-        return self.parent in values and any(key(values[self.parent]) == key(each) for each in self.values)
+        return self.parent in values and key(values[self.parent]) in self.keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 from app.api.schemas.batches import Batch, BatchSubmitted
 from app.api.schemas.sweeps import Leaderboard
 from app.api.sweep_examples import SWEEP
+from app.domain.batches import BatchStatus
 from app.domain.records import MetricPoint
 from app.domain.states import JobStatus
 from app.operations.sweep_driving import drive
@@ -194,13 +195,23 @@ async def test_only_a_sweep_has_a_leaderboard(api: Api) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "not_a_sweep")
 
 
-async def test_the_leaderboard_records_ends_that_nobody_has_recorded(api: Api) -> None:
+async def test_of_a_sweep_that_has_ended_the_leaderboard_records_what_nobody_has_recorded(api: Api) -> None:
     batch_id = await accepted(api, a_sweep())
     await over(api, batch_id, 0, 0.8)
+    before = await get(api, f"/batches/{batch_id}/leaderboard")
+    assert (before["ended"], before["trials"][0]["state"]) == (0, "waiting")
+    batch = await api.services.batches.get(batch_id)
+    assert batch is not None
+    api.services.batches._batches[batch_id] = replace(batch, status=BatchStatus.CANCELLED)  # type: ignore[attr-defined]
     board = await get(api, f"/batches/{batch_id}/leaderboard")
     assert (board["trials"][0]["value"], board["ended"]) == (0.8, 1)
     [recorded, *_] = await api.services.trials.of(batch_id)
     assert recorded.end is not None and recorded.end.value == 0.8
+
+
+async def test_a_sweep_may_be_as_large_as_a_job_not_as_a_batch(api: Api) -> None:
+    answer = await post(api, {**a_sweep(), "metadata": {"note": "x" * (1 << 20)}})
+    assert (answer.status_code, "MAX_BODY_MB" in answer.json()["detail"]) == (413, True)
 
 
 async def test_secrets_of_a_sweep_are_not_told(api: Api) -> None:

@@ -75,6 +75,11 @@ REFUSALS: dict[str, tuple[SweepRequest, str, str]] = {
     "far too many": (an_ask(log("C"), max_trials=10_001), "sweep.max_trials", "at most 10,000"),
     "none at once": (an_ask(log("C"), max_parallel=0), "sweep.max_parallel", "from 1"),
     "no objective": (an_ask(log("C"), objective=" "), "sweep.objective", "name of a metric"),
+    "an objective that no metric is called": (
+        an_ask(log("C"), objective="val.loss"),
+        "sweep.objective",
+        "with _ for .",
+    ),
     "a seed below nothing": (an_ask(log("C"), seed=-1), "sweep.seed", "from 0"),
     "a halving by one": (an_ask(log("C"), eta=1), "sweep.early_stopping.eta", "from 2"),
     "a rung at nothing": (an_ask(log("C"), eta=3, min_step=0), "sweep.early_stopping.min_step", "from 1"),

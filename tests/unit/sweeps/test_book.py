@@ -119,10 +119,13 @@ async def test_when_nothing_is_left_nothing_is_asked() -> None:
         assert await next_values(OptunaSampler(), book) is None
 
 
-def test_what_may_still_change_begins_with_the_first_trial_that_did_not_end_well() -> None:
+def test_what_is_read_again_begins_with_the_first_trial_that_has_not_ended() -> None:
     book = Book(a_sweep())
-    assert book.settled == 0
-    book.note([ended(0, 1), ended(1, 1, outcome="pruned"), ended(2, outcome="failed"), ended(3, 1)])
-    assert (book.settled, book.next_number) == (2, 4)
-    book.note([ended(2, 1)])
-    assert book.settled == 4
+    assert (book.ended_below, book.next_number) == (0, 0)
+    book.note([ended(0, 1), ended(1, outcome="failed"), a_trial(2), ended(3, 1), a_trial(4)])
+    assert (book.ended_below, book.next_number) == (2, 5)
+    assert [t.number for t in book.open()] == [2, 4]
+    book.note([ended(2, 1), ended(4, 1)])
+    assert (book.ended_below, book.open()) == (5, [])
+    book.note([a_trial(1)])
+    assert ([t.number for t in book.open()], [t.number for t in book.trials]) == ([1], [0, 1, 2, 3, 4])

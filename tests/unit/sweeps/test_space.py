@@ -95,6 +95,13 @@ BAD: dict[str, tuple[list[Dimension], str, str]] = {
         "space.c.when",
         "can never be tried",
     ),
+    "a condition of too many values": (
+        [choice("a", 1), *(whole(f"b{n}", when=when(a=(1,) * 11)) for n in range(99))],
+        "space",
+        "at most 1,000 values can be named by when",
+    ),
+    "too many values": ([choice("a", *range(600)), choice("b", *range(600))], "space", "at most 1,000 values"),
+    "a value like a book": ([choice("a", "x" * 5_000)], "space.a.values", "too long"),
     "too many": ([whole(f"p{n}") for n in range(101)], "space", "at most 100"),
 }
 
