@@ -149,13 +149,14 @@ async def found_again(env: dict[str, str], batch_id: str) -> None:
 
 
 async def test_trials_that_promise_little_are_stopped_early_and_count(stack: Stack) -> None:
+    """Two at once, the better ones first: those that come later meet their values at the first rung."""
     batch_id = await stack.sweep(
         template="command",
         parameters={"command": ["python", "-c", LEARN, "${{ parameters.arguments.rate }}"]},
         space={"arguments.rate": {"type": "categorical", "values": [0.9, 0.8, 0.3, 0.2]}},
         strategy="grid",
         objective="accuracy",
-        max_parallel=4,
+        max_parallel=2,
         early_stopping={"eta": 2, "min_step": 10},
         resources={"cpu_cores": 0.5, "memory_gb": 0.25},
     )
@@ -163,7 +164,7 @@ async def test_trials_that_promise_little_are_stopped_early_and_count(stack: Sta
     board = await stack.board(batch_id)
     assert batch["status"] == "COMPLETED"
     by_rate = {row["parameters"]["arguments.rate"]: row for row in board["trials"]}
-    assert [by_rate[rate]["state"] for rate in (0.9, 0.2)] == ["completed", "pruned"]
+    assert [by_rate[rate]["state"] for rate in (0.9, 0.3, 0.2)] == ["completed", "pruned", "pruned"]
     assert board["trials"][0]["parameters"] == {"arguments.rate": 0.9}
     job = await stack.api.job(by_rate[0.2]["job_id"])
     assert (job["status"], job["history"][-1]["reason"]) == ("COMPLETED", "pruned")
