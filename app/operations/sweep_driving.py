@@ -11,15 +11,17 @@ import structlog
 
 from app.domain.batch_transitions import settle_batch, stop_batch
 from app.domain.batches import ENDING, BatchStatus, Counts
+from app.domain.control_decisions import decide_cancel
 from app.domain.errors import Invalid, QuotaExceeded
 from app.domain.json import Json
 from app.domain.states import JobStatus
 from app.domain.sweeps.ranking import best_of
 from app.domain.sweeps.trials import Over, outlook
 from app.domain.transitions import SYSTEM
-from app.operations.batch_controls import change_batch
+from app.operations.batch_controls import change_batch, load_batch
+from app.operations.change import commit_all
 from app.operations.quotas import refuse_over_quota
-from app.operations.sweep_search import Search, catch_up, enter, stop_early
+from app.operations.sweep_search import Search, catch_up, enter, read, stop_early
 from app.services import Services
 
 log = structlog.get_logger()
@@ -29,26 +31,46 @@ async def drive(services: Services, search: Search) -> None:
     """One look at a sweep, and what follows from it."""
     await catch_up(services, search)
     await stop_early(services, search)
-    if search.goes_on:
-        await _go_on(services, search)
+    if search.goes_on and await _go_on(services, search):
+        await _look_round(services, search)
+    if search.batch.ended or search.batch.wants(*ENDING):
+        await _end_strays(services, search)
     if not search.book.open():
         await _settle(services, search)
 
 
-async def _go_on(services: Services, search: Search) -> None:
+async def _go_on(services: Services, search: Search) -> bool:
+    """Stop the sweep, or enter what is to be entered. Whether something was."""
     look = outlook(search.definition.sweep, search.book.trials)
     if look.stops:
         await _stop(services, search, f"{look.over}: {look.detail}")
-        return
+        return False
+    if not look.ask and not search.missing():
+        return False
     count = await _allowed(services, search, look.ask)
     expected = search.book.next_number + count
     try:
         await enter(services, search, count)
     except Invalid as invalid:
         await _stop(services, search, f"{Over.FAILING}: a trial cannot be submitted any more: {invalid.message}"[:500])
-        return
+        return False
     if search.book.next_number < expected:
         await _stop(services, search, f"{Over.USED_UP}: the space holds no other trial")
+    return True
+
+
+async def _look_round(services: Services, search: Search) -> None:
+    """A user may have ended the sweep while trials were entered."""
+    search.batch = await load_batch(services, search.batch.id)
+    if not search.goes_on:
+        await read(services, search)
+
+
+async def _end_strays(services: Services, search: Search) -> None:
+    """Cancel what was entered too late to be ended with all else. What runs still is whoever's who ends the sweep."""
+    strays = [job for job in search.jobs.values() if job.status is JobStatus.SUBMITTED]
+    changes = ((job, decide_cancel(job, services.stamp(), "its sweep has ended")) for job in strays)
+    await commit_all(services, [(job, change) for job, change in changes if change is not None])
 
 
 async def _allowed(services: Services, search: Search, count: int) -> int:

@@ -92,7 +92,7 @@ def _ended(services: Services, search: Search, told: Mapping[int, Sequence[Metri
         job = search.jobs.get(trial.job_id)
         end: TrialEnd | None = None
         if job is not None and job.terminal:
-            end = trial_end(search.definition.sweep, job, told.get(trial.number, ()))
+            end = trial_end(search.definition.sweep, trial, job, told.get(trial.number, ()))
         elif job is None and over:
             end = TrialEnd(Outcome.CANCELLED, services.clock.now())
         if end is not None:

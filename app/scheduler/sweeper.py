@@ -7,6 +7,7 @@ A sweep that cannot be driven holds up no other.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 import structlog
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 EVERY = 1.0
 PAGE = 200
 AT_ONCE = 8
+STALE = 10.0
+"""Seconds without a look after which the books are read anew: another may have driven meanwhile."""
 
 
 class Sweeper:
@@ -32,9 +35,13 @@ class Sweeper:
         self._metrics = metrics
         self._searches: dict[str, Search] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._looked_at = float("-inf")
 
     async def run_once(self) -> None:
         """Raises Unavailable when the store is away."""
+        if (now := time.monotonic()) - self._looked_at > STALE:
+            self._searches.clear()
+        self._looked_at = now
         sweeps = {batch.id: batch for batch in await self._open()}
         gone = [batch_id for batch_id in self._searches if batch_id not in sweeps]
         ended = await self._services.batches.get_many(gone) if gone else {}

@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.records import MetricPoint
-from app.domain.sweeps.ranking import best_point
+from app.domain.sweeps.ranking import Best, best_point, best_rung
 from app.domain.sweeps.sweep import Sweep
-from app.domain.sweeps.trials import SUCCESSES, Outcome, TrialEnd
+from app.domain.sweeps.trials import SUCCESSES, Outcome, Trial, TrialEnd
 
 
-def trial_end(sweep: Sweep, job: Job, points: Sequence[MetricPoint]) -> TrialEnd:
-    """Of a job that has ended. What a failed one told before it failed is no value of it."""
+def trial_end(sweep: Sweep, trial: Trial, job: Job, points: Sequence[MetricPoint]) -> TrialEnd:
+    """Of a job that has ended. What a failed one told before it failed is no value of it. Where the last run told
+    nothing, since an earlier one was lost, the values at its rungs count."""
     assert job.terminal, job.status
     outcome = Outcome.PRUNED if job.pruned else Outcome(job.status.value.lower())
-    best = best_point(sweep, points, outputs_of(job)) if outcome in SUCCESSES else None
+    best: Best | None = None
+    if outcome in SUCCESSES:
+        best = best_point(sweep, points, outputs_of(job)) or best_rung(sweep, trial.rungs)
     return TrialEnd(
         outcome=outcome,
         at=job.finished_at or job.history[-1].at,

@@ -27,8 +27,17 @@ def best_point(sweep: Sweep, points: Iterable[MetricPoint], outputs: Mapping[str
     said = outputs.get(sweep.objective)
     if not last and isinstance(said, int | float) and not isinstance(said, bool) and math.isfinite(said):
         return float(said), None
+    return _best(sweep, last.items())
+
+
+def best_rung(sweep: Sweep, rungs: Mapping[int, float]) -> Best | None:
+    """The best value at a rung, and the rung."""
+    return _best(sweep, rungs.items())
+
+
+def _best(sweep: Sweep, told: Iterable[tuple[int | None, float]]) -> Best | None:
     best: Best | None = None
-    for step, value in last.items():
+    for step, value in told:
         if best is None or sweep.better(value, best[0]):
             best = value, step
     return best

@@ -277,6 +277,37 @@ async def test_a_sweep_that_is_cancelled_ends_when_nothing_of_it_is_open() -> No
     assert [t.end and t.end.outcome for t in await world.trials()] == ["cancelled"] * 3
 
 
+async def test_what_was_entered_while_a_user_cancelled_the_sweep_is_cancelled_too() -> None:
+    world = await a_world(a_search())
+    claim = world.stores.names.claim
+
+    async def meanwhile(base: str) -> int:
+        batch = await world.batch()
+        change = cancel_batch(batch, world.stores.stamp("ann"), None)
+        assert change is None or await world.stores.batches.commit(batch, change)
+        return await claim(base)
+
+    world.stores.names.claim = meanwhile  # type: ignore[method-assign]
+    await world.look()
+    assert [job.status for job in await world.jobs()] == [JobStatus.CANCELLED] * 3
+    await world.look()
+    assert (await world.batch()).status is BatchStatus.CANCELLED
+    assert [t.end and t.end.outcome for t in await world.trials()] == ["cancelled"] * 3
+
+
+async def test_of_a_trial_whose_run_was_lost_the_values_at_its_rungs_count() -> None:
+    world = await a_world(a_search(early_stopping=EarlyStopping(3, 1), max_parallel=1))
+    await world.look()
+    job = await world.running((await world.jobs())[0])
+    await world.tell(job, {1: 0.7, 3: 0.6})
+    await world.look()
+    await world.stores.metrics.delete_of([job.id])
+    await world.completed(job)
+    await world.look()
+    end = (await world.trials())[0].end
+    assert end is not None and (end.value, end.step) == (0.7, 1)
+
+
 async def test_a_trial_that_was_cancelled_before_its_job_was_there_is_entered_when_the_sweep_is_retried() -> None:
     world = await a_world(a_search())
     world.crash(2, before=True)
