@@ -29,8 +29,13 @@ NEWEST = 1_000
 EXPLAINED, TREES = 250, 32
 """Trials and trees from which the importance is worked out: it is Python's own work, and must not take long."""
 
+REMEMBERED = 4 * NEWEST
+"""Trials that are kept as Optuna has them, since to make them takes as long as to ask."""
 KEPT = 100
 """Answers about importance that are remembered."""
+
+Told = dict[tuple[str, int, int, bool], "FrozenTrial"]
+"""Trials as Optuna has them, by sweep, number, version, and whether their ends were unknown."""
 
 
 class OptunaSampler:
@@ -39,10 +44,13 @@ class OptunaSampler:
     def __init__(self) -> None:
         self._asking, self._explaining = asyncio.Lock(), asyncio.Lock()
         self._explained: dict[tuple[str, int], Mapping[str, float] | None] = {}
+        self._told: Told = {}
 
     async def suggest(self, space: Space, past: Sequence[Trial], *, maximize: bool, seed: int) -> Values:
         async with self._asking:
-            return await asyncio.to_thread(_suggest, space, past[-NEWEST:], maximize, seed)
+            if len(self._told) > REMEMBERED:
+                self._told = {}
+            return await asyncio.to_thread(_suggest, space, past[-NEWEST:], maximize, seed, self._told)
 
     async def importance(self, space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
         """As many trials of one sweep are explained once."""
@@ -54,11 +62,11 @@ class OptunaSampler:
             return self._explained[asked]
 
 
-def _suggest(space: Space, past: Sequence[Trial], maximize: bool, seed: int) -> Values:
+def _suggest(space: Space, past: Sequence[Trial], maximize: bool, seed: int, told: Told) -> Values:
     library = _optuna()
     conditional = any(d.when for d in space.dimensions)
     sampler = library.samplers.TPESampler(multivariate=True, constant_liar=True, group=conditional, seed=seed)
-    trial = _study(library, space, past, maximize=maximize, sampler=sampler).ask()
+    trial = _study(library, space, past, told, maximize=maximize, sampler=sampler).ask()
     values: dict[str, Json] = {}
     for dimension in space.dimensions:
         if dimension.active(values):
@@ -72,7 +80,7 @@ def _importance(space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | N
         evaluator = library.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
     except ImportError:
         return None
-    shares = library.importance.get_param_importances(_study(library, space, ended), evaluator=evaluator)
+    shares = library.importance.get_param_importances(_study(library, space, ended, {}), evaluator=evaluator)
     return {name: float(share) for name, share in shares.items()}
 
 
@@ -85,11 +93,16 @@ def _optuna() -> Any:
 
 
 def _study(
-    library: Any, space: Space, trials: Sequence[Trial], *, maximize: bool = False, sampler: Any = None
+    library: Any, space: Space, trials: Sequence[Trial], told: Told, *, maximize: bool = False, sampler: Any = None
 ) -> optuna.Study:
+    """A study of these trials. `told`: those of them that were made before, to which the others are added."""
     study: optuna.Study = library.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
     distributions = {d.name: _distribution(library, d) for d in space.dimensions}
-    study.add_trials([_told(library, space, trial, distributions) for trial in trials])
+    for trial in trials:
+        known = trial.sweep_id, trial.number, trial.seq, trial.end is None
+        if known not in told:
+            told[known] = _told(library, space, trial, distributions)
+        study.add_trial(told[known])
     return study
 
 
