@@ -2,32 +2,43 @@
 
 Optuna keeps nothing for us: each question builds a study in memory from the trials that are recorded, in their order,
 and throws it away; so any process may ask, and asking again gives the same. Every dimension with points goes in as the
-numbers of its points, so that no value is rounded on the way. Optuna is imported with the first question (it takes more
-than a second), in a thread, as is all of its work.
+numbers of its points, so that no value is rounded on the way.
+
+Optuna is imported with the first question (it takes more than a second), in a thread, as is its asking. The importance
+of parameters takes seconds of Python and a scikit-learn in memory, so it is worked out by a process of its own: this
+module run as a program, with the question as JSON on its standard input and the answer on its output.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy
+from datetime import UTC, datetime
 from importlib import import_module
+from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any
 
+import orjson
+import structlog
+
 from app.domain.json import Json
+from app.domain.sweeps.definition import space_from, space_json
 from app.domain.sweeps.space import Dimension, Points, Space, Values, key
-from app.domain.sweeps.trials import FAILURES, Outcome, Trial
+from app.domain.sweeps.trials import FAILURES, Outcome, Trial, TrialEnd
 
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
+log = structlog.get_logger()
 NEWEST = 1_000
 """Trials that a question for the next looks at."""
-EXPLAINED, TREES = 250, 32
-"""Trials and trees from which the importance is worked out: it is Python's own work, and must not take long."""
+EXPLAINED, TREES, LONGEST = 500, 64, 60.0
+"""Trials and trees from which the importance is worked out, and for how many seconds at most."""
 
 REMEMBERED = 4 * NEWEST
 """Trials that are kept as Optuna has them, since to make them takes as long as to ask."""
@@ -57,9 +68,42 @@ class OptunaSampler:
         async with self._explaining:
             asked = ended[0].sweep_id, len(ended)
             if asked not in self._explained:
-                shares = await asyncio.to_thread(_importance, space, ended[-EXPLAINED:])
+                shares = await _explained(space, ended[-EXPLAINED:])
                 self._explained = dict([*self._explained.items(), (asked, shares)][-KEPT:])
             return self._explained[asked]
+
+
+async def _explained(space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
+    """As a process of its own says; None where it fails, or takes too long."""
+    told = [[list(trial.values.items()), trial.end.value] for trial in ended if trial.end is not None]
+    command = (sys.executable, "-m", __name__)
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    try:
+        async with asyncio.timeout(LONGEST):
+            answer, _ = await process.communicate(orjson.dumps({"space": space_json(space), "trials": told}))
+    except TimeoutError:
+        log.warning("importance.too_slow", trials=len(ended), seconds=LONGEST)
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        log.warning("importance.failed", trials=len(ended), status=process.returncode)
+        return None
+    shares: Mapping[str, float] | None = orjson.loads(answer)
+    return shares
+
+
+def explain(question: bytes) -> bytes:
+    """What the process of its own does: the importance of each parameter, null where there is no scikit-learn."""
+    asked = orjson.loads(question)
+    at = datetime(2000, 1, 1, tzinfo=UTC)
+    trials = [
+        Trial("", number, "", dict(values), at, end=TrialEnd(Outcome.COMPLETED, at, value))
+        for number, (values, value) in enumerate(asked["trials"])
+    ]
+    return orjson.dumps(_importance(space_from(asked["space"]), trials))
 
 
 def _suggest(space: Space, past: Sequence[Trial], maximize: bool, seed: int, told: Told) -> Values:
@@ -163,3 +207,7 @@ def _inside(d: Dimension, value: Json) -> Json:
     if isinstance(d.points, range):
         return d.points.index(value)
     return next(n for n, each in enumerate(d.values) if key(each) == key(value))
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(explain(sys.stdin.buffer.read()))

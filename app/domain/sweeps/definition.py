@@ -6,7 +6,7 @@ Plain JSON, moments apart; dimensions are a list, since their names may hold dot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 
 from app.domain.job import DependencyType
@@ -40,7 +40,7 @@ class Definition:
         return {
             **{name: getattr(sweep, name) for name in _SCALARS},
             "early_stopping": None if stopping is None else asdict(stopping),
-            "space": [_dimension_json(d) for d in sweep.space.dimensions],
+            "space": space_json(sweep.space),
             "request": _request_json(self.request),
             "template_version": self.template_version,
         }
@@ -50,11 +50,21 @@ def definition_from(d: Mapping[str, Json]) -> Definition:
     """The definition of what `to_json` made. Raises KeyError, TypeError or ValueError for anything else."""
     stopping = d["early_stopping"]
     sweep = Sweep(
-        space=Space(tuple(_dimension(each) for each in d["space"])),
+        space=space_from(d["space"]),
         early_stopping=None if stopping is None else EarlyStopping(**stopping),
         **{name: d[name] for name in _SCALARS},
     )
     return Definition(sweep, _request(d["request"]), d["template_version"])
+
+
+def space_json(space: Space) -> list[dict[str, Json]]:
+    """The dimensions, parents before children."""
+    return [_dimension_json(d) for d in space.dimensions]
+
+
+def space_from(dimensions: Iterable[Mapping[str, Json]]) -> Space:
+    """The space of what `space_json` made."""
+    return Space(tuple(_dimension(each) for each in dimensions))
 
 
 def _dimension_json(d: Dimension) -> dict[str, Json]:
