@@ -33,10 +33,14 @@ def submitted_sweep_view(submitted: SweepSubmitted) -> View:
 
 
 def sweep_view(batch: Batch) -> View | None:
-    """What is searched and what was found; None for a list of jobs. Parameters are not told: they may be secret."""
+    """What is searched and what was found; None for a list of jobs, and for what cannot be read. Parameters are not
+    told: they may be secret."""
     if batch.kind is not BatchKind.SWEEP:
         return None
-    sweep = definition_from(batch.spec or {}).sweep
+    try:
+        sweep = definition_from(batch.spec or {}).sweep
+    except (KeyError, TypeError, ValueError):
+        return None
     return {**_searched(sweep), "space": {d.name: _dimension(d) for d in sweep.space.dimensions}, "best": _found(batch)}
 
 

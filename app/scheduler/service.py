@@ -143,21 +143,22 @@ class CycleLoop(Loop):
             await self.pause(seconds)
             return
         began = time.monotonic()
-        await self._first(jobs.wait(seconds), room.wait(seconds))
+        await _first(self.stopping, jobs.wait(seconds), room.wait(seconds))
         left = began + self._gap - time.monotonic()
         if left > LEAST_GAP:
-            await self._first(room.wait(left))
+            await _first(self.stopping, room.wait(left))
         elif left > 0:
             await self.pause(left)
 
-    async def _first(self, *rings: Awaitable[bool]) -> None:
-        """Until one of the bells rings or its time is over, or the loop is to stop."""
-        waits = [asyncio.ensure_future(wait) for wait in (*rings, self.stopping.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+
+async def _first(stopping: asyncio.Event, *rings: Awaitable[bool]) -> None:
+    """Until one of the bells rings or its time is over, or the loop is to stop."""
+    waits = [asyncio.ensure_future(wait) for wait in (*rings, stopping.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 class Periodic(Loop):
@@ -200,17 +201,8 @@ class OnBell(Periodic):
             while not self.stopping.is_set():
                 if self._leader.leading:
                     await self._once()
-                await self._first(waker)
+                await _first(self.stopping, waker.wait(self._every))
                 await self.pause(LEAST_GAP)
-
-    async def _first(self, waker: Waker) -> None:
-        """Until the bell rings, the time is over, or the loop is to stop."""
-        waits = [asyncio.ensure_future(wait) for wait in (waker.wait(self._every), self.stopping.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
 
 class SchedulerService(ServiceGroup):

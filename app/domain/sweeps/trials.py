@@ -100,7 +100,8 @@ def outlook(sweep: Sweep, trials: Sequence[Trial]) -> Outlook:
         return Outlook(over=Over.GOAL_REACHED, detail=f"trial {best.number} reached {best.end.value:g}")
     if (fault := _failing(ended)) is not None:
         return Outlook(over=Over.FAILING, detail=fault)
-    left = sweep.max_trials - len(trials)
+    asked = trials[-1].number + 1 if trials else 0
+    left = sweep.max_trials - asked
     if left <= 0:
         return Outlook(over=Over.ALL_ASKED)
     return Outlook(ask=max(0, min(left, sweep.max_parallel - (len(trials) - len(ended)))))
