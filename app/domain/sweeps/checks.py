@@ -15,7 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from app.domain.errors import FieldError
 from app.domain.json import Json, deep_merge
 from app.domain.nearest import unknown_name
-from app.domain.sweeps.space import Dimension, Space, Values, key, steps_between
+from app.domain.sweeps.space import Dimension, Space, Values, key
 from app.domain.sweeps.sweep import MOST_TRIALS, Sweep
 
 MOST_DIMENSIONS, MOST_VALUES, MOST_POINTS = 100, 1_000, 1 << 20
@@ -107,7 +107,7 @@ def _point_errors(d: Dimension, path: str) -> list[FieldError]:
         return [FieldError(f"{path}.step", f"must be above 0 and at most high - low, got {d.step:g}")]
     if d.step is not None and d.kind == "int" and d.step != int(d.step):
         return [FieldError(f"{path}.step", f"must be a whole number, as the values are, got {d.step:g}")]
-    if d.step is not None and d.kind == "float" and steps_between(d.low, d.high, d.step) > MOST_POINTS:
+    if d.step is not None and d.kind == "float" and (d.high - d.low) / d.step > MOST_POINTS:
         return [FieldError(f"{path}.step", f"makes more than {MOST_POINTS:,} points; take a larger one, or none")]
     if d.count is not None and not 2 <= d.count <= MOST_TRIALS:
         return [FieldError(f"{path}.count", f"must be from 2 to {MOST_TRIALS:,}, got {d.count}")]

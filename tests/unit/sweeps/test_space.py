@@ -73,6 +73,7 @@ BAD: dict[str, tuple[list[Dimension], str, str]] = {
     "a step beyond the range": ([whole("a", 1, 4, step=7)], "space.a.step", "at most high - low"),
     "a step of half a whole number": ([whole("a", 1, 4, step=0.5)], "space.a.step", "whole"),
     "too many steps": ([number("a", 0, 1, step=1e-9)], "space.a.step", "points"),
+    "steps without end": ([number("a", 0, 1, step=5e-324)], "space.a.step", "points"),
     "step and count": ([number("a", step=0.1, count=3)], "space.a.step", "leave one of them out"),
     "a step of a logarithm": ([log("a", step=0.1)], "space.a.step", "takes count"),
     "one point": ([number("a", count=1)], "space.a.count", "from 2"),
