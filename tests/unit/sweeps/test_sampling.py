@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -74,6 +76,11 @@ async def test_it_learns_where_the_good_values_are() -> None:
         past.append(ended(n, loss(values), values=values))
     first, last = [sum(loss(t.values) for t in part) / 15 for part in (past[:15], past[-15:])]
     assert last < first / 3
+
+
+def test_a_service_without_sweeps_loads_nothing_of_it() -> None:
+    code = "import sys, app.main, app.sampling; sys.exit(bool({'optuna', 'sklearn', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 async def test_importance_tells_what_matters() -> None:
