@@ -7,7 +7,7 @@ began.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.domain.batch_requests import BatchRequest, batch_errors
@@ -16,6 +16,7 @@ from app.domain.batches import Batch, BatchKind, BatchStatus, Callback, Executio
 from app.domain.errors import FieldError, Invalid
 from app.domain.naming import suffixed
 from app.domain.records import StoredAnswer
+from app.domain.secrets import Sealed
 from app.domain.specification import JobRequest
 from app.domain.sweeps.asked import PATH, SweepRequest
 from app.domain.sweeps.definition import Definition
@@ -60,8 +61,11 @@ async def submit_sweep(
     submitted = SweepSubmitted(await _batch(services, around, planned, services.stamp(actor)), planned.definition)
     batch, body = submitted.batch, render(submitted)
     stored = None if key is None else StoredAnswer(key.key, key.body_digest, 201, body, batch.submitted_at)
+    if planned.secrets:
+        await services.secrets.put(sealed_for(batch, planned.secrets))
     taken = await services.batches.insert(batch, [], stored)
     if taken is not None and key is not None:
+        await hinted("drop_sealed", services.secrets.delete([batch.id]))
         return replay(taken, key)
     await hinted("first_trials", drive(services, Search.of(batch)))
     return Answer(201, body)
@@ -75,6 +79,11 @@ async def preview_sweep(services: Services, around: BatchRequest, asked: SweepRe
     await _refuse_hopeless(services, asked.request)
     await refuse_over_quota(services, asked.request.tenant)
     return planned
+
+
+def sealed_for(batch: Batch, secrets: Mapping[str, str]) -> Sealed:
+    """Those of all its trials; they go with the first."""
+    return Sealed(batch.id, member_id(batch.id, 0), secrets, batch.submitted_at)
 
 
 def _errors(around: BatchRequest) -> list[FieldError]:

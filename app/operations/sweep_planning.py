@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from app.domain.errors import Invalid
 from app.domain.json import deep_merge
 from app.domain.specification import Specification
-from app.domain.sweeps.asked import SweepRequest, at_fault, checked_space, define, first_values, room_for
+from app.domain.sweeps.asked import SweepRequest, at_fault, checked_space, define, first_values, hide_secrets, room_for
 from app.domain.sweeps.checks import nested
 from app.domain.sweeps.definition import Definition
 from app.operations.plan import plan, policy_of
@@ -17,9 +18,10 @@ from app.services import Services
 
 @dataclass(frozen=True, slots=True)
 class PlannedSweep:
-    """What would be stored, and one trial of it as it would be submitted."""
+    """What would be stored, the secrets that go with it, and one trial of it as it would be submitted."""
 
     definition: Definition
+    secrets: Mapping[str, str] = field(repr=False)
     trial: Specification
 
 
@@ -36,4 +38,5 @@ async def plan_sweep(services: Services, asked: SweepRequest) -> PlannedSweep:
     slots = services.settings.limits.max_concurrent_jobs or None
     room = room_for(trial.resources, request.node_selector, await services.nodes.all(), slots)
     policy = await policy_of(services)
-    return PlannedSweep(await asyncio.to_thread(define, asked, space, trial, policy, room), trial)
+    definition = await asyncio.to_thread(define, asked, space, trial, policy, room)
+    return PlannedSweep(*hide_secrets(definition, trial.template), trial)

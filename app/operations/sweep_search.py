@@ -17,7 +17,7 @@ from app.domain.control_transitions import request_control
 from app.domain.job import Job
 from app.domain.naming import suffixed
 from app.domain.records import JobQuery, MetricPoint
-from app.domain.specification import build_job
+from app.domain.specification import JobRequest, Specification, build_job
 from app.domain.states import TERMINAL, JobStatus
 from app.domain.sweeps.asked import MOST_PARALLEL
 from app.domain.sweeps.book import Book
@@ -33,6 +33,7 @@ from app.operations.expect import expected_duration
 from app.operations.hints import hinted
 from app.operations.inheritance import decide_lending
 from app.operations.plan import plan
+from app.operations.sealing import seal
 from app.operations.sweep_asking import next_values
 from app.services import Services
 
@@ -194,10 +195,22 @@ async def _asked(services: Services, search: Search) -> Trial | None:
 
 
 async def _job_for(services: Services, search: Search, trial: Trial) -> Job:
-    """The job of a trial, stored; when it is there already, that is all. Raises Invalid."""
-    job = await job_of(services, search, trial)
+    """The job of a trial, stored after its secrets; when it is there already, that is all. Raises Invalid."""
+    request = await _request_for(services, search, trial)
+    specification = await plan(services, request, search.definition.template_version)
+    job = await job_of(services, search, trial, specification)
+    await seal(services, job, specification)
     await services.jobs.insert(job)
     return job
+
+
+async def _request_for(services: Services, search: Search, trial: Trial) -> JobRequest:
+    """The request of a trial, with the secrets of the sweep."""
+    request = search.definition.request_for(trial.values)
+    if not search.definition.secrets:
+        return request
+    secrets = await services.secrets.get(search.batch.id) or {}
+    return replace(request, parameters={**request.parameters, **secrets})
 
 
 async def _let_in(services: Services, fresh: list[Job]) -> None:
@@ -213,19 +226,17 @@ async def _look_at(services: Services, jobs: Sequence[Job]) -> None:
     await commit_all(services, await decide_lending(services, [job for job in jobs if job.dependencies]))
 
 
-async def job_of(services: Services, search: Search, trial: Trial) -> Job:
+async def job_of(services: Services, search: Search, trial: Trial, specification: Specification) -> Job:
     """As it is inserted: it waits for its place in the batch, and for whatever else its request names."""
-    batch, definition = search.batch, search.definition
-    specification = await plan(services, definition.request_for(trial.values), definition.template_version)
-    expected = await expected_duration(services, specification.kin, specification.timeout)
-    base = specification.base_name
-    job = build_job(
+    batch, base = search.batch, specification.base_name
+    return build_job(
         specification,
         job_id=trial.job_id,
         name=suffixed(base, await services.names.claim(base)),
         eligible=False,
         stamp=services.stamp(batch.history[0].actor),
         tie=trial.number % 1_000,
-        expected=expected,
+        expected=await expected_duration(services, specification.kin, specification.timeout),
+        batch_id=batch.id,
+        membership=batch.membership(trial.number),
     )
-    return replace(job, batch_id=batch.id, membership=batch.membership(trial.number))

@@ -9,13 +9,14 @@ from app.domain.errors import FieldError, Invalid
 from app.domain.json import Json
 from app.domain.nodes import Node, NodeState, matches
 from app.domain.resources import Vector
+from app.domain.secrets import without_secrets
 from app.domain.specification import JobRequest, Specification, SubmitPolicy, specify
 from app.domain.sweeps.asha import EarlyStopping
 from app.domain.sweeps.checks import corners, example, space_errors, sweep_errors
 from app.domain.sweeps.definition import Definition
 from app.domain.sweeps.space import Dimension, Space, Values
 from app.domain.sweeps.sweep import MOST_TRIALS, Sweep
-from app.domain.templates import Template
+from app.domain.templates import Template, canonical_parameters
 
 PATH = "sweep"
 WIDEST, AHEAD = 8, 2
@@ -77,6 +78,14 @@ def define(asked: SweepRequest, space: Space, trial: Specification, policy: Subm
     if errors:
         raise Invalid(_below(errors))
     return definition
+
+
+def hide_secrets(definition: Definition, template: Template) -> tuple[Definition, dict[str, str]]:
+    """The definition as it is kept, and the secrets that were given with it, which are stored apart."""
+    given = canonical_parameters(template, definition.request.parameters)
+    secrets = {name: given[name] for name in template.schema.secrets if isinstance(given.get(name), str)}
+    request = replace(definition.request, parameters=dict(without_secrets(given, secrets)))
+    return replace(definition, request=request, secrets=tuple(secrets)), secrets
 
 
 def at_fault(invalid: Invalid, space: Space) -> Invalid:

@@ -24,11 +24,13 @@ _TUPLES = ("dependencies", "tags", "limits")
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """`request` lacks what is searched; `template_version` is that of all trials."""
+    """`request` lacks what is searched, and reads `***` for `secrets`, which are stored apart; `template_version` is
+    that of all trials."""
 
     sweep: Sweep
     request: JobRequest
     template_version: int
+    secrets: tuple[str, ...] = ()
 
     def request_for(self, values: Values) -> JobRequest:
         """The request of the trial with these values."""
@@ -43,6 +45,7 @@ class Definition:
             "space": space_json(sweep.space),
             "request": _request_json(self.request),
             "template_version": self.template_version,
+            "secrets": list(self.secrets),
         }
 
 
@@ -54,7 +57,7 @@ def definition_from(d: Mapping[str, Json]) -> Definition:
         early_stopping=None if stopping is None else EarlyStopping(**stopping),
         **{name: d[name] for name in _SCALARS},
     )
-    return Definition(sweep, _request(d["request"]), d["template_version"])
+    return Definition(sweep, _request(d["request"]), d["template_version"], tuple(d["secrets"]))
 
 
 def space_json(space: Space) -> list[dict[str, Json]]:

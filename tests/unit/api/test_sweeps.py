@@ -228,6 +228,12 @@ async def test_secrets_of_a_sweep_are_not_told(api: Api) -> None:
     batch_id = await accepted(api, a_sweep(space, template="with_token", parameters={"token": "hush-hush"}))
     for path in (f"/batches/{batch_id}", "/batches", f"/batches/{batch_id}/leaderboard", f"/jobs?batch_id={batch_id}"):
         assert "hush-hush" not in (await api.client.get(f"/api/v1{path}")).text
+    batch = await api.services.batches.get(batch_id)
+    assert batch is not None and "hush-hush" not in str(batch.spec)
+    for trial in await api.services.trials.of(batch_id):
+        job = await api.job(trial.job_id)
+        assert job.parameters["token"] == "***" and job.sealed is not None
+        assert await api.services.secrets.get(job.sealed) == {"token": "hush-hush"}
     searched = await post(
         api,
         a_sweep(

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from app.domain.batch_transitions import first_entry
+from app.domain.batches import Batch, BatchKind, BatchStatus
 from app.domain.job import Job
 from app.domain.nodes import NodeState
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint
@@ -164,3 +166,16 @@ async def test_nodes_lost_for_a_day_are_forgotten_and_their_epochs_go_on(world: 
     assert await world.nodes.all() == []
     lease = await taken(world.leases, "node:n1", "n1", DAY)
     assert lease.epoch == 2
+
+
+async def test_the_secrets_of_a_sweep_stay_as_long_as_it_is_there(world: World) -> None:
+    first = await world.ended(1)
+    await world.secrets.put(Sealed("batch_a", first.id, {"token": "x"}, NOW - DAY))
+    await world.secrets.put(Sealed("batch_gone", first.id, {"token": "x"}, NOW - DAY))
+    stamp = world.services.stamp()
+    entry = first_entry(stamp)
+    sweep = Batch("batch_a", BatchKind.SWEEP, "s", "default", BatchStatus.RUNNING, 1, 1, NOW, (entry,))
+    await world.services.batches.insert(sweep, [])
+    await world.retention.run_once()
+    assert await world.secrets.get("batch_a") == {"token": "x"}
+    assert await world.secrets.get("batch_gone") is None

@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.builtin_templates import builtin_templates
 from app.domain.errors import Invalid
+from app.domain.layers import derive
 from app.domain.nodes import Allocation, Node, NodeState
 from app.domain.resources import Vector
 from app.domain.specification import JobRequest, specify
@@ -16,7 +17,7 @@ from app.domain.sweeps.asked import SweepRequest, at_fault, checked_space, defin
 from app.domain.sweeps.checks import nested
 from app.domain.sweeps.definition import Definition
 from app.domain.sweeps.space import Dimension
-from app.domain.templates import TemplateDraft, derive
+from app.domain.templates import TemplateDraft
 from tests.unit.domain.builders import POLICY
 from tests.unit.sweeps.builders import choice, log, number, when, whole
 
