@@ -20,6 +20,7 @@ from app.domain.errors import Unavailable
 from app.domain.ports import ArtifactStore
 from app.providers import provider_of
 from app.quarantine import Quarantine
+from app.sampling import OptunaSampler
 from app.services import Services
 from app.startup import StartupTrouble, artifacts_unusable, mongodb_missing, redis_unreachable
 from app.storage import mongo, redis
@@ -53,6 +54,7 @@ from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.secrets import MongoSecretStore
 from app.storage.templates import MongoTemplateStore
+from app.storage.trials import MongoTrialStore
 from app.storage.workflows import MongoDefinitionStore, MongoScheduleStore, MongoStepCache, MongoWorkflowStore
 from app.webhooks import SignedWebhooks
 
@@ -129,6 +131,8 @@ def make_services(settings: Settings, database: mongo.Database, index: Redis) ->
         capacity=MongoCapacityStore(database),
         limits=MongoLimitStore(database),
         decisions=MongoDecisionStore(database),
+        trials=MongoTrialStore(database, quarantine=quarantine),
+        sampler=OptunaSampler(),
         logs=MongoLogStore(database),
         metrics=MongoMetricStore(database),
         artifacts=_artifacts(settings.data.artifact_directory, database),

@@ -36,11 +36,13 @@ from app.domain.ports import (
     QueueIndex,
     RollupStore,
     RunStore,
+    Sampler,
     SchedulerStore,
     ScheduleStore,
     SecretStore,
     StepCache,
     TemplateStore,
+    TrialStore,
     Webhooks,
     WorkflowStore,
 )
@@ -73,6 +75,8 @@ class Services:
     capacity: CapacityStore
     limits: LimitStore
     decisions: DecisionStore
+    trials: TrialStore
+    sampler: Sampler
     logs: LogStore
     metrics: MetricStore
     artifacts: ArtifactStore

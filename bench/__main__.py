@@ -19,6 +19,7 @@ ALL = (
     "analytics",
     "sizing",
     "workflows",
+    "sweeps",
 )
 
 

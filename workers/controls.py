@@ -26,7 +26,12 @@ log = structlog.get_logger()
 AGAIN_SECONDS = 0.25
 """Until the next try to freeze a run that has not begun yet."""
 INLINE = "inline"
-CONTROL_ENDINGS = {"cancel": RunEnding.CANCELLED, "release": RunEnding.RELEASED, "preempt": RunEnding.PREEMPTED}
+CONTROL_ENDINGS = {
+    "cancel": RunEnding.CANCELLED,
+    "release": RunEnding.RELEASED,
+    "preempt": RunEnding.PREEMPTED,
+    "prune": RunEnding.PRUNED,
+}
 
 
 class Controls:

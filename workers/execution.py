@@ -24,7 +24,7 @@ from workers.outcome import Ending
 from workers.patience import until_answered
 from workers.preparation import CannotPrepare, gather_inputs, order_for, revealed
 from workers.processors import Processors
-from workers.run import RunEnding, Runner, RunReport
+from workers.run import SUCCESSES, RunEnding, Runner, RunReport
 from workers.runners.fork_server import NurseryClosed
 from workers.scribe import Scribe
 
@@ -123,7 +123,7 @@ class Executor:
             return Ending(run.key, report)
         if run.record.files():
             await until_answered("keep_files", lambda: keep_files(self._services, run.job, run.record, folder, run.say))
-        if report.ending is not RunEnding.FINISHED and folder.exists():
+        if report.ending not in SUCCESSES and folder.exists():
             checkpoint = await until_answered(
                 "keep_checkpoint", lambda: keep_for_next_run(self._services, run.job, run.record, run.kept, folder)
             )
@@ -131,7 +131,7 @@ class Executor:
         return self._ending(run, report, checkpoint)
 
     def _ending(self, run: LiveRun, report: RunReport, checkpoint: str | None) -> Ending:
-        finished = report.ending is RunEnding.FINISHED
+        finished = report.ending in SUCCESSES
         if not finished and not report.log_tail:
             report = replace(report, log_tail=run.logbook.last_lines())
         progress = run.record.final_progress(report, self._services.clock.now())

@@ -28,11 +28,12 @@ from app.domain.transitions import (
     complete,
     fail,
     finish_cancel,
+    prune,
     requeue,
     retry_later,
     time_out,
 )
-from workers.run import RunEnding, RunKey, RunReport
+from workers.run import SUCCESSES, RunEnding, RunKey, RunReport
 
 _FAILURE_REASON = {
     RunEnding.ERROR: "error",
@@ -93,6 +94,8 @@ def _transition(job: Job, ending: Ending, chance: float, stamp: Stamp) -> Change
         return resume_in_place(job, as_asked(job, stamp), job.control.reason if job.control else None)
     if job.frozen:
         return resume_in_place(job, stamp, "the run ended while it was being frozen")
+    if report.ending is RunEnding.PRUNED:
+        return prune(job, end, stamp, report.message)
     if report.ending is RunEnding.FINISHED:
         return complete(job, end, stamp)
     if report.ending in _LEAVES:
@@ -161,7 +164,7 @@ def _run_end(ending: Ending) -> RunEnd:
         peak_memory_mib=report.peak_memory_mib,
         cpu_seconds=report.cpu_seconds,
         result=ending.result,
-        error=None if report.ending is RunEnding.FINISHED else error_of(report),
+        error=None if report.ending in SUCCESSES else error_of(report),
         checkpoint=ending.checkpoint,
     )
 

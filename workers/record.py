@@ -13,7 +13,7 @@ from pathlib import Path
 from app.domain.job import Progress, StepState
 from app.domain.json import Json
 from app.domain.records import MetricPoint
-from workers.run import RunEnding, RunReport
+from workers.run import SUCCESSES, RunEnding, RunReport
 
 _DONE = frozenset({"COMPLETED", "SKIPPED"})
 
@@ -91,12 +91,13 @@ class RunRecord:
         return Progress(self._run_no, at, self.fraction(), self.step, self._text, steps, dict(self._metrics))
 
     def final_progress(self, report: RunReport, at: datetime) -> Progress:
-        """The state as it is kept with the job: a step that was under way did not complete."""
-        if report.ending is not RunEnding.FINISHED:
-            for name, state in self._steps.items():
-                if state.status == "RUNNING":
-                    self._steps[name] = replace(state, status="FAILED", finished_at=at)
-        return self.progress(at)
+        """The state as it is kept with the job: a step that was under way did not complete, or was done early."""
+        reached = self.fraction()
+        for name, state in self._steps.items():
+            if state.status == "RUNNING" and report.ending is not RunEnding.FINISHED:
+                status = "COMPLETED" if report.ending in SUCCESSES else "FAILED"
+                self._steps[name] = replace(state, status=status, finished_at=at)
+        return replace(self.progress(at), fraction=reached)
 
     def take_points(self) -> list[MetricPoint]:
         """Metric points that were not yet taken."""

@@ -16,10 +16,10 @@ from workers.steps.registry import is_light
 
 
 class RunEnding(StrEnum):
-    """How a run ended. The last nine are given by the supervisor's side, the others by the run itself.
+    """How a run ended. The last ten are given by the supervisor's side, the others by the run itself.
 
-    RELEASED: a user takes the node's resources back; PREEMPTED: more urgent work does. LOST: gone, and nobody knows
-    why; CRASHED: gone with its worker.
+    RELEASED: a user takes the node's resources back; PREEMPTED: more urgent work does. PRUNED: its search wants no more
+    of it. LOST: gone, and nobody knows why; CRASHED: gone with its worker.
     """
 
     FINISHED = "finished"
@@ -30,6 +30,7 @@ class RunEnding(StrEnum):
     DRAINED = "drained"
     RELEASED = "released"
     PREEMPTED = "preempted"
+    PRUNED = "pruned"
     FENCED = "fenced"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
@@ -37,6 +38,8 @@ class RunEnding(StrEnum):
     CRASHED = "crashed"
 
 
+SUCCESSES = frozenset({RunEnding.FINISHED, RunEnding.PRUNED})
+"""After these the run has a result, and its job is done."""
 AT_ONCE = frozenset({RunEnding.FENCED, RunEnding.OUT_OF_MEMORY})
 """Reasons to kill without asking first: another run may be about to start, or the node to run out of memory."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.api.object_examples import AT
+from app.api.sweep_examples import LEADERBOARD, SWEEP
 
 _LATER = "2026-01-01T12:04:10.500Z"
 BATCH_ID = "batch_01kdvjm0q8m4x2c7w9f3e00000"
@@ -63,7 +64,7 @@ SUMMARY: dict[str, Any] = {
     "submitted_at": AT,
     "finished_at": None,
 }
-BATCH = {**SUMMARY, "history": [_ENTRY]}
+BATCH = {**SUMMARY, "sweep": None, "history": [_ENTRY]}
 
 
 def _moved(to: str, reason: str, detail: str | None, message: str, **more: Any) -> dict[str, Any]:
@@ -85,13 +86,14 @@ _RESUMED = {**_moved("RUNNING", "resumed", None, "It is RUNNING: 1 job is open."
 _RETRIED = {**_moved("RUNNING", "retried", "the disk is larger now", "It is RUNNING: 1 job is open.")}
 
 REQUESTS: dict[str, dict[str, Any]] = {
-    "submit_batch": {"two at once": _TWO, "one after the other, until one fails": _BOUNDED},
+    "submit_batch": {"two at once": _TWO, "one after the other, until one fails": _BOUNDED, "a search": SWEEP},
     "cancel_batch": {"with a reason": {"reason": "wrong data"}},
     "pause_batch": {"hold what waits": {"reason": "the cluster is needed"}, "and release": {"release": True}},
     "resume_batch": {"with a reason": {"reason": "the cluster is free"}},
     "retry_batch": {"what failed": {"reason": "the disk is larger now"}},
 }
 ANSWERS: dict[str, dict[str, Any]] = {
+    "get_batch_leaderboard": {"200": LEADERBOARD},
     "submit_batch": {"201": _SUBMITTED},
     "list_batches": {"200": {"batches": [SUMMARY], "next_cursor": None}},
     "get_batch": {"200": BATCH},

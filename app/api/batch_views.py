@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.api.sweep_views import sweep_view
 from app.domain.batches import ENDING, Batch, BatchEntry, BatchStatus, Callback, Counts
 from app.domain.states import TERMINAL, JobStatus
 from app.domain.timestamps import optional_rfc3339 as moment
@@ -52,7 +53,8 @@ def batch_summary(batch: Batch, counts: Counts) -> View:
 
 def batch_view(batch: Batch, counts: Counts) -> View:
     """The whole batch."""
-    return {**batch_summary(batch, counts), "history": [_entry(entry) for entry in batch.history]}
+    history = [_entry(entry) for entry in batch.history]
+    return {**batch_summary(batch, counts), "sweep": sweep_view(batch), "history": history}
 
 
 def controlled_batch_view(batch: Batch, counts: Counts) -> View:

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 from app.api.examples import ANSWERS, PROBLEM, REQUESTS
 from app.api.problem_codes import CODES
 from app.api.problems import PROBLEM_NAMES
-from app.api.schemas.batches import BatchCreate
+from app.api.schemas.batches import BatchCreate, SweepBatch
 from app.api.schemas.events import EVENT_MODELS, Problem
 from app.api.schemas.job_requests import JobCreate
 from app.api.stream_examples import STREAMS
@@ -122,6 +122,7 @@ def _add_models(schemas: Document) -> None:
     models: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         (JobCreate, "validation"),
         (BatchCreate, "validation"),
+        (SweepBatch, "validation"),
     ]
     models += [(model, "serialization") for model in shown]
     _, definitions = models_json_schema(models, ref_template=REF)

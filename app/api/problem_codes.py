@@ -113,6 +113,11 @@ CODES = MappingProxyType(
             "The job's history is full",
             "A job takes at most 1,000 changes by users. Submit a new job instead.",
         ),
+        "not_a_sweep": ProblemCode(
+            409,
+            "The batch is not a sweep",
+            "Only a sweep has a leaderboard; the jobs of a batch are listed by GET /api/v1/jobs?batch_id=….",
+        ),
         "already_exists": ProblemCode(
             409,
             "The id is taken",

@@ -94,11 +94,11 @@ def _real_steps(steps: Sequence[str | int], body: Any) -> Iterator[str | int]:
 
 
 def _known_fields(model: Any, steps: Sequence[str | int]) -> list[str]:
-    """Names of the fields that the object at `steps` below `model` may have."""
+    """Names of the fields that the object at `steps` below `model` may have. A step that is no field is the key of a
+    mapping, whose values the models are already."""
     models = _models_in(model)
     for step in steps:
-        if isinstance(step, str):
-            fields = [each.model_fields[step] for each in models if step in each.model_fields]
+        if fields := [each.model_fields[step] for each in models if step in each.model_fields]:
             models = [model for field in fields for model in _models_in(field.annotation)]
     return [name for each in models for name in each.model_fields]
 

@@ -128,7 +128,7 @@ def _request(job: Job) -> View:
 
 
 def _life(job: Job) -> View:
-    done = job.status is JobStatus.COMPLETED
+    done = job.status is JobStatus.COMPLETED and not job.pruned
     live = job.progress if job.status in {JobStatus.RUNNING, JobStatus.PAUSED} else None
     return {
         "submitted_at": rfc3339(job.submitted_at),

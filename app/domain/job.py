@@ -119,9 +119,9 @@ class Progress:
     metrics: Mapping[str, Json] = field(default_factory=dict)
 
 
-CONTROLS = ("cancel", "pause", "release", "resume", "preempt")
-"""What may be asked of a live run: to end, to be frozen, to leave its node (checkpointed), to go on; the last by the
-scheduler, to make way for more urgent work."""
+CONTROLS = ("cancel", "pause", "release", "resume", "preempt", "prune")
+"""What may be asked of a live run: to end, to be frozen, to leave its node (checkpointed), to go on; by the
+scheduler, to make way for more urgent work; and by a search, to stop early, since others promise more."""
 SUSPECT_AFTER = 2
 """Workers that crashed under a job before it must run alone on a node."""
 
@@ -244,6 +244,11 @@ class Job:
     def held(self) -> bool:
         """PAUSED before it started, or between two runs: waiting, outside the queue."""
         return self.status is JobStatus.PAUSED and self.paused_from is not JobStatus.RUNNING
+
+    @property
+    def pruned(self) -> bool:
+        """COMPLETED before its end, because its search wanted no more of it: what it had reported counts."""
+        return self.status is JobStatus.COMPLETED and bool(self.attempts) and self.attempts[-1].outcome == "pruned"
 
     @property
     def suspect(self) -> bool:

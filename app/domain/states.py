@@ -73,7 +73,7 @@ EDGES: tuple[Edge, ...] = (
     *_edges(_S.SCHEDULED, _S.QUEUED, "dispatch_lost"),
     *_edges(_S.SCHEDULED, _S.PAUSED, "hold"),
     *_edges(_S.SCHEDULED, _S.CANCELLED, "cancelled"),
-    *_edges(_S.RUNNING, _S.COMPLETED, "completed"),
+    *_edges(_S.RUNNING, _S.COMPLETED, "completed", "pruned"),
     *_edges(_S.RUNNING, _S.FAILED, "error", "permanent", "worker_lost", "out_of_memory", "stalled", "poisoned"),
     *_edges(_S.RUNNING, _S.CANCELLED, "cancelled"),
     *_edges(_S.RUNNING, _S.TIMEOUT, "timeout"),

@@ -129,6 +129,11 @@ def complete(job: Job, end: RunEnd, stamp: Stamp) -> Change:
     return end_run(job, JobStatus.COMPLETED, "completed", end, stamp, result=end.result, error=None)
 
 
+def prune(job: Job, end: RunEnd, stamp: Stamp, detail: str | None) -> Change:
+    """RUNNING → COMPLETED before its end, with what it has reported; no failure, and never tried again."""
+    return end_run(job, JobStatus.COMPLETED, "pruned", end, stamp, result=end.result, error=None, detail=detail)
+
+
 def fail(job: Job, reason: str, end: RunEnd, stamp: Stamp) -> Change:
     """RUNNING → FAILED: `error`, `permanent`, `out_of_memory`, `worker_lost`, `stalled` or `poisoned`."""
     return end_run(job, JobStatus.FAILED, reason, end, stamp, error=end.error)

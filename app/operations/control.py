@@ -80,6 +80,8 @@ def _of_live(job: Job) -> str:
         return f"{job.node_id} is told to end it; it is CANCELLED when nothing of it lives any more."
     if asked == "release":
         return f"{job.node_id} is told to end its run and free its resources. {_after_release(job, ended=False)}"
+    if asked == "prune":
+        return f"{job.node_id} is told to stop it early; what it has reported counts."
     if job.frozen and asked == "resume":
         return f"{job.node_id} is told to let it go on from where it stands."
     if job.frozen:

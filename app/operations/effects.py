@@ -17,7 +17,7 @@ from app.domain.errors import Unavailable
 from app.domain.failures import pattern_of
 from app.domain.job import Job
 from app.domain.limits import holds_places, limits_of, places_of
-from app.domain.ports import ROOM_BELL
+from app.domain.ports import ROOM_BELL, SWEEP_BELL
 from app.domain.queueing import ticket_of
 from app.domain.records import RunSummary
 from app.domain.sizing.features import Features, as_measured
@@ -82,7 +82,7 @@ class Moved:
 
 
 async def carry_out(services: Services, moved: Sequence[Moved]) -> None:
-    """Index, ledgers, run summaries and the scheduler's bell, for all of them together."""
+    """Index, ledgers, run summaries, and the bells of the scheduler and of sweeps, for all of them together."""
     freed = [m for m in moved if m.left_node and m.before.node_id is not None]
     ended = [m for m in moved if m.ended_run]
     entered = [ticket_of(m.after) for m in moved if m.entered_queue or m.moved_in_queue]
@@ -102,6 +102,8 @@ async def carry_out(services: Services, moved: Sequence[Moved]) -> None:
     await asyncio.gather(*work)
     if freed:
         await services.bells.ring(ROOM_BELL)
+    if any(m.ended and m.after.batch_id is not None for m in moved):
+        await services.bells.ring(SWEEP_BELL)
 
 
 def _overtaken(services: Services, moved: Sequence[Moved]) -> list[Awaitable[object]]:

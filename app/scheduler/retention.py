@@ -81,6 +81,7 @@ class Retention:
         await services.metrics.delete_of(job_ids)
         await services.artifacts.delete_of(job_ids)
         await services.secrets.delete_of(job_ids)
+        await services.trials.delete_of(job_ids)
 
     async def _ownerless(self) -> int:
         """Files of jobs that are gone: a run that nobody waited for any more stored them late."""
@@ -93,13 +94,15 @@ class Retention:
 
     async def _unnamed_secrets(self, before: datetime) -> int:
         """Secrets that no job names: of a submit that came to nothing, or replaced by those of a retry. A job that is
-        there and cannot be read keeps all of its own."""
+        there and cannot be read keeps all of its own; those of a sweep, under its id, go with its first trial."""
         sealed = await self._services.secrets.older(before, self._sealed, FILES)
         self._sealed = sealed[-1][0] if len(sealed) == FILES else ""
         owners = {job_id for _, job_id in sealed}
         jobs = await self._services.jobs.get_many(owners) if owners else {}
         gone = await self._services.jobs.absent(owners - jobs.keys()) if owners - jobs.keys() else set()
-        unnamed = [i for i, owner in sealed if owner in gone or (owner in jobs and jobs[owner].sealed != i)]
+        kept = await self._services.batches.get_many(i for i, _ in sealed) if sealed else {}
+        others = [(i, owner) for i, owner in sealed if i not in kept]
+        unnamed = [i for i, owner in others if owner in gone or (owner in jobs and jobs[owner].sealed != i)]
         if unnamed:
             await self._services.secrets.delete(unnamed)
         return len(unnamed)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from app.domain.errors import Unavailable
-from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, Waker
+from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, SWEEP_BELL, Bells, Waker
 from app.lifecycle import Loop, ServiceGroup
 from app.metering import Labels, RunMeter, template_labels
 from app.metrics import Metrics
@@ -32,6 +32,8 @@ from app.scheduler.reconciler import Reconciler
 from app.scheduler.retention import EVERY, Retention
 from app.scheduler.statistics import EVERY as STATISTICS_EVERY
 from app.scheduler.statistics import Statistics
+from app.scheduler.sweeper import EVERY as SWEEPS_EVERY
+from app.scheduler.sweeper import Sweeper
 from app.scheduler.timers import Timers
 from app.scheduler.workflow_keeper import WorkflowKeeper
 from app.services import Services
@@ -152,21 +154,22 @@ class CycleLoop(Loop):
             await self.pause(seconds)
             return
         began = time.monotonic()
-        await self._first(jobs.wait(seconds), room.wait(seconds))
+        await _first(self.stopping, jobs.wait(seconds), room.wait(seconds))
         left = began + self._gap - time.monotonic()
         if left > LEAST_GAP:
-            await self._first(room.wait(left))
+            await _first(self.stopping, room.wait(left))
         elif left > 0:
             await self.pause(left)
 
-    async def _first(self, *rings: Awaitable[bool]) -> None:
-        """Until one of the bells rings or its time is over, or the loop is to stop."""
-        waits = [asyncio.ensure_future(wait) for wait in (*rings, self.stopping.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+
+async def _first(stopping: asyncio.Event, *rings: Awaitable[bool]) -> None:
+    """Until one of the bells rings or its time is over, or the loop is to stop."""
+    waits = [asyncio.ensure_future(wait) for wait in (*rings, stopping.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 class Periodic(Loop):
@@ -206,6 +209,24 @@ class Periodic(Loop):
             log.exception("periodic.failed", loop=self.name)
 
 
+class OnBell(Periodic):
+    """As `Periodic`, and at each ring of a bell: a hint, which may be lost."""
+
+    def __init__(
+        self, name: str, leader: Leader, every: float, do: Callable[[], Awaitable[None]], bells: Bells, bell: str
+    ) -> None:
+        super().__init__(name, leader, every, do)
+        self._bells, self._bell = bells, bell
+
+    async def run(self) -> None:
+        async with self._bells.listen(self._bell) as waker:
+            while not self.stopping.is_set():
+                if self._leader.leading:
+                    await self._once()
+                await _first(self.stopping, waker.wait(self._every))
+                await self.pause(LEAST_GAP)
+
+
 class SchedulerService(ServiceGroup):
     """The scheduler of one process."""
 
@@ -233,6 +254,14 @@ class SchedulerService(ServiceGroup):
             Periodic("scheduler.reconciler", self._leader, scheduler.reconcile.total_seconds(), reconciler.run_once),
             Periodic("scheduler.index", self._leader, index_keeper.EVERY, reconciler.index.restore),
             Periodic("scheduler.batches", self._leader, batch_keeper.EVERY, reconciler.batches.carry_out),
+            OnBell(
+                "scheduler.sweeps",
+                self._leader,
+                SWEEPS_EVERY,
+                Sweeper(services, metrics).run_once,
+                services.bells,
+                SWEEP_BELL,
+            ),
             Periodic("scheduler.callbacks", self._leader, callbacks.EVERY, told.run_once),
             Periodic("scheduler.retention", self._leader, EVERY, Retention(services).run_once),
             Periodic("scheduler.statistics", self._leader, STATISTICS_EVERY, lambda: statistics.run_once(self._term)),

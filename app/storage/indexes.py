@@ -125,6 +125,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "rollups": (_index("of_one", ("whose", UP), ("_id", UP)),),
     "logs": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
     "metrics": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),
+    "trials": (_index("of_sweep", ("sweep_id", UP), ("number", UP)), _index("of_job", ("job_id", UP))),
     "artifacts.files": (
         _index("filename_1_uploadDate_1", ("filename", UP), ("uploadDate", UP)),
         _index("of_job", ("metadata.job_id", UP), ("metadata.kind", UP)),

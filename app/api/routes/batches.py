@@ -42,6 +42,8 @@ from app.api.schemas.batches import (
 )
 from app.api.sse import EventStream
 from app.api.state import state_of
+from app.api.sweep_body import is_sweep, sweep_request
+from app.api.sweep_views import submitted_sweep_view
 from app.api.tenants import tenant_of
 from app.domain import batches as domain
 from app.domain.batches import BatchKind, BatchQuery, BatchStatus, Counts
@@ -49,16 +51,15 @@ from app.domain.ids import is_object_id
 from app.operations import submit_batch as operation
 from app.operations.batch_controls import cancel_whole, load_batch, pause_whole, resume_whole, retry_whole
 from app.operations.once import Answer, IdempotencyKey, answer_once
+from app.operations.submit_sweep import SweepSubmitted, submit_sweep
 from app.services import Services
 
 submit_router = api_router(f"{PREFIX}/jobs", "batches")
 router = api_router(f"{PREFIX}/batches", "batches")
 
+BODIES = [{"$ref": f"#/components/schemas/{model}"} for model in ("BatchCreate", "SweepBatch")]
 SUBMIT: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchCreate"}}},
-    },
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"oneOf": BODIES}}}},
     "parameters": [
         {
             "name": "idempotency-key",
@@ -75,6 +76,10 @@ def _rendered(submitted: operation.BatchSubmitted) -> bytes:
     return as_json(submitted_batch_view(submitted))
 
 
+def _rendered_sweep(submitted: SweepSubmitted) -> bytes:
+    return as_json(submitted_sweep_view(submitted))
+
+
 @submit_router.post(
     "/batch",
     status_code=201,
@@ -87,12 +92,17 @@ async def submit_batch(request: Request) -> Response:
     an Idempotency-Key is stored once, with its answer.
 
     One bad job refuses the whole batch; its place stands in the path, like `jobs[271].parameters.C`. The body may have
-    MAX_BATCH_MB.
+    MAX_BATCH_MB. With `sweep` in place of `jobs` it is a search over parameters: its jobs are trials that are asked one
+    by one, and `job_ids` are those of the first.
     """
     services = state_of(request).services
     read = await read_body(request, batch=True)
-    wanted = await batch_request(read.value, tenant_of(request))
     key = key_of(read, request.headers.get("idempotency-key"))
+    if is_sweep(read.value):
+        cap = request.app.state.max_body_bytes
+        around, asked = sweep_request(read.value, len(read.content), cap, tenant_of(request))
+        return send(await submit_sweep(services, around, asked, ANONYMOUS, _rendered_sweep, key))
+    wanted = await batch_request(read.value, tenant_of(request))
     return send(await operation.submit_batch(services, wanted, ANONYMOUS, _rendered, key))
 
 

@@ -8,6 +8,7 @@ from app.api.schemas.base import Flag, Incoming, Outgoing, Timestamp, Whole, ope
 from app.api.schemas.controls import Reasoned
 from app.api.schemas.job_requests import JobCreate
 from app.api.schemas.jobs import Control
+from app.api.schemas.sweeps import SweepCreate, SweepInfo
 from app.domain.batch_transitions import EDGES
 from app.domain.batches import MAX_JOBS, BatchKind, BatchStatus, ExecutionMode
 from app.domain.json import Json
@@ -37,6 +38,12 @@ class BatchCreate(BatchHead):
     jobs: list[JobCreate] = Field(
         description=f"1 to {MAX_JOBS:,} jobs, each as in POST /jobs.", json_schema_extra={"maxItems": MAX_JOBS}
     )
+
+
+class SweepBatch(BatchHead):
+    """A sweep as a batch: `sweep` in place of `jobs`."""
+
+    sweep: SweepCreate
 
 
 class BatchCounts(Outgoing):
@@ -114,6 +121,7 @@ class BatchEntry(Outgoing):
 class Batch(BatchSummary):
     """The whole batch. Its jobs are listed by GET /jobs?batch_id=…"""
 
+    sweep: SweepInfo | None = Field(description="What is searched, and what was found; null for a list of jobs.")
     history: list[BatchEntry]
 
 

@@ -100,7 +100,7 @@ class Attempt(Outgoing):
     node_id: str | None
     started_at: Timestamp | None
     finished_at: Timestamp
-    outcome: Annotated[str, open_enum("completed", "cancelled", *FAILURES)]
+    outcome: Annotated[str, open_enum("completed", "pruned", "cancelled", *FAILURES)]
     peak_memory_mib: float | None
     cpu_seconds: float | None
     asked: Resources | None = Field(description="What it was allotted.")

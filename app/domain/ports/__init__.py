@@ -17,6 +17,7 @@ from app.domain.ports.limits import LimitStore
 from app.domain.ports.queue import (
     ROOM_BELL,
     SCHEDULER_BELL,
+    SWEEP_BELL,
     Announcements,
     Bells,
     Dispatcher,
@@ -37,6 +38,7 @@ from app.domain.ports.stores import (
     StorePrimary,
     node_lease,
 )
+from app.domain.ports.sweeps import Sampler, TrialStore
 from app.domain.ports.webhooks import Delivery, Message, Webhooks
 from app.domain.ports.workflows import (
     DefinitionStore,
@@ -50,6 +52,7 @@ from app.domain.ports.workflows import (
 __all__ = [
     "ROOM_BELL",
     "SCHEDULER_BELL",
+    "SWEEP_BELL",
     "Ack",
     "Announcements",
     "AnswerStore",
@@ -83,12 +86,14 @@ __all__ = [
     "QueueIndex",
     "RollupStore",
     "RunStore",
+    "Sampler",
     "ScheduleStore",
     "SchedulerStore",
     "SecretStore",
     "StepCache",
     "StorePrimary",
     "TemplateStore",
+    "TrialStore",
     "Waker",
     "Webhooks",
     "WorkflowPage",

@@ -125,6 +125,9 @@ SCHEDULER_BELL = "scheduler"
 ROOM_BELL = "room"
 """Resources were freed, or a node joined: what could not be placed before may be placed now."""
 
+SWEEP_BELL = "sweeps"
+"""A job of a batch has ended: if it was a trial, the next may be asked."""
+
 
 def node_bell(node_id: str) -> str:
     """The bell of a node: assignments and controls."""

@@ -20,6 +20,7 @@ from app.domain.ports import (
     SchedulerStore,
     SecretStore,
     TemplateStore,
+    TrialStore,
 )
 from app.storage.answers import MongoAnswerStore
 from app.storage.artifacts import GridFsArtifactStore
@@ -38,6 +39,7 @@ from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
+from app.storage.memory.trials import MemoryTrialStore
 from app.storage.metrics import MongoMetricStore
 from app.storage.mongo import Database, connect
 from app.storage.names import MongoNameRegister
@@ -46,6 +48,7 @@ from app.storage.runs import MongoRunStore
 from app.storage.scheduler_state import MongoSchedulerStore
 from app.storage.secrets import MongoSecretStore
 from app.storage.templates import MongoTemplateStore
+from app.storage.trials import MongoTrialStore
 from tests.contract.conftest import DRIVERS
 
 
@@ -65,6 +68,7 @@ class SmallStores:
     scheduler: SchedulerStore
     secrets: SecretStore
     capacity: CapacityStore
+    trials: TrialStore
     mongo: Database | None = None
 
 
@@ -83,6 +87,7 @@ def over(database: Database) -> SmallStores:
         MongoSchedulerStore(database),
         MongoSecretStore(database),
         MongoCapacityStore(database),
+        MongoTrialStore(database),
         database,
     )
 
@@ -102,6 +107,7 @@ def in_memory() -> SmallStores:
         MemorySchedulerStore(),
         MemorySecretStore(),
         MemoryCapacityStore(),
+        MemoryTrialStore(),
     )
 
 

@@ -20,6 +20,7 @@ from app.domain.job import Job
 from app.domain.records import LogLine
 from app.domain.transitions import Change, apply
 from app.metrics import Metrics
+from app.sampling import OptunaSampler
 from app.scheduler.inquiry import Inquiry
 from app.services import Services
 from app.storage.expressions import CelExpressions
@@ -48,6 +49,7 @@ from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
 from app.storage.memory.secrets import MemorySecretStore
 from app.storage.memory.templates import MemoryTemplateStore
+from app.storage.memory.trials import MemoryTrialStore
 from app.storage.memory.webhooks import MemoryWebhooks
 from app.storage.memory.workflows import (
     MemoryDefinitionStore,
@@ -140,6 +142,8 @@ def memory_services(clock: FixedClock, health: FakeHealth, **environ: str) -> Se
         capacity=MemoryCapacityStore(),
         limits=limits,
         decisions=MemoryDecisionStore(),
+        trials=MemoryTrialStore(),
+        sampler=OptunaSampler(),
         logs=MemoryLogStore(),
         metrics=MemoryMetricStore(),
         artifacts=MemoryArtifactStore(),

@@ -20,21 +20,23 @@ OPERATIONS = [
     "cancel_jobs", "cancel_workflow", "change_job_priority", "create_dataset", "create_schedule", "create_template",
     "create_workflow", "delete_batch", "delete_dataset", "delete_job", "delete_schedule", "diff_template",
     "drain_node", "explain_job", "explain_template", "get_analytics", "get_analytics_timeseries", "get_batch",
-    "get_dataset", "get_decision", "get_health", "get_job", "get_job_artifact", "get_job_logs", "get_job_metrics",
-    "get_job_origins", "get_metrics", "get_node", "get_queue_status", "get_readiness", "get_resource_availability",
-    "get_resource_plan", "get_template", "get_worker_activity", "get_workflow", "get_workflow_graph",
-    "list_batches", "list_datasets", "list_decisions", "list_job_artifacts", "list_jobs", "list_limits",
-    "list_nodes", "list_queue", "list_schedules", "list_template_versions", "list_templates", "list_workflows",
-    "pause_batch", "pause_job", "pause_queue", "pause_workflow", "reject_workflow_step", "reorder_queue",
-    "rerun_workflow", "resume_batch", "resume_job", "resume_node", "resume_queue", "resume_workflow", "retry_batch",
-    "retry_job", "retry_workflow", "revise_template", "run_workflow", "start_workflow", "stream_batch_events",
-    "stream_events", "stream_job_events", "stream_workflow_events", "submit_batch", "submit_job",
-    "validate_workflow", "what_if",
+    "get_batch_leaderboard", "get_dataset", "get_decision", "get_health", "get_job", "get_job_artifact",
+    "get_job_logs", "get_job_metrics", "get_job_origins", "get_metrics", "get_node", "get_queue_status",
+    "get_readiness", "get_resource_availability", "get_resource_plan", "get_template", "get_worker_activity",
+    "get_workflow", "get_workflow_graph", "list_batches", "list_datasets", "list_decisions", "list_job_artifacts",
+    "list_jobs", "list_limits", "list_nodes", "list_queue", "list_schedules", "list_template_versions",
+    "list_templates", "list_workflows", "pause_batch", "pause_job", "pause_queue", "pause_workflow",
+    "reject_workflow_step", "reorder_queue", "rerun_workflow", "resume_batch", "resume_job", "resume_node",
+    "resume_queue", "resume_workflow", "retry_batch", "retry_job", "retry_workflow", "revise_template",
+    "run_workflow", "start_workflow", "stream_batch_events", "stream_events", "stream_job_events",
+    "stream_workflow_events", "submit_batch", "submit_job", "validate_workflow", "what_if",
 ]  # fmt: skip
 REQUIRED = {
     "JobCreate": {"template"},
     "JobSubmitted": {"job_id", "status", "message", "estimated_start_time", "queue_position", "name"},
     "BatchCreate": {"jobs"},
+    "SweepBatch": {"sweep"},
+    "SweepCreate": {"template", "space", "objective"},
     "BatchSubmitted": {"batch_id", "name", "status", "message", "job_ids", "counts"},
     "Problem": {"type", "title", "status", "code", "detail", "instance", "errors", "request_id"},
 }
@@ -143,7 +145,7 @@ def test_enums_and_unions_have_names(document: dict[str, Any]) -> None:
         options = [o for o in node.get("anyOf", []) if o != {"type": "null"}]
         assert len(options) <= 1, node
     unions = [node["oneOf"] for node in nodes(document) if "oneOf" in node]
-    assert len(unions) == 1, "resources: Resources or auto"
+    assert len(unions) == 4, "resources, of a job and of a sweep; a parameter of a space; jobs or a sweep"
 
 
 def test_no_component_is_named_like_the_class_of_a_field(document: dict[str, Any]) -> None:

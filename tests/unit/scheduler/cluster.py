@@ -39,6 +39,7 @@ from app.storage.memory.queue_index import MemoryQueueIndex
 from app.storage.memory.rollups import MemoryRollupStore
 from app.storage.memory.runs import MemoryRunStore
 from app.storage.memory.scheduler_state import MemorySchedulerStore
+from app.storage.memory.trials import MemoryTrialStore
 from tests.support.clock import FixedClock
 from tests.support.leases import taken
 from tests.unit.domain.builders import NOW, JobBuilder, a_job
@@ -114,6 +115,8 @@ class Cluster:
             capacity=MemoryCapacityStore(),
             decisions=self.decisions,
             limits=limits,
+            trials=MemoryTrialStore(),
+            sampler=ABSENT,
             logs=ABSENT,
             metrics=ABSENT,
             artifacts=ABSENT,

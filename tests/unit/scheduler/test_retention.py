@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from app.domain.batch_transitions import first_entry
+from app.domain.batches import Batch, BatchKind, BatchStatus
 from app.domain.job import Job
 from app.domain.nodes import NodeState
 from app.domain.records import ArtifactInfo, LogLine, MetricPoint
 from app.domain.secrets import Sealed
 from app.domain.states import JobStatus
+from app.domain.sweeps.trials import Trial
 from app.scheduler import retention
 from app.scheduler.retention import Retention
 from app.storage.memory.artifacts import MemoryArtifactStore
@@ -56,14 +59,16 @@ class World(Cluster):
         for kind in ("artifact", "checkpoint"):
             info = ArtifactInfo(job_id, 1, "f", kind, 1, digest, "text/plain", NOW)
             await self.files.put(info, self._source)
+        await self.services.trials.insert([Trial(f"batch_{job_id}", 0, job_id, {"C": 1.0}, NOW)])
 
         await self.secrets.put(Sealed(job_id, job_id, {"token": "x"}, NOW - DAY))
 
     async def left(self, job_id: str) -> list[bool]:
-        """Whether there are: lines, points, artifacts, checkpoints, secrets, the job."""
+        """Whether there are: lines, points, artifacts, checkpoints, secrets, its trial, the job."""
         things: list[Any] = [await self.logs.read(job_id, 1), await self.series.read(job_id, run_no=1)]
         things += [await self.files.list(job_id, kind) for kind in ("artifact", "checkpoint")]
         things.append(await self.secrets.get(job_id))
+        things.append(await self.services.trials.of(f"batch_{job_id}"))
         return [*map(bool, things), await self.jobs.get(job_id) is not None]
 
 
@@ -72,7 +77,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-ALL, NONE = [True] * 6, [False] * 6
+ALL, NONE = [True] * 7, [False] * 7
 
 
 async def test_jobs_go_with_everything_after_their_time(world: World) -> None:
@@ -102,7 +107,7 @@ async def test_many_that_must_stay_hide_none_that_may_go(world: World, monkeypat
     assert [(await world.left(j.id))[-1] for j in (*parents, *others)] == [True] * 7 + [False] * 7
 
 
-@pytest.mark.parametrize("port", ["logs", "metrics", "artifacts", "secrets"])
+@pytest.mark.parametrize("port", ["logs", "metrics", "artifacts", "secrets", "trials"])
 async def test_a_crash_at_any_point_leaves_the_job_to_be_found_again(
     world: World, port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,3 +166,16 @@ async def test_nodes_lost_for_a_day_are_forgotten_and_their_epochs_go_on(world: 
     assert await world.nodes.all() == []
     lease = await taken(world.leases, "node:n1", "n1", DAY)
     assert lease.epoch == 2
+
+
+async def test_the_secrets_of_a_sweep_stay_as_long_as_it_is_there(world: World) -> None:
+    first = await world.ended(1)
+    await world.secrets.put(Sealed("batch_a", first.id, {"token": "x"}, NOW - DAY))
+    await world.secrets.put(Sealed("batch_gone", first.id, {"token": "x"}, NOW - DAY))
+    stamp = world.services.stamp()
+    entry = first_entry(stamp)
+    sweep = Batch("batch_a", BatchKind.SWEEP, "s", "default", BatchStatus.RUNNING, 1, 1, NOW, (entry,))
+    await world.services.batches.insert(sweep, [])
+    await world.retention.run_once()
+    assert await world.secrets.get("batch_a") == {"token": "x"}
+    assert await world.secrets.get("batch_gone") is None

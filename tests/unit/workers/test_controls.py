@@ -92,7 +92,7 @@ async def a_bench(**fields: object) -> Bench:
     return Bench(services, runner, run, Controls(services, runs))
 
 
-@pytest.mark.parametrize(("action", "ending"), [("cancel", "cancelled"), ("release", "released")])
+@pytest.mark.parametrize(("action", "ending"), [("cancel", "cancelled"), ("release", "released"), ("prune", "pruned")])
 async def test_a_wish_to_end_stops_the_run_once(action: str, ending: str) -> None:
     bench = await a_bench()
     await bench.ask(action)

@@ -48,6 +48,8 @@ CASES = {
     "a checkpoint goes back to the queue": Case(E.CHECKPOINTED, ONCE, "QUEUED", "checkpointed"),
     "a drain goes back to the queue": Case(E.DRAINED, ONCE, "QUEUED", "drained"),
     "a drain does not outlive a cancel": Case(E.DRAINED, ONCE, "CANCELLED", "cancelled", cancel_asked=True),
+    "stopped early": Case(E.PRUNED, RETRIES, "COMPLETED", "pruned"),
+    "stopped early and cancelled": Case(E.PRUNED, RETRIES, "CANCELLED", "cancelled", cancel_asked=True),
     "a cancel": Case(E.CANCELLED, RETRIES, "CANCELLED", "cancelled", cancel_asked=True),
 }
 
@@ -74,6 +76,7 @@ STAYS = {
     "frozen, resumed, drained": Met(E.DRAINED, True, "resume", "QUEUED", ("resumed", "drained")),
     "a drain before the pause came": Met(E.DRAINED, False, "pause", "PAUSED", ("released",)),
     "a checkpoint before the pause came": Met(E.CHECKPOINTED, False, "pause", "PAUSED", ("released",)),
+    "stopped early while it was being frozen": Met(E.PRUNED, True, "pause", "COMPLETED", ("resumed", "pruned")),
     "frozen and cancelled": Met(E.CANCELLED, True, "cancel", "CANCELLED", ("cancelled",)),
     "frozen and gone": Met(E.LOST, True, None, "RETRYING", ("worker_lost",)),
     "frozen and gone with its worker": Met(E.CRASHED, True, None, "RETRYING", ("worker_lost",)),

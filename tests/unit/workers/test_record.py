@@ -75,6 +75,13 @@ def test_a_step_under_way_has_failed_when_the_run_has() -> None:
     assert [s.status for s in last.steps] == ["COMPLETED", "FAILED"]
 
 
+def test_a_step_that_was_stopped_early_is_done_and_the_bar_stays_where_it_was() -> None:
+    record = said(started("prepare"), finished("prepare"), started("train"), progress("train", 0.3, metrics={"a": 1.0}))
+    last = record.final_progress(RunReport(RunEnding.PRUNED, "not among the best"), NOON)
+    assert ([s.status for s in last.steps], last.fraction) == (["COMPLETED", "COMPLETED"], 0.65)
+    assert record.result()["metrics"] == {"a": 1.0}
+
+
 def test_the_last_file_of_a_name_is_kept() -> None:
     lines = [{"type": "artifact", "name": "m", "path": f"/w/{n}", "kind": "file"} for n in (1, 2)]
     record = said(*lines, {"type": "checkpoint", "path": "/w/c"})

@@ -1,0 +1,45 @@
+"""How a trial ended, from its job and the points that it told of the objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from app.domain.job import Job
+from app.domain.json import Json
+from app.domain.records import MetricPoint
+from app.domain.sweeps.ranking import Best, best_point, best_rung
+from app.domain.sweeps.sweep import Sweep
+from app.domain.sweeps.trials import SUCCESSES, Outcome, Trial, TrialEnd
+
+
+def trial_end(sweep: Sweep, trial: Trial, job: Job, points: Sequence[MetricPoint]) -> TrialEnd:
+    """Of a job that has ended. What a failed one told before it failed is no value of it. Where the last run told
+    nothing, since an earlier one was lost, the values at its rungs count."""
+    assert job.terminal, job.status
+    outcome = Outcome.PRUNED if job.pruned else Outcome(job.status.value.lower())
+    best: Best | None = None
+    if outcome in SUCCESSES:
+        best = best_point(sweep, points, outputs_of(job)) or best_rung(sweep, trial.rungs)
+    return TrialEnd(
+        outcome=outcome,
+        at=job.finished_at or job.history[-1].at,
+        value=None if best is None else best[0],
+        step=None if best is None else best[1],
+        cluster_seconds=cluster_seconds(job),
+        fingerprint=None if job.error is None else job.error.fingerprint or job.error.code,
+    )
+
+
+def outputs_of(job: Job) -> Mapping[str, Json]:
+    """The outputs of its steps, later ones over earlier ones, and the last values of its metrics over both."""
+    result = job.result or {}
+    merged: dict[str, Json] = {}
+    for outputs in (result.get("steps") or {}).values():
+        merged |= outputs
+    return merged | (result.get("metrics") or {})
+
+
+def cluster_seconds(job: Job) -> float:
+    """For how long its runs, all of them, were on a node."""
+    runs = [(a.finished_at - a.started_at).total_seconds() for a in job.attempts if a.started_at is not None]
+    return round(sum(runs), 3)

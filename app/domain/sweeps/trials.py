@@ -1,0 +1,134 @@
+"""Trials, and what follows from them: how many to ask next, and when a sweep is over before it has asked them all.
+
+A trial is recorded before its job is, once and for good; what is recorded later (values at rungs, its end) is recorded
+once, too. `untold` names the trials before it whose end was not known when it was asked: so what a model-based search
+asked can be worked out again, from the seed and the record, whatever ended meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from app.domain.sweeps.space import Values, key
+from app.domain.sweeps.sweep import Sweep
+
+FAILURES_IN_A_ROW = 5
+FAILURES_SHOWN = 300
+
+
+class Outcome(StrEnum):
+    """How a trial ended. PRUNED: stopped early, which is no failure."""
+
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+
+
+FAILURES = frozenset({Outcome.FAILED, Outcome.TIMEOUT})
+SUCCESSES = frozenset({Outcome.COMPLETED, Outcome.PRUNED})
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEnd:
+    """`value`: the objective at the trial's best step, None where it was never a number; `step`: that step, where it
+    was told; `cluster_seconds`: for how long its runs held their allocations; `fingerprint`: equal for failures that
+    are alike."""
+
+    outcome: Outcome
+    at: datetime
+    value: float | None = None
+    step: int | None = None
+    cluster_seconds: float = 0.0
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One point of a search. `number` from 0; `rungs`: its first value at or beyond each rung; `stopped_at`: the rung
+    where it was not among the best; `seq` grows with each change of the record."""
+
+    sweep_id: str
+    number: int
+    job_id: str
+    values: Values
+    asked_at: datetime
+    untold: tuple[int, ...] = ()
+    seq: int = 1
+    rungs: Mapping[int, float] = field(default_factory=dict)
+    stopped_at: int | None = None
+    end: TrialEnd | None = None
+
+    @property
+    def key(self) -> str:
+        """Equal for trials that try the same."""
+        return key(self.values)
+
+
+class Over(StrEnum):
+    """Why a sweep asks no more."""
+
+    ALL_ASKED = "all_asked"
+    GOAL_REACHED = "goal_reached"
+    FAILING = "failing"
+    USED_UP = "used_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a sweep does next: ask so many trials, or none any more, `over` says why. `stops`: those that have not ended
+    are cancelled."""
+
+    ask: int = 0
+    over: Over | None = None
+    detail: str | None = None
+
+    @property
+    def stops(self) -> bool:
+        return self.over in (Over.GOAL_REACHED, Over.FAILING)
+
+
+def outlook(sweep: Sweep, trials: Sequence[Trial]) -> Outlook:
+    """From all trials so far. What stops a sweep is looked for among those that ended, in the order of their ends."""
+    ended = sorted((t for t in trials if t.end is not None), key=_ended_at)
+    best = next((t for t in ended if t.end and t.end.value is not None and sweep.reaches_goal(t.end.value)), None)
+    if best is not None and best.end is not None:
+        return Outlook(over=Over.GOAL_REACHED, detail=f"trial {best.number} reached {best.end.value:g}")
+    if (fault := _failing(ended)) is not None:
+        return Outlook(over=Over.FAILING, detail=fault)
+    asked = trials[-1].number + 1 if trials else 0
+    left = sweep.max_trials - asked
+    if left <= 0:
+        return Outlook(over=Over.ALL_ASKED)
+    return Outlook(ask=max(0, min(left, sweep.max_parallel - (len(trials) - len(ended)))))
+
+
+def _ended_at(trial: Trial) -> tuple[datetime, int]:
+    assert trial.end is not None
+    return trial.end.at, trial.number
+
+
+def _failing(ended: Sequence[Trial]) -> str | None:
+    """The fault that the last trials have in common, if there were so many in a row at any time. A trial that a user
+    cancelled says nothing."""
+    row, last = 0, None
+    for trial in ended:
+        assert trial.end is not None
+        if trial.end.outcome is Outcome.CANCELLED:
+            continue
+        fault = (trial.end.outcome, trial.end.fingerprint) if trial.end.outcome in FAILURES else None
+        row = row + 1 if fault is not None and fault == last else int(fault is not None)
+        last = fault
+        if row >= FAILURES_IN_A_ROW:
+            return f"{row} trials in a row failed alike, the last was trial {trial.number}"
+    return None
+
+
+def as_told(trials: Iterable[Trial], untold: Iterable[int]) -> list[Trial]:
+    """What was known of these trials when the ends of some were not."""
+    unknown = frozenset(untold)
+    return [replace(t, end=None) if t.number in unknown else t for t in trials]

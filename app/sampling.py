@@ -1,0 +1,213 @@
+"""The model-based search: Optuna's TPE behind `ports.Sampler`, and its fANOVA.
+
+Optuna keeps nothing for us: each question builds a study in memory from the trials that are recorded, in their order,
+and throws it away; so any process may ask, and asking again gives the same. Every dimension with points goes in as the
+numbers of its points, so that no value is rounded on the way.
+
+Optuna is imported with the first question (it takes more than a second), in a thread, as is its asking. The importance
+of parameters takes seconds of Python and a scikit-learn in memory, so it is worked out by a process of its own: this
+module run as a program, with the question as JSON on its standard input and the answer on its output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from copy import copy
+from datetime import UTC, datetime
+from importlib import import_module
+from subprocess import DEVNULL, PIPE
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from app.domain.json import Json
+from app.domain.sweeps.definition import space_from, space_json
+from app.domain.sweeps.space import Dimension, Points, Space, Values, key
+from app.domain.sweeps.trials import FAILURES, Outcome, Trial, TrialEnd
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+log = structlog.get_logger()
+NEWEST = 1_000
+"""Trials that a question for the next looks at."""
+EXPLAINED, TREES, LONGEST = 500, 64, 60.0
+"""Trials and trees from which the importance is worked out, and for how many seconds at most."""
+
+REMEMBERED = 4 * NEWEST
+"""Trials that are kept as Optuna has them, since to make them takes as long as to ask."""
+KEPT = 100
+"""Answers about importance that are remembered."""
+
+Told = dict[tuple[str, int, int, bool], "FrozenTrial"]
+"""Trials as Optuna has them, by sweep, number, version, and whether their ends were unknown."""
+
+
+class OptunaSampler:
+    """`Sampler`. One question of a kind at a time, since each holds the interpreter for most of its time."""
+
+    def __init__(self) -> None:
+        self._asking, self._explaining = asyncio.Lock(), asyncio.Lock()
+        self._explained: dict[tuple[str, int], Mapping[str, float] | None] = {}
+        self._told: Told = {}
+
+    async def suggest(self, space: Space, past: Sequence[Trial], *, maximize: bool, seed: int) -> Values:
+        async with self._asking:
+            if len(self._told) > REMEMBERED:
+                self._told = {}
+            return await asyncio.to_thread(_suggest, space, past[-NEWEST:], maximize, seed, self._told)
+
+    async def importance(self, space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
+        """As many trials of one sweep are explained once."""
+        async with self._explaining:
+            asked = ended[0].sweep_id, len(ended)
+            if asked not in self._explained:
+                shares = await _explained(space, ended[-EXPLAINED:])
+                self._explained = dict([*self._explained.items(), (asked, shares)][-KEPT:])
+            return self._explained[asked]
+
+
+async def _explained(space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
+    """As a process of its own says; None where it fails, or takes too long."""
+    told = [[list(trial.values.items()), trial.end.value] for trial in ended if trial.end is not None]
+    command = (sys.executable, "-m", __name__)
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    try:
+        async with asyncio.timeout(LONGEST):
+            answer, _ = await process.communicate(orjson.dumps({"space": space_json(space), "trials": told}))
+    except TimeoutError:
+        log.warning("importance.too_slow", trials=len(ended), seconds=LONGEST)
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        log.warning("importance.failed", trials=len(ended), status=process.returncode)
+        return None
+    shares: Mapping[str, float] | None = orjson.loads(answer)
+    return shares
+
+
+def explain(question: bytes) -> bytes:
+    """What the process of its own does: the importance of each parameter, null where there is no scikit-learn."""
+    asked = orjson.loads(question)
+    at = datetime(2000, 1, 1, tzinfo=UTC)
+    trials = [
+        Trial("", number, "", dict(values), at, end=TrialEnd(Outcome.COMPLETED, at, value))
+        for number, (values, value) in enumerate(asked["trials"])
+    ]
+    return orjson.dumps(_importance(space_from(asked["space"]), trials))
+
+
+def _suggest(space: Space, past: Sequence[Trial], maximize: bool, seed: int, told: Told) -> Values:
+    library = _optuna()
+    conditional = any(d.when for d in space.dimensions)
+    sampler = library.samplers.TPESampler(multivariate=True, constant_liar=True, group=conditional, seed=seed)
+    trial = _study(library, space, past, told, maximize=maximize, sampler=sampler).ask()
+    values: dict[str, Json] = {}
+    for dimension in space.dimensions:
+        if dimension.active(values):
+            values[dimension.name] = _asked(trial, dimension)
+    return values
+
+
+def _importance(space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
+    library = _optuna()
+    try:
+        evaluator = library.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
+    except ImportError:
+        return None
+    shares = library.importance.get_param_importances(_study(library, space, ended, {}), evaluator=evaluator)
+    return {name: float(share) for name, share in shares.items()}
+
+
+def _optuna() -> Any:
+    """Optuna, without its log on the standard error and its warnings of what it calls experimental."""
+    library = import_module("optuna")
+    library.logging.set_verbosity(library.logging.ERROR)
+    warnings.filterwarnings("ignore", category=library.exceptions.ExperimentalWarning)
+    return library
+
+
+def _study(
+    library: Any, space: Space, trials: Sequence[Trial], told: Told, *, maximize: bool = False, sampler: Any = None
+) -> optuna.Study:
+    """A study of these trials. `told`: those of them that were made before, to which the others are added."""
+    study: optuna.Study = library.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
+    distributions = {d.name: _distribution(library, d) for d in space.dimensions}
+    for trial in trials:
+        known = trial.sweep_id, trial.number, trial.seq, trial.end is None
+        if known not in told:
+            told[known] = _told(library, space, trial, distributions)
+        study.add_trial(told[known])
+    return study
+
+
+def _told(library: Any, space: Space, trial: Trial, known: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """A trial as Optuna has it. One without an end runs, one that ended without a value failed."""
+    state, create = library.trial.TrialState, library.trial.create_trial
+    inside = {d.name: _inside(d, trial.values[d.name]) for d in space.dimensions if d.name in trial.values}
+    fields: dict[str, Any] = {"params": inside, "distributions": {name: known[name] for name in inside}}
+    told: FrozenTrial
+    if trial.end is None:
+        told = create(state=state.RUNNING, **fields)
+    elif trial.end.outcome is Outcome.PRUNED and trial.rungs:
+        told = create(state=state.PRUNED, intermediate_values=dict(trial.rungs), **fields)
+    elif trial.end.outcome not in FAILURES and trial.end.value is not None:
+        told = create(state=state.COMPLETE, value=trial.end.value, **fields)
+    else:
+        told = create(state=state.FAIL, **fields)
+    return _shallow(told)
+
+
+def _shallow(told: FrozenTrial) -> FrozenTrial:
+    """One that is copied into a study as it is: nobody changes what is inside, and to copy that too, a thousand times,
+    takes as long as the whole question."""
+    told.__dict__["__deepcopy__"] = lambda _memo: copy(told)
+    return told
+
+
+def _distribution(library: Any, d: Dimension) -> BaseDistribution:
+    of = library.distributions
+    made: BaseDistribution
+    if d.kind == "categorical":
+        made = of.CategoricalDistribution(tuple(range(len(d.values))))
+    elif d.kind == "int" and d.log:
+        made = of.IntDistribution(int(d.low), int(d.high), log=True)
+    elif d.points is not None:
+        made = of.IntDistribution(0, len(d.points) - 1)
+    else:
+        made = of.FloatDistribution(d.low, d.high, log=d.logarithmic)
+    return made
+
+
+def _asked(trial: optuna.Trial, d: Dimension) -> Json:
+    if d.kind == "categorical":
+        return d.values[trial.suggest_categorical(d.name, tuple(range(len(d.values))))]
+    if d.kind == "int" and d.log:
+        return trial.suggest_int(d.name, int(d.low), int(d.high), log=True)
+    if d.points is not None:
+        return d.points[trial.suggest_int(d.name, 0, len(d.points) - 1)]
+    return d.within(trial.suggest_float(d.name, d.low, d.high, log=d.logarithmic))
+
+
+def _inside(d: Dimension, value: Json) -> Json:
+    """The value as Optuna has it."""
+    if d.points is None or (d.kind == "int" and d.log):
+        return value
+    if isinstance(d.points, Points):
+        return d.points.number_of(value)
+    if isinstance(d.points, range):
+        return d.points.index(value)
+    return next(n for n, each in enumerate(d.values) if key(each) == key(value))
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(explain(sys.stdin.buffer.read()))

@@ -1,0 +1,266 @@
+"""Sweeps on real processes: a search over real models, early stops, and the same trials whatever is killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from app.dev.embedded import Endpoints
+from app.dev.machine import free_port
+from app.domain.sweeps.book import Book
+from app.domain.sweeps.definition import definition_from
+from app.domain.sweeps.drawing import draw
+from app.domain.sweeps.space import key
+from app.domain.sweeps.sweep import Sweep
+from app.operations.sweep_asking import asked_again
+from app.sampling import OptunaSampler
+from app.storage.batches import MongoBatchStore
+from app.storage.mongo import connect
+from app.storage.trials import MongoTrialStore
+from tests.e2e.conftest import settings_of
+from tests.support.processes import Api, Child, api, worker
+from tests.support.wait import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ENDED = {"COMPLETED", "FAILED", "CANCELLED"}
+LEARN = """
+import json, os, sys
+from time import sleep as pause
+rate = float(sys.argv[1])
+with open(os.environ["TF_EVENTS"], "a") as events:
+    for step in range(1, 61):
+        events.write(json.dumps({"metrics": {"accuracy": rate * step / 60}, "step": step}) + "\\n")
+        events.flush()
+        pause(0.1)
+"""
+"""A training that is the better the higher its rate, told step by step, for six seconds."""
+
+
+class Stack:
+    """An API with its scheduler, and a worker; each can be killed and started again."""
+
+    def __init__(self, home: Path, env: dict[str, str], stack: AsyncExitStack) -> None:
+        self._home, self._env, self._stack, self._port = home, env, stack, free_port()
+        self.api: Api
+        self.worker: Child
+
+    async def start_api(self) -> None:
+        self.api = await self._stack.enter_async_context(api(self._home, self._env, port=self._port))
+
+    async def start_worker(self) -> None:
+        self.worker = await self._stack.enter_async_context(worker(self._home, self._env, self.api))
+
+    async def sweep(self, **sweep: Any) -> str:
+        """The id of the batch."""
+        answer = await self.api.client.post("/api/v1/jobs/batch", json={"sweep": sweep})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["batch_id"])
+
+    async def get(self, path: str) -> dict[str, Any]:
+        answer = await self.api.client.get(f"/api/v1{path}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def board(self, batch_id: str) -> dict[str, Any]:
+        return await self.get(f"/batches/{batch_id}/leaderboard?limit=500")
+
+    async def ended(self, batch_id: str, timeout: float = 90) -> dict[str, Any]:
+        """The batch once it has ended."""
+
+        async def over() -> dict[str, Any] | None:
+            batch = await self.get(f"/batches/{batch_id}")
+            return batch if batch["status"] in ENDED else None
+
+        found = await until(over, timeout, every=0.1)
+        assert found is not None
+        return found
+
+    async def trials_ended(self, batch_id: str, count: int, timeout: float = 60) -> None:
+        async def so_many() -> bool:
+            return bool((await self.board(batch_id))["ended"] >= count)
+
+        await until(so_many, timeout, every=0.05)
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory, servers: Endpoints) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("sweeps")
+    found = settings_of(servers.mongodb_uri or "", servers.redis_url or "", f"sweeps_{os.getpid()}", home)
+    return {**found, "LEASE_SECONDS": "6", "LEASE_BEAT_SECONDS": "1", "LEASE_MARGIN_SECONDS": "2"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> AsyncIterator[Stack]:
+    async with AsyncExitStack() as entered:
+        found = Stack(tmp_path_factory.mktemp("sweep_processes"), env, entered)
+        await found.start_api()
+        await found.start_worker()
+        yield found
+
+
+async def test_a_search_that_learns_finds_a_good_model_of_iris(stack: Stack, env: dict[str, str]) -> None:
+    batch_id = await stack.sweep(
+        template="ml_training",
+        parameters={"algorithm": "svm", "dataset_name": "iris"},
+        space={
+            "C": {"type": "log", "low": 0.001, "high": 1000},
+            "kernel": {"type": "categorical", "values": ["rbf", "poly"]},
+            "degree": {"type": "int", "low": 2, "high": 5, "when": {"kernel": "poly"}},
+        },
+        resources={"cpu_cores": 1, "memory_gb": 1},
+        strategy="tpe",
+        objective="accuracy",
+        max_trials=22,
+        max_parallel=3,
+    )
+    batch = await stack.ended(batch_id)
+    board = await stack.board(batch_id)
+    assert (batch["status"], board["asked"], board["ended"]) == ("COMPLETED", 22, 22)
+    rows = board["trials"]
+    assert len({key(row["parameters"]) for row in rows}) == 22
+    assert [row["rank"] for row in rows] == list(range(1, 23))
+    assert rows == sorted(rows, key=lambda row: (-row["value"], row["cluster_seconds"], row["job_id"]))
+    assert board["best"]["value"] >= 0.9
+    assert board["importance"] is not None and "C" in board["importance"]
+    model = await stack.api.client.get(board["best"]["model_url"])
+    assert (model.status_code, board["best"]["model"]) == (200, f"{board['best']['job_id']}/model.skops")
+    await found_again(env, batch_id)
+
+
+async def found_again(env: dict[str, str], batch_id: str) -> None:
+    """Every trial is what its record says that it must be."""
+    database = connect(env["MONGODB_URI"], env["MONGODB_DATABASE"])
+    try:
+        batch = await MongoBatchStore(database).get(batch_id)
+        trials = await MongoTrialStore(database).of(batch_id)
+    finally:
+        await database.close()
+    assert batch is not None
+    sweep = definition_from(batch.spec or {}).sweep
+    for trial in trials:
+        assert await asked_again(OptunaSampler(), sweep, trials, trial.number) == trial.values, trial.number
+
+
+async def test_trials_that_promise_little_are_stopped_early_and_count(stack: Stack) -> None:
+    """Two at once, the better ones first: those that come later meet their values at the first rung."""
+    batch_id = await stack.sweep(
+        template="command",
+        parameters={"command": ["python", "-c", LEARN, "${{ parameters.arguments.rate }}"]},
+        space={"arguments.rate": {"type": "categorical", "values": [0.9, 0.8, 0.3, 0.2]}},
+        strategy="grid",
+        objective="accuracy",
+        max_parallel=2,
+        early_stopping={"eta": 2, "min_step": 10},
+        resources={"cpu_cores": 0.5, "memory_gb": 0.25},
+    )
+    batch = await stack.ended(batch_id)
+    board = await stack.board(batch_id)
+    assert batch["status"] == "COMPLETED"
+    by_rate = {row["parameters"]["arguments.rate"]: row for row in board["trials"]}
+    assert [by_rate[rate]["state"] for rate in (0.9, 0.3, 0.2)] == ["completed", "pruned", "pruned"]
+    assert board["trials"][0]["parameters"] == {"arguments.rate": 0.9}
+    job = await stack.api.job(by_rate[0.2]["job_id"])
+    assert (job["status"], job["history"][-1]["reason"]) == ("COMPLETED", "pruned")
+    assert [a["outcome"] for a in job["attempts"]] == ["pruned"]
+    assert (job["error"], by_rate[0.2]["rung"] >= 10) == (None, True)
+    assert 0 < job["metrics"]["accuracy"] < 0.2 and job["progress"] < 1
+    assert by_rate[0.2]["value"] == pytest.approx(job["metrics"]["accuracy"])
+
+
+async def test_a_goal_ends_the_sweep_and_cancels_the_rest(stack: Stack) -> None:
+    batch_id = await stack.sweep(
+        template="command",
+        parameters={"command": ["python", "-c", LEARN, "${{ parameters.arguments.rate }}"]},
+        space={"arguments.rate": {"type": "float", "low": 0.5, "high": 1.0}},
+        strategy="random",
+        objective="accuracy",
+        max_trials=50,
+        max_parallel=3,
+        goal=0.4,
+        resources={"cpu_cores": 0.5, "memory_gb": 0.25},
+    )
+    batch = await stack.ended(batch_id)
+    board = await stack.board(batch_id)
+    assert (batch["status"], board["asked"] < 50) == ("COMPLETED", True)
+    assert board["best"]["value"] >= 0.4
+    assert {row["state"] for row in board["trials"]} <= {"completed", "cancelled"}
+
+
+async def test_a_paused_sweep_asks_nothing_and_a_resumed_one_goes_on(stack: Stack) -> None:
+    batch_id = await stack.sweep(**sleeping(max_trials=12, max_parallel=2))
+    await stack.trials_ended(batch_id, 2)
+    paused = await stack.api.client.post(f"/api/v1/batches/{batch_id}/pause")
+    assert paused.status_code == 200, paused.text
+
+    async def quiet() -> bool:
+        return not any(row["state"] == "running" for row in (await stack.board(batch_id))["trials"])
+
+    await until(quiet, 20, every=0.1)
+    asked = (await stack.board(batch_id))["asked"]
+    assert asked < 12
+    assert (await stack.get(f"/batches/{batch_id}"))["status"] == "PAUSED"
+    assert (await stack.board(batch_id))["asked"] == asked
+    assert (await stack.api.client.post(f"/api/v1/batches/{batch_id}/resume")).status_code == 200
+    assert (await stack.ended(batch_id))["status"] == "COMPLETED"
+    assert (await stack.board(batch_id))["ended"] == 12
+
+
+def sleeping(**more: Any) -> dict[str, Any]:
+    """A sweep of short sleeps, each of another length."""
+    return {
+        "template": "sleep",
+        "space": {"seconds": {"type": "float", "low": 0.2, "high": 0.5}},
+        "strategy": "random",
+        "objective": "seconds",
+        "seed": 11,
+        **more,
+    }
+
+
+def undisturbed(sweep: Sweep) -> list[dict[str, Any]]:
+    """The trials that the seed alone makes."""
+    book: Book = Book(sweep)
+    taken: set[str] = set()
+    found = []
+    for number in range(sweep.max_trials):
+        values = draw(book.sweep.space, sweep.seed, number, taken)
+        assert values is not None
+        taken.add(key(values))
+        found.append(dict(values))
+    return found
+
+
+async def test_the_same_trials_are_made_whatever_is_killed(stack: Stack, env: dict[str, str]) -> None:
+    """kill -9 of the API with its scheduler, then of the worker, each during the sweep; then both at once."""
+    batch_id = await stack.sweep(**sleeping(max_trials=40, max_parallel=4))
+    await stack.trials_ended(batch_id, 5)
+    await stack.api.process.kill()
+    await stack.start_api()
+    await stack.trials_ended(batch_id, 12)
+    await stack.worker.kill()
+    await stack.start_worker()
+    await stack.trials_ended(batch_id, 20)
+    await stack.worker.kill()
+    await stack.api.process.kill()
+    await stack.start_api()
+    await stack.start_worker()
+    assert (await stack.ended(batch_id, 120))["status"] == "COMPLETED"
+    board = await stack.board(batch_id)
+    rows = sorted(board["trials"], key=lambda row: row["number"])
+    database = connect(env["MONGODB_URI"], env["MONGODB_DATABASE"])
+    try:
+        batch = await MongoBatchStore(database).get(batch_id)
+    finally:
+        await database.close()
+    assert batch is not None
+    assert [row["parameters"] for row in rows] == undisturbed(definition_from(batch.spec or {}).sweep)
+    jobs = await stack.get(f"/jobs?batch_id={batch_id}&limit=500&include=total")
+    assert (jobs["total"], len({job["job_id"] for job in jobs["jobs"]})) == (40, 40)
+    assert {row["job_id"] for row in rows} == {job["job_id"] for job in jobs["jobs"]}

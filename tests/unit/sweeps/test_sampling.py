@@ -1,0 +1,93 @@
+"""The search that learns: always inside the space, the same for the same record, and better than chance."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from app.domain.sweeps.drawing import seed_of
+from app.domain.sweeps.space import Space, Values, key
+from app.domain.sweeps.trials import Trial
+from app.sampling import OptunaSampler
+from tests.unit.sweeps.builders import SVM, a_trial, choice, drawn, ended, log, number, whole
+
+EVERY = Space.of(
+    [
+        log("C"),
+        choice("kernel", "rbf", "poly", [1, 2], None),
+        number("stepped", 0, 1, step=0.1),
+        number("counted", 0, 1, count=5),
+        whole("trees", 1, 1000, log=True),
+        whole("odd", 1, 9, step=2),
+        number("free", -1, 1),
+    ]
+)
+"""A dimension of each kind."""
+
+
+def record(space: Space, count: int, score: Callable[[Values], float]) -> list[Trial]:
+    return [ended(n, score(values), values=values) for n, values in enumerate(drawn(space, count))]
+
+
+@pytest.mark.parametrize("space", [EVERY, SVM], ids=["every kind", "conditional"])
+async def test_what_is_suggested_belongs_to_the_space(space: Space) -> None:
+    past = record(space, 30, lambda v: float(v["C"]))
+    past[3] = ended(3, outcome="failed", values=past[3].values)
+    past[4] = ended(4, 0.5, outcome="pruned", values=past[4].values, rungs={1: 0.4, 3: 0.5})
+    past[29] = replace(past[29], end=None)
+    for number_ in range(30, 36):
+        values = await OptunaSampler().suggest(space, past, maximize=True, seed=seed_of(0, number_))
+        assert list(values) == [d.name for d in space.dimensions if d.active(values)]
+        for d in space.dimensions:
+            if d.name in values and d.points is not None:
+                assert any(key(values[d.name]) == key(p) for p in d.points), d.name
+            elif d.name in values:
+                assert d.low <= values[d.name] <= d.high
+        past.append(a_trial(number_, values))
+
+
+async def test_the_same_record_and_seed_suggest_the_same() -> None:
+    past = record(EVERY, 25, lambda v: -abs(v["free"]))
+    one, two, other = [await OptunaSampler().suggest(EVERY, past, maximize=True, seed=s) for s in (1, 1, 2)]
+    assert one == two != other
+
+
+async def test_running_trials_are_told_and_turn_the_search_away_from_them() -> None:
+    space = Space.of([number("x")])
+    past = record(space, 20, lambda v: -abs(v["x"] - 0.3))
+    alone = await OptunaSampler().suggest(space, past, maximize=True, seed=5)
+    beside = [*past, *(a_trial(20 + n, alone) for n in range(5))]
+    assert await OptunaSampler().suggest(space, beside, maximize=True, seed=5) != alone
+
+
+async def test_it_learns_where_the_good_values_are() -> None:
+    space = Space.of([number("x"), number("y")])
+
+    def loss(v: Values) -> float:
+        return float((v["x"] - 0.7) ** 2 + (v["y"] - 0.2) ** 2)
+
+    past = record(space, 15, loss)
+    for n in range(15, 50):
+        values = await OptunaSampler().suggest(space, past, maximize=False, seed=seed_of(0, n))
+        past.append(ended(n, loss(values), values=values))
+    first, last = [sum(loss(t.values) for t in part) / 15 for part in (past[:15], past[-15:])]
+    assert last < first / 3
+
+
+def test_a_service_without_sweeps_loads_nothing_of_it() -> None:
+    code = "import sys, app.main, app.sampling; sys.exit(bool({'optuna', 'sklearn', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_importance_tells_what_matters() -> None:
+    space = Space.of([number("much"), number("little"), choice("none", 1, 2)])
+    past = record(space, 60, lambda v: 10 * v["much"] + v["little"])
+    shares = await OptunaSampler().importance(space, past)
+    assert shares is not None
+    assert list(shares) == ["much", "little", "none"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["much"] > 0.8
