@@ -26,7 +26,7 @@ from app.domain.sizing.priors import TABLE, prior_of
 from app.domain.sizing.residuals import PastRun, Residual, residual_of
 from bench.sizing.fits import Fit
 
-COUNT, RUNS = 400, 60
+COUNT, QUICK, RUNS = 400, 40, 60
 BIAS = log(1.5) / 0.6745
 """Sigma of a log-normal factor whose median error is × 1.5."""
 NOISE = (0.05, 0.4)

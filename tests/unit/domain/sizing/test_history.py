@@ -10,11 +10,12 @@ import pytest
 
 from app.domain.resources import Vector
 from app.domain.sizing.features import TableFacts, features_of
-from app.domain.sizing.kinship import Kinship
+from app.domain.sizing.history import Level, is_enough
+from app.domain.sizing.kinship import Kinship, name_in
 from app.domain.sizing.measures import Outcome
 from app.domain.sizing.priors import prior_of
 from app.domain.sizing.residuals import residual_of
-from tests.unit.domain.sizing.builders import HOUR, NAMES, SVM, TEMPLATE, a_run, an_oom, history, runs
+from tests.unit.domain.sizing.builders import HOUR, NAMES, SVM, TEMPLATE, a_run, an_oom, history, residuals, runs
 
 PRIOR = prior_of(SVM)
 assert PRIOR is not None
@@ -197,3 +198,21 @@ def test_old_runs_weigh_less() -> None:
     assert known is not None
     assert exp(known.quantile(0.5)) * PRIOR.memory_mib == pytest.approx(1_000)
     assert known.mean_ratio() * PRIOR.memory_mib == pytest.approx(1_000, rel=0.01)
+
+
+def test_a_group_is_enough_when_five_runs_speak_of_everything() -> None:
+    unmeasured = [a_run(peak=None, ago=n * HOUR) for n in range(9)]
+    for past, modelled, want in (
+        (runs(*[100] * 5), True, True),
+        (runs(*[100] * 4), True, False),
+        (runs(*[100] * 5), False, False),
+        ([*runs(*[100] * 4), *unmeasured], True, False),
+        ([*runs(*[100] * 4), *[an_oom(64)] * 5], True, False),
+    ):
+        assert is_enough(Level("", residuals(past)), modelled=modelled) is want
+
+
+def test_a_name_that_is_none_is_none() -> None:
+    assert name_in({"algorithm": "svm"}, "algorithm") == "svm"
+    for nothing in ({}, {"algorithm": 5}, {"algorithm": None}, {"algorithm": "x" * 256}):
+        assert name_in(nothing, "algorithm") is None
