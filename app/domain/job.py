@@ -20,6 +20,7 @@ from app.domain.priority import Priority
 from app.domain.resources import Vector
 from app.domain.retry import RetryPolicy
 from app.domain.sizing.evidence import Sizing
+from app.domain.sizing.kinship import name_in
 from app.domain.states import ON_NODE, TERMINAL, JobStatus
 from app.domain.templates import Step
 
@@ -271,10 +272,8 @@ class Job:
 
     @property
     def algorithm(self) -> str | None:
-        value = self.parameters.get("algorithm")
-        return value if isinstance(value, str) else None
+        return name_in(self.parameters, "algorithm")
 
     @property
     def dataset(self) -> str | None:
-        value = self.parameters.get("dataset_name")
-        return value if isinstance(value, str) else None
+        return name_in(self.parameters, "dataset_name")

@@ -23,7 +23,7 @@ from app.domain.resources import Vector, largest_misfit, request_errors
 from app.domain.retry import RetryPolicy
 from app.domain.secrets import masked_errors, without_secrets
 from app.domain.sizing.evidence import Sizing
-from app.domain.sizing.kinship import Kinship
+from app.domain.sizing.kinship import Kinship, name_in
 from app.domain.states import JobStatus
 from app.domain.step_checks import executor_errors, read_by_steps, step_errors
 from app.domain.templates import Step, Template, canonical_parameters, resolve_parameters
@@ -111,13 +111,8 @@ class Specification:
     @property
     def kin(self) -> Kinship:
         """By what a run of it is like others."""
-        algorithm, dataset = (self.shown_parameters.get(name) for name in ("algorithm", "dataset_name"))
-        return Kinship(
-            self.request.tenant,
-            self.template.id,
-            algorithm if isinstance(algorithm, str) else None,
-            dataset if isinstance(dataset, str) else None,
-        )
+        algorithm, dataset = (name_in(self.shown_parameters, name) for name in ("algorithm", "dataset_name"))
+        return Kinship(self.request.tenant, self.template.id, algorithm, dataset)
 
 
 def specify(

@@ -1,12 +1,11 @@
 """How much a job gets and how long it should take, from the runs that were like it.
 
-The runs are read once in a while, not for each submit: the finest group for each kind of job, coarser ones for all
-kinds that share them.
+The runs are read once in a while, not for each submit: from the finest group on, as far as is needed, for each kind of
+job; those of all tenants for all kinds that share them.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -15,8 +14,8 @@ from app.domain.json import Json
 from app.domain.resources import Vector, largest_misfit
 from app.domain.sizing.evidence import TEMPLATE
 from app.domain.sizing.features import NOTHING_KNOWN, TableFacts, facts_of, features_of, is_modelled
-from app.domain.sizing.history import Level, Standing, standing
-from app.domain.sizing.kinship import Group, Kinship
+from app.domain.sizing.history import Level, Standing, is_enough, standing
+from app.domain.sizing.kinship import OF_THE_TENANT, Group, Kinship
 from app.domain.sizing.plan import Case, Sized, size
 from app.domain.sizing.residuals import Residual, residual_of
 from app.domain.specification import SIZED, Specification
@@ -62,7 +61,7 @@ def _case(specification: Specification, kind: _Kind, capacities: tuple[Vector, .
         requirement=specification.resources,
         asked=bool(specification.request.resources),
         stated=any(dimension in template.stated for dimension in SIZED),
-        features=features_of(specification.parameters, kind.facts, gpu=gpu) if is_modelled(template) else None,
+        features=features_of(specification.shown_parameters, kind.facts, gpu=gpu) if is_modelled(template) else None,
         timeout=specification.timeout,
         capacities=capacities,
     )
@@ -84,7 +83,7 @@ async def _kind(services: Services, specification: Specification, registered: Ma
     facts = facts_of(kin.dataset, registered) if modelled else NOTHING_KNOWN
 
     async def read() -> _Kind:
-        levels = await asyncio.gather(*(_level(services, n, group) for n, group in enumerate(kin.groups())))
+        levels = await _levels(services, kin, modelled=modelled)
         seen = facts if facts.complete else _seen(levels[0]) or facts
         return _Kind(seen, standing(levels, services.clock.now(), modelled=modelled, sized=seen.complete))
 
@@ -98,9 +97,19 @@ def _seen(alike: Level) -> TableFacts | None:
     return None if newest is None else TableFacts(newest.rows, newest.columns, newest.continuous)
 
 
+async def _levels(services: Services, kin: Kinship, *, modelled: bool) -> list[Level]:
+    """From fine to coarse, as far as the first group that can speak of everything."""
+    found: list[Level] = []
+    for number, group in enumerate(kin.groups()):
+        found.append(await _level(services, number, group))
+        if is_enough(found[-1], modelled=modelled):
+            break
+    return found
+
+
 async def _level(services: Services, number: int, group: Group) -> Level:
-    """Coarser groups than the first are shared by many kinds."""
-    if number == 0:
+    """Groups of all tenants are shared by many kinds."""
+    if number < OF_THE_TENANT:
         return await _read(services, group)
     return await services.recent.get(("runs", *group.values.items()), lambda: _read(services, group), MAX_AGE)
 

@@ -1,7 +1,8 @@
 """What would have one waiting job start sooner: at most six changes, each tried on the snapshot.
 
-Tried in this order: a class more urgent; the first position; half the memory; one GPU fewer; no selector; one more node
-of each kind; the end of the run that frees most. Those that gain less than a minute or a tenth are dropped.
+Tried in this order: a class more urgent; the first position; what runs like it have needed, else half the memory; one
+GPU fewer; no selector; one more node of each kind; the end of the run that frees most. Those that gain less than a
+minute or a tenth are dropped.
 """
 
 from __future__ import annotations
@@ -49,10 +50,14 @@ class Wish:
 
 
 def counterfactuals(
-    snapshot: Snapshot, waiting: Waiting, kinds: Kinds, elapsed: Callable[[], float] = lambda: 0.0
+    snapshot: Snapshot,
+    waiting: Waiting,
+    kinds: Kinds,
+    elapsed: Callable[[], float] = lambda: 0.0,
+    learned: Vector | None = None,
 ) -> tuple[Counterfactual, ...]:
     """Those that help, in the order in which they are tried. `elapsed`: seconds spent so far; none is begun beyond the
-    budget."""
+    budget. `learned`: what sizing would have given the job."""
     now = snapshot.now
     trial: Trial = Exact(snapshot, waiting) if is_small(snapshot) else Reduced(snapshot, waiting)
     before = trial.start(None, {})
@@ -60,7 +65,7 @@ def counterfactuals(
         return ()
     kinds = kinds or kind_like(snapshot, waiting.member.demand)
     found: list[Counterfactual] = []
-    for wish in wishes(snapshot, waiting, kinds):
+    for wish in wishes(snapshot, waiting, kinds, learned):
         if elapsed() > BUDGET or len(found) == MOST:
             break
         after = trial.start(wish.supposed, kinds)
@@ -77,16 +82,15 @@ def _helps(before: float | None, after: float | None) -> bool:
     return before is None or before - after >= max(LEAST_SECONDS, LEAST_SHARE * before)
 
 
-def wishes(snapshot: Snapshot, waiting: Waiting, kinds: Kinds) -> Iterator[Wish]:
+def wishes(snapshot: Snapshot, waiting: Waiting, kinds: Kinds, learned: Vector | None = None) -> Iterator[Wish]:
     """The changes that can be made of that job, and around it."""
     job_id, demand, bucket = waiting.member.job_id, waiting.member.demand, waiting.bucket
     vector = demand.vector
     if up := next_class(bucket.priority):
         yield Wish(f"priority {up}", SetPriority(job_id, up))
     yield Wish("position 1 of its class", MoveFirst(job_id))
-    if vector.memory_mib > 1:
-        half = replace(vector, memory_mib=(vector.memory_mib + 1) // 2)
-        yield Wish(f"memory_gb {_gigabytes(half)} instead of {_gigabytes(vector)}", SetResources(job_id, half.units()))
+    if (smaller := _smaller(vector, learned)) is not None:
+        yield _to_ask_less(job_id, vector, smaller)
     if vector.gpu:
         fewer = replace(vector, gpu=vector.gpu - 1)
         yield Wish(f"gpu_count {fewer.gpu} instead of {vector.gpu}", SetResources(job_id, fewer.units()))
@@ -96,6 +100,20 @@ def wishes(snapshot: Snapshot, waiting: Waiting, kinds: Kinds) -> Iterator[Wish]
         yield Wish(f"one more node {kind}", AddNodes(1, kind))
     if run := run_that_frees_most(snapshot, demand):
         yield Wish(f"the end of {run[0]} on {run[1]}", Cancel(run[0]))
+
+
+def _smaller(vector: Vector, learned: Vector | None) -> Vector | None:
+    """As much as was learned where that is less in anything and more in nothing; else half the memory."""
+    if learned is not None and learned != vector and learned.fits(vector):
+        return learned
+    return replace(vector, memory_mib=(vector.memory_mib + 1) // 2) if vector.memory_mib > 1 else None
+
+
+def _to_ask_less(job_id: str, vector: Vector, smaller: Vector) -> Wish:
+    """To ask for so much less, told by what is less."""
+    before, after = vector.units(), smaller.units()
+    words = [f"{name} {after[name]:g} instead of {before[name]:g}" for name in after if after[name] != before[name]]
+    return Wish(", ".join(words), SetResources(job_id, after))
 
 
 def next_class(priority: Priority) -> Priority | None:
@@ -127,10 +145,6 @@ def kind_like(snapshot: Snapshot, demand: Demand) -> dict[str, NodeKind]:
     amounts = ", ".join(f"{name} {amount:g}" for name, amount in demand.vector.units().items() if amount)
     labels = f" and {_labels(demand)}" if demand.selector else ""
     return {f"with {amounts}{labels}": NodeKind(demand.vector, dict(demand.selector))}
-
-
-def _gigabytes(vector: Vector) -> str:
-    return f"{vector.units()['memory_gb']:g}"
 
 
 def _labels(demand: Demand) -> str:

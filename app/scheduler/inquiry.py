@@ -15,6 +15,7 @@ from app.domain.explain import Reason, wait_reasons
 from app.domain.explanation import Explanation, reasons_of_the_past
 from app.domain.job import Job
 from app.domain.records import Waiting
+from app.domain.resources import Vector
 from app.domain.scheduler_state import QueuePause
 from app.domain.states import WAITING, JobStatus
 from app.domain.what_if import Counterfactual, NodeKind, Supposed, WhatIf
@@ -59,8 +60,10 @@ class Inquiry:
             if job.id not in found:
                 return Explanation(job, wait_reasons(job, self._services.clock.now()))
             snapshot, pause = await self._snapshot()
-            waiting, kinds = found[job.id], self._kinds
-            (reasons, ahead), changes = await asyncio.to_thread(_reasoned, snapshot, waiting, pause, kinds)
+            waiting, learned = found[job.id], None if job.sizing is None else job.sizing.suggestion
+            (reasons, ahead), changes = await asyncio.to_thread(
+                _reasoned, snapshot, waiting, pause, self._kinds, learned
+            )
         told = wait_reasons(job, self._services.clock.now(), None, reasons, ahead)
         return Explanation(job, told, changes)
 
@@ -88,9 +91,9 @@ def kinds_of(types: NodeTypes) -> Kinds:
 
 
 def _reasoned(
-    snapshot: Snapshot, waiting: Waiting, pause: QueuePause | None, kinds: Kinds
+    snapshot: Snapshot, waiting: Waiting, pause: QueuePause | None, kinds: Kinds, learned: Vector | None
 ) -> tuple[tuple[tuple[Reason, ...], int | None], tuple[Counterfactual, ...]]:
-    return why(snapshot, waiting, pause), counterfactuals(snapshot, waiting, kinds, stopwatch())
+    return why(snapshot, waiting, pause), counterfactuals(snapshot, waiting, kinds, stopwatch(), learned)
 
 
 def stopwatch() -> Callable[[], float]:

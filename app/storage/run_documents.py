@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from app.domain.analytics.needs import Need
@@ -12,6 +12,7 @@ from app.domain.failures import FailurePattern
 from app.domain.ids import run_key
 from app.domain.priority import Priority
 from app.domain.records import RunSummary
+from app.domain.resources import Vector
 from app.domain.sizing.features import Features
 from app.domain.sizing.residuals import PastRun
 from app.domain.states import JobStatus
@@ -24,13 +25,10 @@ _PLAIN = (
     "job_id", "run_no", "attempt", "tenant", "template", "template_version", "algorithm", "dataset", "node_id",
     "peak_memory_mib", "cpu_seconds", "wait_seconds", "run_seconds", "outcome", "fingerprint", "finished_at",
 )  # fmt: skip
-PAST = {
-    "_id": 0,
-    **dict.fromkeys(
-        ("outcome", "finished_at", "run_seconds", "asked", "peak_memory_mib", "cpu_seconds", "features"), 1
-    ),
-}
-"""What is read of a past run: no name of a tenant, a job or a data set."""
+PAST = dict.fromkeys(
+    ("outcome", "finished_at", "run_seconds", "asked", "peak_memory_mib", "cpu_seconds", "features"), 1
+)
+"""What is read of a past run: no name of a tenant or a data set."""
 NEED = dict.fromkeys(
     ("tenant", "template", "algorithm", "dataset", "asked.memory_mib", "peak_memory_mib", "outcome"), 1
 )
@@ -88,16 +86,25 @@ def _check(d: Mapping[str, Any]) -> None:
 
 
 def past_run(d: Mapping[str, Any]) -> PastRun:
-    """What a run tells of durations and needs."""
+    """What a run tells of durations and needs. Raises for a document of which nothing can be counted."""
+    if not isinstance(d["finished_at"], datetime):
+        raise TypeError(f"finished_at is {d['finished_at']!r:.40}")
+    asked = vector_from(d["asked"])
     return PastRun(
         outcome=d["outcome"],
         at=d["finished_at"],
-        seconds=float(d["run_seconds"]),
-        asked=vector_from(d["asked"]),
-        peak_mib=d["peak_memory_mib"],
-        cpu_seconds=d["cpu_seconds"],
+        seconds=_amount(d["run_seconds"]),
+        asked=Vector(*(round(_amount(part)) for part in asked.parts())),
+        peak_mib=None if d["peak_memory_mib"] is None else _amount(d["peak_memory_mib"]),
+        cpu_seconds=None if d["cpu_seconds"] is None else _amount(d["cpu_seconds"]),
         features=_features(d),
     )
+
+
+def _amount(value: Any) -> float:
+    if not 0 <= value < inf:
+        raise ValueError(f"not an amount: {value!r:.40}")
+    return float(value)
 
 
 def _features(d: Mapping[str, Any]) -> Features | None:

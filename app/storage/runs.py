@@ -36,8 +36,8 @@ class MongoRunStore:
     async def alike(self, group: Group, limit: int = 150) -> list[PastRun]:
         telling = {**group.values, "outcome": {"$in": list(TELLING)}}
         with answered():
-            newest = self._runs.find(telling, PAST).sort([("finished_at", -1)]).limit(limit)
-            return [past_run(d) async for d in newest]
+            found = await self._runs.find(telling, PAST).sort([("finished_at", -1)]).limit(limit).to_list(None)
+        return await self._reading.each(found, past_run)
 
     async def completed_by_node(self) -> dict[str, int]:
         counts: list[Document] = [

@@ -9,7 +9,7 @@ of all others, as in the service.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import exp, log
@@ -20,13 +20,13 @@ from app.domain.resources import Vector
 from app.domain.sizing.features import Features, TableFacts, features_of
 from app.domain.sizing.history import Level, standing
 from app.domain.sizing.kinship import GROUPS
-from app.domain.sizing.measures import BASELINES, Measured, Outcome, outcome, replayed
+from app.domain.sizing.measures import RULES, Measured, Outcome, Rule, outcome, replayed
 from app.domain.sizing.plan import Case, size
 from app.domain.sizing.priors import TABLE, prior_of
 from app.domain.sizing.residuals import PastRun, Residual, residual_of
 from bench.sizing.fits import Fit
 
-COUNT, RUNS = 400, 60
+COUNT, QUICK, RUNS = 400, 40, 60
 BIAS = log(1.5) / 0.6745
 """Sigma of a log-normal factor whose median error is × 1.5."""
 NOISE = (0.05, 0.4)
@@ -36,6 +36,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 BETWEEN = timedelta(minutes=10)
 SAME, VARYING = "same data each run", "data size varies × 10"
 OURS = "this rule"
+BASELINES: Mapping[str, Rule | None] = {"requested": None, **RULES}
 ALGORITHMS = tuple(name for name in TABLE if name != "cnn")
 DRAWS = 20
 KEPT = 150
@@ -96,7 +97,7 @@ def simulated(groups: Sequence[Series]) -> None:
 
 def _run(group: Series, job: Job, everywhere: list[Residual], now: datetime) -> None:
     allotted = float(planned(group, job, everywhere, now).memory_mib)
-    for run in _until_done(allotted, job.need):
+    for run in replayed([(allotted, job.need)], None):
         group.made.append(run)
         outcome_ = "out_of_memory" if run.killed else "completed"
         past = PastRun(outcome_, now, 60.0, Vector(1_000, round(run.allotted)), run.peak, 55.0, job.features)
@@ -105,11 +106,6 @@ def _run(group: Series, job: Job, everywhere: list[Residual], now: datetime) -> 
         group.runs.insert(0, residual)
         everywhere.insert(0, residual)
     del everywhere[KEPT:]
-
-
-def _until_done(allotted: float, need: float) -> Iterator[Measured]:
-    """The runs of one job that begins with so much."""
-    yield from replayed([(allotted, need)], lambda _, asked: asked)
 
 
 def planned(group: Series, job: Job, everywhere: Sequence[Residual], now: datetime) -> Vector:

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from app.api.schemas.base import Outgoing, Timestamp, open_enum
 from app.api.schemas.estimates import StartEstimates
-from app.domain.analytics.needs import RULES
 from app.domain.analytics.series import CATALOGUE
 from app.domain.explain import WAIT_CODES
+from app.domain.sizing.measures import RULES
 
 
 class AnalyticsWindow(Outgoing):

@@ -3,25 +3,18 @@
 Each rule is asked before a run from what was known then: the peaks of earlier runs of the same tenant, template,
 algorithm and data set. All are judged over the same runs, those with enough before them. A run that was killed for want
 of memory needed at least 1.2 times what it had. A rule that would have given less than the need has the run killed, and
-wastes nothing; else it wastes what was not needed.
-
-The rules: *window maximum* is 1.1 × the largest of the last 20 needs; *VPA* is 1.15 × the 90th percentile of all
-earlier needs and at least 250 MiB, as the autoscaler of Kubernetes recommends.
+wastes nothing; else it wastes what was not needed. The rules are those of `sizing/measures`.
 """
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import ceil
+
+from app.domain.sizing.measures import RULES, Earlier, Measured, waste
 
 ENOUGH = 5
 """Earlier runs of the same kind from which on a run is judged."""
-KILLED_NEEDS = 1.2
-WINDOW, OVER_MAXIMUM = 20, 1.1
-VPA_RANK, OVER_VPA, VPA_LEAST = 0.9, 1.15, 250.0
-Rule = Callable[["Earlier"], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +30,7 @@ class Need:
     @property
     def least(self) -> float:
         """What it needed at least."""
-        return max(self.peak, KILLED_NEEDS * self.allocated) if self.killed else self.peak
+        return Measured(self.allocated, self.peak, self.killed).need
 
 
 @dataclass(slots=True)
@@ -63,7 +56,7 @@ class Judged:
         self.runs += 1
         self.killed += killed
         if not killed:
-            self.wasted += max(0.0, (given - needed) / given)
+            self.wasted += waste(given, needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,31 +65,6 @@ class Review:
 
     ours: Judged = field(default_factory=Judged)
     rules: dict[str, Judged] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Earlier:
-    """What earlier runs of a kind needed, in MiB: in their order, and from the least on."""
-
-    needs: list[float] = field(default_factory=list)
-    ordered: list[float] = field(default_factory=list)
-
-    def add(self, need: float) -> None:
-        self.needs.append(need)
-        insort(self.ordered, need)
-
-
-def window_maximum(earlier: Earlier) -> float:
-    """Of at least one run."""
-    return OVER_MAXIMUM * max(earlier.needs[-WINDOW:])
-
-
-def vpa(earlier: Earlier) -> float:
-    """Of at least one run."""
-    return max(VPA_LEAST, OVER_VPA * earlier.ordered[ceil(VPA_RANK * len(earlier.ordered)) - 1])
-
-
-RULES: dict[str, Rule] = {"window_maximum": window_maximum, "vpa_p90": vpa}
 
 
 def review(runs: Iterable[Need]) -> Review:

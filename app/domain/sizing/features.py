@@ -21,6 +21,7 @@ TRAINS = frozenset({"model_training", "hyperparameter_trial"})
 ASSUMED_ROWS, ASSUMED_COLUMNS = 10_000.0, 20.0
 """Of data that nobody has seen."""
 MOST = 1e9
+_AMOUNTS = ("rows", "columns", "trees", "depth", "epochs", "batch", "weights", "iterations", "queries", "folds")
 _OUTPUTS = 10
 """Values that a network gives out, more or less."""
 _DEFAULT_TREES, _BOOSTED_DEPTH = 100, 3
@@ -72,14 +73,20 @@ class Features:
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> Features:
-        """Raises TypeError or KeyError for what `parts` has not made."""
-        known = {f.name: parts[f.name] for f in fields(cls) if f.name in parts}
-        return cls(**{**known, "assumed": tuple(parts.get("assumed", ()))})
+        """Raises TypeError, ValueError or KeyError for what `parts` has not made."""
+        known: dict[str, Any] = {name: _checked(parts[name]) for name in _AMOUNTS if name in parts}
+        known |= {name: bool(parts[name]) for name in ("continuous", "gpu") if name in parts}
+        return cls(str(parts["algorithm"]), **known, assumed=tuple(map(str, parts.get("assumed", ()))))
 
     def numbers(self) -> dict[str, float]:
         """What a regression is made on: the logarithms of all amounts that there are."""
-        amounts = ("rows", "columns", "trees", "depth", "epochs", "batch", "weights", "iterations", "queries", "folds")
-        return {name: math.log(value) for name in amounts if (value := getattr(self, name)) > 0}
+        return {name: math.log(value) for name in _AMOUNTS if (value := getattr(self, name)) > 0}
+
+
+def _checked(value: Any) -> float:
+    if not 0 <= value <= MOST:
+        raise ValueError(f"not an amount: {value!r:.40}")
+    return float(value)
 
 
 def is_modelled(template: Template) -> bool:

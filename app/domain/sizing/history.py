@@ -99,6 +99,13 @@ def standing(levels: Sequence[Level], now: datetime, *, modelled: bool, sized: b
     )
 
 
+def is_enough(level: Level, *, modelled: bool) -> bool:
+    """Whether the group speaks of everything by itself, so that nobody need ask a coarser one."""
+    runs = [run for run in _alike(level.runs, modelled=modelled) if not run.killed]
+    quantities = (_memory, _cores, _seconds)
+    return all(sum(pick(run) is not None for run in runs) >= ENOUGH for pick in quantities)
+
+
 def _alike(runs: Sequence[Residual], *, modelled: bool) -> tuple[Residual, ...]:
     return tuple(run for run in runs if (run.features is not None) is modelled)
 

@@ -8,6 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.domain.json import Json
+
+MOST_NAME = 255
+"""Characters of a name by which runs are alike: longer ones are none."""
+
+
+def name_in(parameters: Mapping[str, Json], parameter: str) -> str | None:
+    """The algorithm or data set that parameters name; None where they name none."""
+    value = parameters.get(parameter)
+    return value if isinstance(value, str) and len(value) <= MOST_NAME else None
+
 
 @dataclass(frozen=True, slots=True)
 class Kinship:

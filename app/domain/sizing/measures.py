@@ -1,21 +1,22 @@
 """How good allocations of memory were, and how good those of simpler rules would have been.
 
 Waste is what was allotted and not used, over what was allotted; the out-of-memory rate is runs killed over all runs.
-The rules to compare with are what others do: what the user asked for; the largest of the last twenty with a tenth more;
-the 90th percentile with 15 % more, at least 250 MiB (the recommender of Kubernetes' vertical pod autoscaler).
+The rules to compare with are what others do: *window maximum*, 1.1 × the largest of the last 20 needs; *VPA*, 1.15 ×
+the 90th percentile of all needs and at least 250 MiB, as the vertical pod autoscaler of Kubernetes recommends.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import insort
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from app.domain.retry import MOST_GROWTHS, PEAK_ROOM, RetryPolicy, grown_memory
 
-WINDOW, WINDOW_MARGIN = 20, 1.1
-VPA_QUANTILE, VPA_MARGIN, VPA_FLOOR = 0.9, 1.15, 250.0
+WINDOW, OVER_MAXIMUM = 20, 1.1
+VPA_RANK, OVER_VPA, VPA_LEAST = 0.9, 1.15, 250.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Measured:
 
     @property
     def need(self) -> float:
-        """The most it used; of a killed one what it must at least have needed, and a fifth more."""
-        return PEAK_ROOM * max(self.allotted, self.peak) if self.killed else self.peak
+        """What it needed at least."""
+        return max(self.peak, PEAK_ROOM * self.allotted) if self.killed else self.peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,20 @@ class Outcome:
     waste: float | None
 
 
-Rule = Callable[[Sequence[Measured], float], float]
-"""MiB to allot, from the runs so far (oldest first) and from what the user asked for."""
+@dataclass(slots=True)
+class Earlier:
+    """What earlier runs of a kind needed, in MiB: in their order, and from the least on."""
+
+    needs: list[float] = field(default_factory=list)
+    ordered: list[float] = field(default_factory=list)
+
+    def add(self, need: float) -> None:
+        self.needs.append(need)
+        insort(self.ordered, need)
+
+
+Rule = Callable[[Earlier], float]
+"""MiB to allot, from what at least one earlier run needed."""
 
 
 def waste(allotted: float, peak: float) -> float:
@@ -60,54 +73,41 @@ def outcome(runs: Iterable[Measured]) -> Outcome | None:
     return Outcome(len(found), 1 - len(wasted) / len(found), sum(wasted) / len(wasted) if wasted else None)
 
 
-def requested(_: Sequence[Measured], asked: float) -> float:
-    """What the user asked for."""
-    return asked
-
-
-def window_maximum(runs: Sequence[Measured], asked: float) -> float:
+def window_maximum(earlier: Earlier) -> float:
     """The most that any of the last twenty needed, and a tenth more."""
-    return WINDOW_MARGIN * max(run.need for run in runs[-WINDOW:]) if runs else asked
+    return OVER_MAXIMUM * max(earlier.needs[-WINDOW:])
 
 
-def vpa(runs: Sequence[Measured], asked: float) -> float:
+def vpa(earlier: Earlier) -> float:
     """The 90th percentile of all needs, and 15 % more (kubernetes/autoscaler, vertical-pod-autoscaler recommender)."""
-    if not runs:
-        return asked
-    needs = sorted(run.need for run in runs)
-    return max(VPA_FLOOR, VPA_MARGIN * needs[math.ceil(VPA_QUANTILE * len(needs)) - 1])
+    return max(VPA_LEAST, OVER_VPA * earlier.ordered[math.ceil(VPA_RANK * len(earlier.ordered)) - 1])
 
 
-BASELINES: Mapping[str, Rule] = MappingProxyType(
-    {"requested": requested, "window_maximum": window_maximum, "vpa_p90": vpa}
-)
+RULES: Mapping[str, Rule] = MappingProxyType({"window_maximum": window_maximum, "vpa_p90": vpa})
 
 
-def replayed(needs: Iterable[tuple[float, float]], rule: Rule) -> list[Measured]:
-    """The runs that the rule would have made of jobs with these needs: (asked, needed) in MiB, oldest first.
+def replayed(needs: Iterable[tuple[float, float]], rule: Rule | None) -> list[Measured]:
+    """The runs that the rule would have made of jobs with these needs: (asked, needed) in MiB, oldest first. Without
+    earlier runs, and without a rule, each gets what was asked for.
 
     A run that gets less than it needs is killed, and tried again with more as the retry policy grows memory; after the
     last growth it gets what it needs.
     """
     made: list[Measured] = []
+    earlier = Earlier()
     for asked, needed in needs:
-        allotted = rule(made, asked)
-        growths = 0
-        while allotted < needed:
-            made.append(Measured(allotted, allotted, killed=True))
-            grown = grown_memory(RetryPolicy(), math.ceil(allotted), allotted, None, growths)
-            allotted = needed if growths >= MOST_GROWTHS else float(grown)
-            growths += 1
-        made.append(Measured(allotted, needed))
+        tries = _tries(asked if rule is None or not earlier.needs else rule(earlier), needed)
+        for run in tries:
+            earlier.add(run.need)
+        made += tries
     return made
 
 
-def compared(runs: Sequence[Measured]) -> dict[str, Outcome]:
-    """What became of these runs (oldest first), `actual`, and by name what the rules that learn would have made of the
-    same jobs: of those runs that were not killed, whose needs are known. Nothing of no runs."""
-    actual = outcome(runs)
-    if actual is None:
-        return {}
-    needs = [(run.allotted, run.need) for run in runs if not run.killed]
-    made = {name: outcome(replayed(needs, rule)) for name, rule in BASELINES.items() if rule is not requested}
-    return {"actual": actual, **{name: found for name, found in made.items() if found is not None}}
+def _tries(allotted: float, needed: float) -> list[Measured]:
+    """The runs of one job that begins with so much."""
+    made: list[Measured] = []
+    while allotted < needed:
+        made.append(Measured(allotted, allotted, killed=True))
+        grown = grown_memory(RetryPolicy(), math.ceil(allotted), allotted, None, len(made) - 1)
+        allotted = needed if len(made) > MOST_GROWTHS else float(grown)
+    return [*made, Measured(allotted, needed)]

@@ -59,7 +59,10 @@ async def test_each_write_is_told_once_with_all_that_subscribers_need(mongo: Dat
         "detail": "lunch",
     }  # fmt: skip
     assert paused.subject == {"batch_id": "batch_1"}
-    subject = {"job_id": "job_a", "workflow_id": None, "batch_id": "batch_1", "tags": ["night"]}
+    subject = {
+        "job_id": "job_a", "workflow_id": None, "batch_id": "batch_1", "tags": ["night"], "template": None,
+        "class": "normal",
+    }  # fmt: skip
     assert [e.subject for e in (submitted, placed, progress, first, second)] == [subject] * 5
 
 

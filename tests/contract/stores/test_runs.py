@@ -102,6 +102,28 @@ async def test_a_summary_from_before_there_were_features_is_read(small: SmallSto
     assert (found.features, found.peak_mib) == (None, 12.5)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("finished_at", 5),
+        ("run_seconds", "long"),
+        ("run_seconds", float("inf")),
+        ("asked", {}),
+        ("asked.memory_mib", -1),
+        ("peak_memory_mib", float("nan")),
+        ("features", {"rows": 5}),
+        ("features", {"algorithm": "svm", "rows": "many", "columns": 4}),
+    ],
+)
+async def test_a_run_that_cannot_be_counted_says_nothing(small: SmallStores, field: str, value: Any) -> None:
+    if small.mongo is None:
+        return
+    await small.runs.insert(later(1))
+    await small.runs.insert(later(2))
+    await small.mongo["runs"].update_one({"_id": "job_2-1"}, {"$set": {field: value}})
+    assert await seconds(small, KIN.groups()[0]) == [1.0]
+
+
 async def test_a_run_is_summarised_once(small: SmallStores) -> None:
     await asyncio.gather(*(small.runs.insert(RUN) for _ in range(5)))
     await small.runs.insert(replace(RUN, run_seconds=99.0))

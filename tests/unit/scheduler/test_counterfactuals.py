@@ -57,6 +57,16 @@ def test_less_memory_another_node_and_the_end_of_a_run_help_a_job_that_lacks_mem
     assert all(c.starts_at is not None for c in found)
 
 
+def test_what_runs_like_it_have_needed_is_tried_in_place_of_half_the_memory() -> None:
+    head = a_head("a", of=vector(2, 12), mean=HOUR)
+    world = a_busy_world(head)
+
+    [first, *_] = words(world, waiting_in(head), learned=vector(1, 4))
+    assert first == "cpu_cores 1 instead of 2, memory_gb 4 instead of 12"
+    for no_help in (vector(1, 16), vector(2, 12), None):
+        assert words(world, waiting_in(head), learned=no_help)[0] == "memory_gb 6 instead of 12"
+
+
 def test_order_helps_one_that_stands_behind_others() -> None:
     first = a_head("a", "b", "c", of=vector(8), priority=Priority.NORMAL, mean=HOUR)
     last = a_head("z", of=vector(7), keys=(9.0,), mean=HOUR)

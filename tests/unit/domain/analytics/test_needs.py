@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.analytics.needs import ENOUGH, Earlier, Need, review, vpa, window_maximum
+from app.domain.analytics.needs import ENOUGH, Need, review
+from app.domain.sizing.measures import Earlier, window_maximum
 
 KIN = ("default", "train", "svm", "iris")
 
@@ -47,12 +48,6 @@ def test_a_run_that_was_killed_needed_more_than_it_had() -> None:
     assert found.ours.killed == 1
     assert found.rules["window_maximum"].killed == 1, "1.1 x 500 is less than 1.2 x 600"
     assert window_maximum(earlier(500.0, need(610.0, 600.0, killed=True).least)) == pytest.approx(1.1 * 720)
-
-
-def test_the_rules() -> None:
-    assert window_maximum(earlier(9_000.0, *[100.0] * 20)) == pytest.approx(110)
-    assert vpa(earlier(*[10.0] * 5)) == 250.0
-    assert vpa(earlier(*(float(n) for n in range(10_000, 0, -1_000)))) == pytest.approx(1.15 * 9_000)
 
 
 def test_of_no_runs_nothing_is_said() -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from app.domain.resources import Vector
 from app.domain.sizing.features import TableFacts, features_of
-from app.domain.sizing.kinship import Kinship
+from app.domain.sizing.history import Level, is_enough
+from app.domain.sizing.kinship import Kinship, name_in
 from app.domain.sizing.measures import Outcome
 from app.domain.sizing.priors import prior_of
 from app.domain.sizing.residuals import residual_of
-from tests.unit.domain.sizing.builders import HOUR, NAMES, SVM, TEMPLATE, a_run, an_oom, history, runs
+from tests.unit.domain.sizing.builders import HOUR, NAMES, SVM, TEMPLATE, a_run, an_oom, history, residuals, runs
 
 PRIOR = prior_of(SVM)
 assert PRIOR is not None
@@ -34,8 +35,8 @@ def test_without_a_prior_it_is_the_logarithm_of_what_was_used() -> None:
     assert (found.memory, found.seconds, found.cores) == (log(512), log(40), log(2))
 
 
-def test_a_killed_run_needed_a_fifth_more_than_it_had_or_was_seen_to_use() -> None:
-    for limit, peak, want in ((1_000, None, 1_200), (1_000, 1_010, 1_212)):
+def test_a_killed_run_needed_a_fifth_more_than_it_had_or_what_it_was_seen_to_use() -> None:
+    for limit, peak, want in ((1_000, None, 1_200), (1_000, 1_300, 1_300)):
         found = residual_of(an_oom(limit, peak=peak))
         assert found is not None and found.killed
         assert found.memory == pytest.approx(log(want / PRIOR.memory_mib))
@@ -197,3 +198,21 @@ def test_old_runs_weigh_less() -> None:
     assert known is not None
     assert exp(known.quantile(0.5)) * PRIOR.memory_mib == pytest.approx(1_000)
     assert known.mean_ratio() * PRIOR.memory_mib == pytest.approx(1_000, rel=0.01)
+
+
+def test_a_group_is_enough_when_five_runs_speak_of_everything() -> None:
+    unmeasured = [a_run(peak=None, ago=n * HOUR) for n in range(9)]
+    for past, modelled, want in (
+        (runs(*[100] * 5), True, True),
+        (runs(*[100] * 4), True, False),
+        (runs(*[100] * 5), False, False),
+        ([*runs(*[100] * 4), *unmeasured], True, False),
+        ([*runs(*[100] * 4), *[an_oom(64)] * 5], True, False),
+    ):
+        assert is_enough(Level("", residuals(past)), modelled=modelled) is want
+
+
+def test_a_name_that_is_none_is_none() -> None:
+    assert name_in({"algorithm": "svm"}, "algorithm") == "svm"
+    for nothing in ({}, {"algorithm": 5}, {"algorithm": None}, {"algorithm": "x" * 256}):
+        assert name_in(nothing, "algorithm") is None

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.sizing.measures import (
-    BASELINES,
+    RULES,
+    Earlier,
     Measured,
     Outcome,
-    compared,
+    Rule,
     outcome,
     replayed,
-    requested,
     vpa,
     waste,
     window_maximum,
@@ -39,39 +39,41 @@ def test_killed_runs_count_as_killed_and_not_as_waste() -> None:
     assert outcome([]) is None
 
 
-def test_of_a_killed_run_the_need_is_at_least_a_fifth_more_than_it_got() -> None:
+def test_a_killed_run_needed_a_fifth_more_than_it_had_or_what_it_was_seen_to_use() -> None:
     assert Measured(100, 90, killed=True).need == pytest.approx(120)
-    assert Measured(100, 130, killed=True).need == pytest.approx(156)
+    assert Measured(100, 130, killed=True).need == 130
+
+
+def earlier(*needs: float) -> Earlier:
+    found = Earlier()
+    for each in needs:
+        found.add(each)
+    return found
 
 
 def test_what_others_do() -> None:
-    past = runs(*range(100, 130))
-    assert requested(past, 512) == 512
-    assert window_maximum(past, 512) == pytest.approx(1.1 * 129)
-    assert window_maximum(runs(900, *[100] * 20), 512) == pytest.approx(110)
-    assert vpa(past, 512) == 250
-    assert vpa(runs(*[1_000] * 9, 4_000), 512) == pytest.approx(1_150)
-    assert window_maximum([], 512) == vpa([], 512) == 512
+    assert window_maximum(earlier(*range(100, 130))) == pytest.approx(1.1 * 129)
+    assert window_maximum(earlier(9_000, *[100] * 20)) == pytest.approx(110)
+    assert vpa(earlier(*[10] * 5)) == 250
+    assert vpa(earlier(*(float(n) for n in range(10_000, 0, -1_000)))) == pytest.approx(1.15 * 9_000)
 
 
 def test_a_run_that_gets_too_little_is_killed_and_grows_as_the_retry_policy_says() -> None:
-    made = replayed([(100, 200)], requested)
+    made = replayed([(100, 200)], None)
     assert made == [Measured(100, 100, True), Measured(150, 150, True), Measured(225, 200)]
-    enough_at_last = replayed([(100, 10_000)], requested)
+    enough_at_last = replayed([(100, 10_000)], None)
     assert [run.killed for run in enough_at_last] == [True] * 4 + [False]
     assert enough_at_last[-1] == Measured(10_000, 10_000)
 
 
-@given(st.lists(st.tuples(AMOUNTS, AMOUNTS), max_size=20), st.sampled_from(sorted(BASELINES)))
-def test_every_job_of_a_replay_completes_once(needs: list[tuple[float, float]], rule: str) -> None:
-    made = replayed(needs, BASELINES[rule])
+def test_a_rule_learns_from_needs_and_from_kills() -> None:
+    made = replayed([(1_000, 500), (1_000, 600), (1_000, 100)], window_maximum)
+    assert [run.allotted for run in made] == pytest.approx([1_000, 550, 825, 726])
+    assert made[1] == Measured(pytest.approx(550), pytest.approx(550), True)
+
+
+@given(st.lists(st.tuples(AMOUNTS, AMOUNTS), max_size=20), st.sampled_from([None, *RULES.values()]))
+def test_every_job_of_a_replay_completes_once(needs: list[tuple[float, float]], rule: Rule | None) -> None:
+    made = replayed(needs, rule)
     assert [run.peak for run in made if not run.killed] == [needed for _, needed in needs]
     assert all(run.allotted >= run.peak for run in made)
-
-
-def test_rules_are_compared_on_the_runs_whose_needs_are_known() -> None:
-    found = compared([*runs(*[500] * 10), Measured(400, 400, killed=True)])
-    assert set(found) == {"actual", "window_maximum", "vpa_p90"}
-    assert found["actual"] == Outcome(11, pytest.approx(1 / 11), 0.5)
-    assert found["window_maximum"].waste == pytest.approx((0.5 + 9 * (1 - 1 / 1.1)) / 10)
-    assert compared([]) == {}
