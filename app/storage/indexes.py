@@ -76,7 +76,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("by_fact", ("facts", UP), *NEWEST),
         _present("by_algorithm", "parameters.algorithm", *NEWEST),
         _present("by_batch", "batch_id", *NEWEST),
-        _index(batch_queries.INDEX, *batch_queries.KEYS, partialFilterExpression={"batch_id": {"$type": "string"}}),
+        _index(batch_queries.INDEX, *batch_queries.KEYS, partialFilterExpression={"batch_id": _TEXT}),
         _index(
             "of_width",
             ("status", UP),
@@ -106,7 +106,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _while("deadline", values(DEADLINES), ("deadline", UP)),
     ),
     "batches": (
-        _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": {"$type": "string"}}),
+        _index("key", ("keyed.key", UP), unique=True, partialFilterExpression={"keyed.key": _TEXT}),
         _index("by_status", ("status", UP), ("_id", DOWN)),
         _index("by_kind", ("kind", UP), ("_id", DOWN)),
         _index("left", ("laid_out", UP), partialFilterExpression={"laid_out": False}),

@@ -1,4 +1,4 @@
-"""`python -m bench.sizing [--quick] [--report] [--parts fits large]`: simulate groups, make real fits, write the results.
+"""`python -m bench.sizing [--quick] [--report] [--parts fits large]`: simulate groups, make real fits, write results.
 
 Results go to `bench/results/`. `--quick`: fewer of both, written nowhere. `--parts`: only those sets of fits are made,
 and what is stored of the other stays; `--report`: no fits are made, those stored are judged anew.
