@@ -5,7 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ALL = ("submit", "latency", "throughput", "memory", "guard", "rebuild", "queue", "forecast", "controls", "search", "workflows")
+ALL = (
+    "submit",
+    "latency",
+    "throughput",
+    "memory",
+    "guard",
+    "rebuild",
+    "queue",
+    "forecast",
+    "controls",
+    "search",
+    "workflows",
+)
 
 
 def main() -> int:
