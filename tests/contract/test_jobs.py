@@ -247,6 +247,7 @@ class TestLast:
                 "step_id": None,
                 "step_item": None,
                 "tenant": builder.job.tenant,
+                "template": "noop",
                 "priority": "normal",
                 "effective_priority": "normal",
                 "moved_to": None,
