@@ -198,8 +198,8 @@ class MongoBatchStore:
 
     async def _ids(self, wanted: Document, most: int) -> list[str]:
         with answered():
-            cursor = self._jobs.find(wanted, {"_id": 1}).sort(batch_queries.IN_ORDER).limit(most)
-            return [d["_id"] for d in await cursor.to_list(None)]
+            found = self._jobs.find(wanted, {"_id": 1}).hint(batch_queries.INDEX)
+            return [d["_id"] for d in await found.sort(batch_queries.IN_ORDER).limit(most).to_list(None)]
 
     async def _find(self, wanted: Document, order: Sequence[tuple[str, int]], limit: int) -> list[Batch]:
         cursor = self._batches.find({"$and": [wanted, SHOWN]}, BARE)

@@ -97,8 +97,6 @@ def stages(plan: Any) -> set[str]:
         pytest.param({"node_id": "n", "status": {"$in": ["RUNNING"]}}, [], id="on node"),
         pytest.param(job_queries.waiting_of("vision"), [], id="waiting of a tenant"),
         *(pytest.param(each, [], id="place holders") for each in job_queries.PLACE_HOLDERS),
-        pytest.param(batch_queries.waiting("batch_1", Priority.LOW), batch_queries.IN_ORDER, id="next of a batch"),
-        pytest.param(batch_queries.open_jobs("batch_1"), batch_queries.IN_ORDER, id="first open of a batch"),
         pytest.param(job_queries.waiting_for(["a", "b"]), [], id="waiting for a limit"),
         pytest.param(
             {**job_queries.waiting_for(["a"]), "effective_priority": "low"},
@@ -284,6 +282,15 @@ async def test_what_is_asked_of_batches_is_answered_by_an_index(
 ) -> None:
     await ensure_indexes(mongo)
     query = {"find": "batches", "filter": wanted, "sort": dict(order)}
+    explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
+    assert not {"COLLSCAN", "SORT"} & stages(explained["queryPlanner"]["winningPlan"])
+
+
+@pytest.mark.parametrize("wanted", [batch_queries.waiting("batch_1", Priority.LOW), batch_queries.open_jobs("batch_1")])
+async def test_jobs_of_a_batch_are_found_in_order_by_its_own_index(mongo: Database, wanted: dict[str, Any]) -> None:
+    await ensure_indexes(mongo)
+    await mongo["jobs"].insert_many([job_document(a_job().but(batch_id="batch_1").job) for _ in range(50)])
+    query = {"find": "jobs", "filter": wanted, "sort": dict(batch_queries.IN_ORDER), "hint": batch_queries.INDEX}
     explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
     assert not {"COLLSCAN", "SORT"} & stages(explained["queryPlanner"]["winningPlan"])
 
