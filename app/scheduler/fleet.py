@@ -9,22 +9,26 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.ageing import dominant
 from app.domain.capacity.fleet import Fleet, Standing, Want
 from app.domain.capacity.kinds import NodeTypes, type_of
 from app.domain.capacity.loads import Rules
+from app.domain.capacity.packing import times
 from app.domain.capacity.rates import streams
 from app.domain.capacity.state import CapacityState
 from app.domain.estimates import Forecast, seconds_until
 from app.domain.nodes import Node, NodeState
-from app.domain.priority import SECOND, micros
+from app.domain.priority import RANK, SECOND, micros
 from app.domain.queueing import Request
 from app.domain.records import BucketHead
-from app.domain.resources import Vector
+from app.domain.resources import Vector, total
 from app.scheduler.forecast import NOT_IN_SIGHT, remaining
+from app.scheduler.rules import Quota
 from app.scheduler.snapshot import Snapshot
+
+UNLIMITED = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class View:
             draining=[self._standing(n) for n in leaving],
             booting={name: count for name, count in state.booting.items() if name in self.types},
             barred=frozenset(state.barred),
-            wants=[want for head in snapshot.heads if head.members for want in self._wants(head)],
+            wants=within_quotas(snapshot, self._all_wants()),
             streams=streams(state.rates, self.rules.span),
             ends=self._ends(),
             slots=snapshot.rules.slots,
@@ -75,6 +79,12 @@ class View:
         live = self.snapshot.live.get((job_id, run_no))
         return vector, live.selector if live is not None else (), False
 
+    def _all_wants(self) -> Iterable[tuple[str, Want]]:
+        """With their tenants."""
+        for head in self.snapshot.heads:
+            if head.members:
+                yield from ((head.bucket.tenant, want) for want in self._wants(head))
+
     def _wants(self, head: BucketHead) -> Iterable[Want]:
         """One where all ask for the same; else one for each request among those that are known, as many of each."""
         known = Counter(m.demand.request for m in head.members)
@@ -100,6 +110,28 @@ class View:
             for allocation in node.allocations:
                 found[allocation.vector].append(remaining(self.snapshot, allocation))
         return found
+
+
+def within_quotas(snapshot: Snapshot, wants: Iterable[tuple[str, Want]]) -> list[Want]:
+    """The wants, each with how many more its tenant may run, the most urgent first; where there is a quota."""
+    quotas, found = snapshot.rules.quotas, []
+    left = {tenant: _left(snapshot, tenant, quota) for tenant, quota in quotas.items()}
+    for tenant, want in sorted(wants, key=lambda one: (RANK[one[1].priority], one[1].bucket_id, one[1].request)):
+        if tenant not in left:
+            found.append(want)
+            continue
+        vector, runs = left[tenant]
+        most = max(0, min(want.waiting, runs, want.request[0].times_in(vector)))
+        left[tenant] = vector - times(want.request[0], most), runs - most
+        found.append(replace(want, most=most))
+    return found
+
+
+def _left(snapshot: Snapshot, tenant: str, quota: Quota) -> tuple[Vector, int]:
+    """What it may still hold, and how many more runs it may have."""
+    held = [vector for owner, vector in snapshot.held_by_tenant() if owner == tenant]
+    limits = (UNLIMITED if limit is None else limit for limit in quota.vector)
+    return Vector(*limits) - total(held), UNLIMITED if quota.running is None else quota.running - len(held)
 
 
 def gives_up(node: Node) -> bool:

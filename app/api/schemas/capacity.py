@@ -8,6 +8,16 @@ from app.api.schemas.base import Outgoing, Timestamp, open_enum
 from app.api.schemas.sizing import Resources
 from app.domain.priority import Priority
 
+LIMITS = (
+    "MAX_CONCURRENT_JOBS",
+    "TENANT_QUOTAS",
+    "NODE_TYPES max",
+    "CLASS_PRICES",
+    "step",
+    "boot failed",
+    "queue paused",
+)
+
 
 class NodeCount(Outgoing):
     """So many nodes of a type of `NODE_TYPES`."""
@@ -51,10 +61,7 @@ class PlanReason(Outgoing):
 class PlanLimit(Outgoing):
     """What keeps the fleet from being as it should."""
 
-    limit: Annotated[
-        str,
-        open_enum("MAX_CONCURRENT_JOBS", "NODE_TYPES max", "CLASS_PRICES", "step", "boot failed", "queue paused"),
-    ]
+    limit: Annotated[str, open_enum(*LIMITS)]
     type: str | None
     allowed: float | None
     wanted: float | None

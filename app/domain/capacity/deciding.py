@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from app.domain.ageing import dominant
 from app.domain.capacity.fleet import Fleet, Standing, Want, holds
 from app.domain.capacity.kinds import NodeTypes
-from app.domain.capacity.loads import Load, Rules, is_late, load_of, loads_to_come, within_slots
+from app.domain.capacity.loads import Load, Rules, is_late, load_of, loads_to_come, needed, within_slots
 from app.domain.capacity.packing import Bin, Packing, of_node, of_type, spared
 from app.domain.capacity.worth import is_worth, worth_of
+from app.domain.priority import RANK
+from app.domain.queueing import Request
 from app.domain.resources import Vector, total
 
 STEP_LEAST, STEP_SHARE = 4, 0.5
@@ -104,7 +106,7 @@ class _Deciding:
             target = self.rules.targets[want.priority]
             late = want not in self.unplannable and is_late(want, target, self._boot(want))
             found.append(Slots(want, load_of(want, target).count, late))
-        return tuple(sorted(found, key=lambda s: (not s.late, s.want.priority, s.want.bucket_id, s.want.request)))
+        return tuple(sorted(found, key=_late_and_urgent_first))
 
     def _boot(self, want: Want) -> float:
         """Seconds until the first node that could hold it might be there."""
@@ -113,17 +115,27 @@ class _Deciding:
 
     def _loads(self) -> tuple[list[Load], list[Load]]:
         """For those that are late, and for the others."""
-        late = [load_of(s.want, self.rules.targets[s.want.priority]) for s in self.reasons if s.late]
-        plain = [s.want for s in self.reasons if not s.late and s.want not in self.unplannable]
-        other = [load_of(w, self.rules.targets[w.priority]) for w in plain]
+        targets = self.rules.targets
+        planned = [
+            (s, load_of(s.want, targets[s.want.priority])) for s in self.reasons if s.want not in self.unplannable
+        ]
+        self._note_quotas([s.want for s, _ in planned])
         left = self.fleet.slots - self.fleet.slots_used if self.fleet.slots else None
-        wanted = sum(load.count for load in (*late, *other))
+        wanted = sum(load.count for _, load in planned)
         if left is not None and wanted > left:
             used = self.fleet.slots_used
             self.limits.append(Limit("MAX_CONCURRENT_JOBS", None, self.fleet.slots, used + wanted))
-        late = within_slots(late, left)
+        late = within_slots((load for s, load in planned if s.late), left)
         rest = None if left is None else left - sum(load.count for load in late)
-        return late, within_slots(other, rest)
+        return late, within_slots((load for s, load in planned if not s.late), rest)
+
+    def _note_quotas(self, wants: Sequence[Want]) -> None:
+        """Whether quotas of tenants let fewer run at once than should."""
+        bound = [w for w in wants if w.most is not None]
+        pairs = [(min(needed(w, self.rules.targets[w.priority]), w.most or 0), w) for w in bound]
+        allowed, wanted = sum(n for n, _ in pairs), sum(needed(w, self.rules.targets[w.priority]) for w in bound)
+        if allowed < wanted:
+            self.limits.append(Limit("TENANT_QUOTAS", None, allowed, wanted))
 
     def _room(self) -> dict[str, int]:
         paid = self.fleet.paid()
@@ -164,9 +176,10 @@ class _Deciding:
             self.limits.append(Limit("step", None, step, len(worth)))
         add = Counter(b.type for b in sorted(worth, key=lambda b: b.rank)[:step] if b.type is not None)
         present, barred = self.fleet.present(), self.fleet.barred
+        room = self._room()
         for name, kind in self.types.items():
             if name not in barred:
-                add[name] = max(add[name], kind.least - present[name])
+                add[name] = max(add[name], min(kind.least - present[name], room[name]))
         return dict(+add)
 
     def _worth(self, one: Bin) -> bool:
@@ -204,6 +217,11 @@ def _new(bins: Iterable[Bin]) -> Counter[str | None]:
 def _fullest_first(node: Standing) -> tuple[bool, float, str]:
     """Nodes that stay whatever is decided come before all others."""
     return node.type is not None, dominant(node.free, node.capacity), node.id
+
+
+def _late_and_urgent_first(found: Slots) -> tuple[bool, int, str, Request]:
+    want = found.want
+    return not found.late, RANK[want.priority], want.bucket_id, want.request
 
 
 def _emptiest_first(one: Bin) -> tuple[float, float, str]:

@@ -34,7 +34,7 @@ class Standing:
 class Want:
     """Jobs of one bucket that wait, and ask for the same. `mean`: seconds that one runs; `waited`: those that the first
     has waited; `starts_in`: until the last should start with the nodes that there are, None when that is not in
-    sight."""
+    sight; `most`: that their tenant's quota lets run at once."""
 
     bucket_id: str
     priority: Priority
@@ -43,6 +43,7 @@ class Want:
     mean: float
     waited: float = 0.0
     starts_in: float | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

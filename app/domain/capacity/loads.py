@@ -47,13 +47,18 @@ class Load:
     spared: float = 0.0
 
 
+def needed(want: Want, target: float) -> int:
+    """Slots with which the jobs that wait start in time, a tenth more than it takes."""
+    return with_headroom(slots(want.waiting, want.mean, target))
+
+
 def load_of(want: Want, target: float) -> Load:
-    """The slots of jobs that wait. They start evenly until the last does."""
-    needed = slots(want.waiting, want.mean, target)
+    """Those of them that their tenant's quota allows. The jobs start evenly until the last does."""
+    count = needed(want, target)
     last = NEVER if want.starts_in is None else want.starts_in
     spared = last * (want.waiting + 1) / (2 * want.waiting)
-    count = with_headroom(needed)
-    return Load(want.request, count, want.priority, want.waiting / count, want.mean, spared)
+    allowed = count if want.most is None else min(count, want.most)
+    return Load(want.request, allowed, want.priority, want.waiting / count, want.mean, spared)
 
 
 def is_late(want: Want, target: float, boot: float) -> bool:

@@ -47,7 +47,7 @@ class Bin:
     def take(self, load: Load) -> None:
         """For which there is room."""
         vector, _, alone = load.request
-        self.free = Vector() if alone else self.free - _times(vector, load.count)
+        self.free = Vector() if alone else self.free - times(vector, load.count)
         self.untouched = False
         self.loads.append(load)
 
@@ -162,5 +162,6 @@ def _contents(one: Bin) -> list[Load]:
     return decreasing([*stay, *one.loads], one.capacity)
 
 
-def _times(vector: Vector, count: int) -> Vector:
+def times(vector: Vector, count: int) -> Vector:
+    """So many of it."""
     return Vector(*(part * count for part in vector.parts()))

@@ -77,6 +77,13 @@ class TestUp:
         assert decision.add == {"small": 3}
         assert Limit("MAX_CONCURRENT_JOBS", None, 10, 73) in decision.limits
 
+    def test_what_a_tenant_may_not_run_asks_for_no_node(self) -> None:
+        """However many wait: a node more would stand idle."""
+        bound = wants(60, FULL, mean=9_999.0, most=2)
+        decision = decided(a_fleet(wants=[bound, wants(1, FULL, most=0, bucket="b")]), a_type(most=99))
+        assert decision.add == {"small": 2}
+        assert Limit("TENANT_QUOTAS", None, 2, 68) in decision.limits
+
     def test_what_no_node_holds_is_told_and_asks_for_none(self) -> None:
         large, labelled = wants(1, asks(cores=64)), wants(2, asks(disk="ssd"))
         decision = decided(
