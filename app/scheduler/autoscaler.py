@@ -106,8 +106,7 @@ class Autoscaler:
     def withdraw(self) -> None:
         """This process leads no more."""
         self._term = None
-        self._metrics.capacity_nodes.clear()
-        self._metrics.capacity_cost.clear()
+        self._metrics.forget_fleet()
 
     async def _look(self, term: int) -> None:
         sight = self._sight()
