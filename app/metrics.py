@@ -119,8 +119,12 @@ class Metrics:
         self.placements = self._counter("scheduler_placements_total", "Planned placements by outcome.", "outcome")
 
     def _capacity(self) -> None:
-        self.capacity_nodes = self._gauge("capacity_nodes", "Nodes of the capacity plan.", "type", "state")
-        self.capacity_cost = self._gauge("capacity_cost_per_hour", "Price of the fleet, as it is and should be.", "of")
+        self.capacity_nodes = self._gauge(
+            "capacity_nodes", "Nodes desired, present, booting and draining.", "type", "state", leader=True
+        )
+        self.capacity_cost = self._gauge(
+            "capacity_cost_per_hour", "Price of the fleet as it is and should be.", "of", leader=True
+        )
         self.capacity_plans = self._counter("capacity_plans_total", "Plans told to the provider, by answer.", "result")
         self.capacity_boots_failed = self._counter("capacity_boots_failed_total", "Nodes that did not come.", "type")
 
@@ -165,6 +169,12 @@ class Metrics:
         for gauge in (self.resource_capacity, self.resource_allocated, self.resource_used, self.lease_age):
             gauge.clear()
         self.leaked_allocations.set(0)
+        self.forget_fleet()
+
+    def forget_fleet(self) -> None:
+        """The same, of the capacity plan."""
+        self.capacity_nodes.clear()
+        self.capacity_cost.clear()
 
     def show_oldest_waits(self, seconds: dict[Priority, float]) -> None:
         """By effective class; 0 for one in which nobody waits."""

@@ -5,6 +5,7 @@ and `webhook-signature` over the body, which receivers check with a library that
 
 from __future__ import annotations
 
+from datetime import datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -55,14 +56,7 @@ class SignedWebhooks:
     async def send(self, url: str, message: Message) -> Delivery:
         if self._secret is None:
             return Delivery(UNSIGNED)
-        now = self._clock.now()
-        body = orjson.dumps({"type": message.type, "timestamp": rfc3339(message.at), "data": dict(message.data)})
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": message.id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(self._secret).sign(message.id, now, body.decode()),
-        }
+        body, headers = signed(self._secret, message, self._clock.now())
         try:
             status = await post(url, body, headers, private=self._private)
         except Forbidden as error:
@@ -72,6 +66,17 @@ class SignedWebhooks:
         if 200 <= status < 300:
             return Delivery()
         return Delivery(f"answered {status}", final=status == GONE)
+
+
+def signed(secret: str, message: Message, now: datetime) -> tuple[bytes, dict[str, str]]:
+    """The body of a message, and the headers that go with it."""
+    body = orjson.dumps({"type": message.type, "timestamp": rfc3339(message.at), "data": dict(message.data)})
+    return body, {
+        "Content-Type": "application/json",
+        "webhook-id": message.id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign(message.id, now, body.decode()),
+    }
 
 
 def _is_hidden(host: str) -> bool:

@@ -26,7 +26,7 @@ from app.domain.capacity.kinds import NODE_TYPE_LABEL
 from app.domain.ports import Ack, ProvidedNode
 from app.environment import as_text, written
 from app.program import bound_to_me, tensorfleet
-from app.providers.records import Record, Records, noted, process_of
+from app.providers.records import Record, Records, noted
 
 log = structlog.get_logger()
 FOLDER = "fleet"
@@ -65,21 +65,17 @@ class LocalProvider:
 
     async def nodes(self) -> Sequence[ProvidedNode]:
         async with self._turn:
-            alive = await asyncio.to_thread(self._alive)
+            alive = await asyncio.to_thread(self._records.alive)
         return [ProvidedNode(record.node_id, record.type, record.plan_id) for record, _ in alive]
 
     async def aclose(self) -> None:
         if self._bound:
             await asyncio.to_thread(self._end_all)
 
-    def _alive(self) -> list[tuple[Record, psutil.Process]]:
-        found = ((record, process_of(record)) for record in self._records.all())
-        return [(record, process) for record, process in found if process is not None]
-
     def _tidy(self, plan_id: str) -> None:
         """Forget workers that have ended; those of this plan are remembered, else they would be started again."""
         for record in self._records.all():
-            if record.plan_id != plan_id and process_of(record) is None:
+            if record.plan_id != plan_id and self._records.process_of(record) is None:
                 self._records.remove(record)
 
     def _start_missing(self, plan_id: str, kind: str, wanted: int) -> None:
@@ -87,7 +83,7 @@ class LocalProvider:
         known = [r for r in self._records.all() if r.plan_id == plan_id and r.type == kind]
         for record in known:
             if record.pid is None:
-                process = process_of(record)
+                process = self._records.process_of(record)
                 if process is not None:
                     self._records.write(noted(record, process))
                 else:
@@ -134,7 +130,7 @@ class LocalProvider:
         }
 
     def _end(self, node_ids: set[str]) -> None:
-        for record, process in self._alive():
+        for record, process in self._records.alive():
             if record.node_id in node_ids:
                 log.info("fleet.worker_ended", node_id=record.node_id, pid=process.pid)
                 with suppress(psutil.Error):
@@ -146,8 +142,7 @@ class LocalProvider:
 
 def end_workers(data_directory: Path) -> list[psutil.Process]:
     """Tell every worker that was started over this folder to end; answers their processes."""
-    found = (process_of(record) for record in Records(data_directory.resolve() / FOLDER).all())
-    processes = [process for process in found if process is not None]
+    processes = [process for _, process in Records(data_directory.resolve() / FOLDER).alive()]
     for process in processes:
         with suppress(psutil.Error):
             process.terminate()

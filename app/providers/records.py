@@ -65,23 +65,35 @@ class Records:
         taken = {record.node_id for record in self.all()}
         return next(name for n in count(1) if (name := f"local-{kind}-{n}") not in taken)
 
+    def process_of(self, record: Record) -> psutil.Process | None:
+        """Its process, while it lives. One that was started and not noted any more is found by its command line."""
+        if record.pid is None:
+            return next((p for p in _processes() if self._is_of(p, record)), None)
+        try:
+            process = psutil.Process(record.pid)
+            same = abs(process.create_time() - (record.started or 0.0)) <= SAME_START
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.Error:
+            return None
+
+    def alive(self) -> list[tuple[Record, psutil.Process]]:
+        """Those that live, with their processes."""
+        found = ((record, self.process_of(record)) for record in self.all())
+        return [(record, process) for record, process in found if process is not None]
+
     def log_path(self, node_id: str) -> Path:
         return self.folder / f"{node_id}.log"
 
+    def _is_of(self, process: psutil.Process, record: Record) -> bool:
+        """Whether it is the worker of that name over this very folder: another service may use the same names."""
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            named = "worker" in words and record.node_id in words
+            return named and process.environ().get("DATA_DIR") == str(self.folder.parent)
+        return False
+
     def _path(self, node_id: str) -> Path:
         return self.folder / f"{node_id}.json"
-
-
-def process_of(record: Record) -> psutil.Process | None:
-    """Its process, while it lives. One that was started and not noted any more is found by its command line."""
-    if record.pid is None:
-        return next((p for p in _workers() if _names(p, record.node_id)), None)
-    try:
-        process = psutil.Process(record.pid)
-        same = abs(process.create_time() - (record.started or 0.0)) <= SAME_START
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.Error:
-        return None
 
 
 def noted(record: Record, process: psutil.Process) -> Record:
@@ -89,17 +101,10 @@ def noted(record: Record, process: psutil.Process) -> Record:
     return replace(record, pid=process.pid, started=process.create_time())
 
 
-def _workers() -> Iterator[psutil.Process]:
-    """Processes of this user that may be workers."""
+def _processes() -> Iterator[psutil.Process]:
+    """Those of this user."""
     own = os.getuid()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.uids().real == own and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
-
-
-def _names(process: psutil.Process, node_id: str) -> bool:
-    with suppress(psutil.Error):
-        words = process.cmdline()
-        return "worker" in words and node_id in words
-    return False

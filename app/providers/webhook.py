@@ -13,13 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-from standardwebhooks.webhooks import Webhook
-
 from app.clock import Clock
-from app.domain.ports import Ack, ProvidedNode
-from app.domain.timestamps import rfc3339
+from app.domain.ports import Ack, Message, ProvidedNode
 from app.outgoing import Forbidden, post
+from app.webhooks import signed
 
 LATER = frozenset({408, 425, 429})
 
@@ -40,13 +37,7 @@ class WebhookProvider:
     async def scale(self, plan_id: str, add: Mapping[str, int], drain: Sequence[str], total: Mapping[str, int]) -> Ack:
         data = {"plan_id": plan_id, "add": _counts(add), "drain": list(drain), "total": _counts(total)}
         now = self._clock.now()
-        body = orjson.dumps({"type": "capacity.plan", "timestamp": rfc3339(now), "data": data})
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": plan_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(self._secret).sign(plan_id, now, body.decode()),
-        }
+        body, headers = signed(self._secret, Message(plan_id, "capacity.plan", now, data), now)
         try:
             status = await post(self._url, body, headers, private=self._private)
         except Forbidden as error:

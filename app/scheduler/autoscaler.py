@@ -48,6 +48,8 @@ PROVIDER_SECONDS = 30.0
 """How long an answer of the provider is waited for; after that it is not known."""
 COST_FACTOR = 20.0
 """A decision that took a second is followed by the next no sooner than this many seconds later."""
+MOST_WORDS = 300
+"""Characters of what went wrong with a provider that are kept."""
 OTHER = "other"
 """What nodes of no type are called in metrics."""
 
@@ -104,18 +106,24 @@ class Autoscaler:
     def withdraw(self) -> None:
         """This process leads no more."""
         self._term = None
-        self._metrics.capacity_nodes.clear()
-        self._metrics.capacity_cost.clear()
+        self._metrics.forget_fleet()
 
     async def _look(self, term: int) -> None:
         sight = self._sight()
         if sight is None or sight.snapshot.now == self._looked:
             return
         if term != self._term:
-            self._state, self._term = await self._services.capacity.begin(term), term
+            await self._begin(term)
         self._remember(sight)
         await self._settle(sight.snapshot.now)
         await self._go_on(sight.snapshot, View(sight.snapshot, sight.forecast, self._state, self._types, self._rules))
+
+    async def _begin(self, term: int) -> None:
+        """Go on from what was stored. Raises Deposed."""
+        state = await self._services.capacity.begin(term)
+        if state is None:
+            raise Deposed
+        self._state, self._term = state, term
 
     async def _go_on(self, snapshot: Snapshot, view: View) -> None:
         """Decide, tell, act."""
@@ -224,7 +232,7 @@ class Autoscaler:
             async with asyncio.timeout(PROVIDER_SECONDS):
                 ack = await self._provider.scale(asked.plan_id, asked.add, asked.drain, asked.total)
         except Exception as error:  # noqa: BLE001  whatever a provider raises, nobody knows what it has done
-            why = f"{type(error).__name__}: {error}"
+            why = f"{type(error).__name__}: {error}"[:MOST_WORDS]
             self._state = unknown(self._state, self._types, why, now, every)
             self._told(asked, "unknown", why)
             return

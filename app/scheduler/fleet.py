@@ -49,6 +49,7 @@ class View:
             ready=[self._standing(n) for n in snapshot.ready],
             draining=[self._standing(n) for n in leaving],
             booting={name: count for name, count in state.booting.items() if name in self.types},
+            aside=self._aside({*(n.id for n in snapshot.ready), *(n.id for n in leaving)}),
             barred=frozenset(state.barred),
             wants=within_quotas(snapshot, self._all_wants()),
             streams=streams(state.rates, self.rules.span),
@@ -57,6 +58,12 @@ class View:
             slots_used=snapshot.slots_used,
             paused=snapshot.paused,
         )
+
+    def _aside(self, known: set[str]) -> dict[str, int]:
+        """Nodes that live, of their types, beside those: drained by users, stopping, or on their way out."""
+        nodes = (n for n in self.snapshot.nodes if n.state is not NodeState.LOST and n.id not in known)
+        kinds = Counter(type_of(n.labels, self.types) for n in nodes)
+        return {name: count for name, count in kinds.items() if name is not None}
 
     def _standing(self, node: Node) -> Standing:
         snapshot = self.snapshot

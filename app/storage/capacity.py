@@ -29,14 +29,15 @@ class MongoCapacityStore:
     def __init__(self, database: Database) -> None:
         self._collection = database["scheduler"]
 
-    async def begin(self, term: int) -> CapacityState:
+    async def begin(self, term: int) -> CapacityState | None:
+        earlier = {"_id": CAPACITY, "term": {"$lte": term}}
         with answered():
             await self._collection.update_one({"_id": CAPACITY}, {"$setOnInsert": {"term": term}}, upsert=True)
-            found = await self._collection.find_one_and_update(
-                {"_id": CAPACITY}, {"$max": {"term": term}}, return_document=True
-            )
+            found = await self._collection.find_one_and_update(earlier, {"$set": {"term": term}}, return_document=True)
+        if found is None:
+            return None
         try:
-            return STATE.validate_python((found or {}).get("state") or {})
+            return STATE.validate_python(found.get("state") or {})
         except ValidationError as error:
             log.warning("capacity_state.unreadable", errors=error.error_count())
             return CapacityState()

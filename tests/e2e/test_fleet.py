@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from app.providers.local import FOLDER
-from app.providers.records import Records, process_of
+from app.providers.records import Records
 from tests.support.processes import TENSORFLEET, Api, api, child
 from tests.support.wait import until
 
@@ -46,8 +46,7 @@ async def fleet_env(env: dict[str, str], tmp_path: Path) -> AsyncIterator[dict[s
 
 def workers(folder: Path) -> dict[str, int]:
     """The process of each worker that was started and lives."""
-    records = Records(folder / "data" / FOLDER).all()
-    return {r.node_id: process.pid for r in records if (process := process_of(r)) is not None}
+    return {record.node_id: process.pid for record, process in Records(folder / "data" / FOLDER).alive()}
 
 
 def a_job(seconds: float, **fields: Any) -> dict[str, Any]:

@@ -90,6 +90,7 @@ def test_who_leads_no_more_shows_no_gauge_of_the_cluster() -> None:
     metrics = Metrics()
     gauges = [d.name for d in metrics.described if d.leader and d.kind == "gauge" and d.labels]
     collectors = [metrics.queue_jobs, metrics.oldest_wait, metrics.waiting_jobs, metrics.nodes, metrics.lease_age]
+    collectors += [metrics.capacity_nodes, metrics.capacity_cost]
     for gauge in (*collectors, metrics.resource_capacity, metrics.resource_allocated, metrics.resource_used):
         gauge.labels(*("x" for _ in gauge._labelnames)).set(1)
     shown = {sample.name for family in metrics.registry.collect() for sample in family.samples}

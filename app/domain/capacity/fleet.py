@@ -59,13 +59,14 @@ class Stream:
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """`ready`: nodes that take work; `draining`: those that the fleet has told to take no more, and may have back;
-    `booting`: asked for and not there yet, by type; `barred`: types that are not to be asked for at present; `ends`:
-    of the runs by what they hold, when they should end; `slots`: the most runs at once, 0 for any number; `paused`:
-    nothing is to start."""
+    `booting`: asked for and not there yet, by type; `aside`: that live and neither take work nor come back; `barred`:
+    types that are not to be asked for at present; `ends`: of the runs by what they hold, when they should end; `slots`:
+    the most runs at once, 0 for any number; `paused`: nothing is to start."""
 
     ready: Sequence[Standing] = ()
     draining: Sequence[Standing] = ()
     booting: Mapping[str, int] = field(default_factory=dict)
+    aside: Mapping[str, int] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()
     wants: Sequence[Want] = ()
     streams: Sequence[Stream] = ()
@@ -80,7 +81,7 @@ class Fleet:
 
     def paid(self) -> Counter[str]:
         """Nodes by type that cost something: those that leave, too."""
-        return self.present() + Counter(n.type for n in self.draining if n.type is not None)
+        return self.present() + Counter(n.type for n in self.draining if n.type is not None) + Counter(self.aside)
 
 
 def holds(request: Request, capacity: Vector, labels: Mapping[str, str]) -> bool:

@@ -74,8 +74,9 @@ class NoProvider:
 class CapacityStore(Protocol):
     """What the autoscaler of the leader hands on to itself and to the next one, and its last plan for people."""
 
-    async def begin(self, term: int) -> CapacityState:
-        """As it was kept last; the initial one when there is none. From then on no earlier leader can keep anything."""
+    async def begin(self, term: int) -> CapacityState | None:
+        """As it was kept last; the initial one when there is none. From then on no earlier leader can keep anything.
+        None when a later leader has begun."""
 
     async def keep(self, state: CapacityState, plan: CapacityPlan | None, term: int) -> bool:
         """Keep both; without a plan the last one stays. False, and nothing is kept, when a later leader has begun."""

@@ -14,8 +14,10 @@ class MemoryCapacityStore:
         self._plan: CapacityPlan | None = None
         self._term = 0
 
-    async def begin(self, term: int) -> CapacityState:
-        self._term = max(term, self._term)
+    async def begin(self, term: int) -> CapacityState | None:
+        if term < self._term:
+            return None
+        self._term = term
         return self._state
 
     async def keep(self, state: CapacityState, plan: CapacityPlan | None, term: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from app.api.schemas import capacity as shapes
 from app.domain.capacity.state import CapacityState
 from app.domain.nodes import Node, NodeState
@@ -11,7 +13,12 @@ from tests.support.clock import NOON
 from tests.unit.api.harness import Api, running_api
 from tests.unit.api.shapes import assert_shape
 
-TYPES = '{"gpu": {"cpu_cores": 16, "memory_gb": 64, "gpu_count": 4, "storage_gb": 50}, "none": {"cpu_cores": 999, "memory_gb": 999, "max": 0}}'  # noqa: E501
+TYPES = json.dumps(
+    {
+        "gpu": {"cpu_cores": 16, "memory_gb": 64, "gpu_count": 4, "storage_gb": 50},
+        "none": {"cpu_cores": 999, "memory_gb": 999, "max": 0},
+    }
+)
 KEYS = {"now", "desired", "present", "add", "drain", "reasons", "limited_by", "cost_per_hour", "unplannable"}
 
 

@@ -17,7 +17,7 @@ from app.config import load_settings
 from app.domain.ports import Ack
 from app.providers import local
 from app.providers.local import LocalProvider
-from app.providers.records import Record, Records, process_of
+from app.providers.records import Record, Records
 from tests.support.wait import until
 
 TYPES = json.dumps(
@@ -51,8 +51,7 @@ class Bench:
         return LocalProvider(self.settings)
 
     def alive(self) -> dict[str, int]:
-        found = ((record.node_id, process_of(record)) for record in self.records.all())
-        return {name: process.pid for name, process in found if process is not None}
+        return {record.node_id: process.pid for record, process in self.records.alive()}
 
     async def environment(self, node_id: str) -> dict[str, str]:
         path = self.folder / f"{node_id}.env"
@@ -102,6 +101,13 @@ async def test_a_worker_that_was_started_and_not_noted_any_more_is_found(bench: 
     await bench.provider().scale("p1", {"small": 1}, [], {})
     assert bench.alive() == before
     assert bench.records.all() == [record]
+
+
+async def test_a_worker_of_that_name_of_another_service_is_not_taken_for_it(bench: Bench, tmp_path: Path) -> None:
+    await bench.provider().scale("p1", {"small": 1}, [], {})
+    elsewhere = Records(tmp_path / "elsewhere" / local.FOLDER)
+    elsewhere.write(Record("local-small-1", "small", "p1"))
+    assert elsewhere.alive() == []
 
 
 async def test_one_of_the_plan_that_ended_is_not_started_again(bench: Bench) -> None:

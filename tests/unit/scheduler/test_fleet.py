@@ -64,6 +64,7 @@ def test_who_stands_where() -> None:
     fleet = seen(a_snapshot(nodes, [], now=T0), CapacityState(leaving={"g": T0}))
     assert {n.id: n.type for n in fleet.ready} == {"a": "small", "b": None}
     assert [n.id for n in fleet.draining] == ["c"]
+    assert fleet.aside == {"small": 3} and fleet.paid() == {"small": 5}
 
 
 def test_who_may_be_given_up() -> None:

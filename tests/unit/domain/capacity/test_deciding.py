@@ -64,6 +64,10 @@ class TestUp:
         assert (decision.desired, decision.add) == ({"small": 2}, {"small": 1})
         assert Limit("NODE_TYPES max", "small", 2) in decision.limits
 
+    def test_nodes_that_stand_aside_count_against_the_most(self) -> None:
+        decision = decided(a_fleet(wants=[wants(9, FULL, mean=9_999.0)], aside={"small": 2}), a_type(most=3))
+        assert decision.add == {"small": 1}
+
     def test_a_type_that_did_not_come_is_not_asked_for_at_once(self) -> None:
         decision = decided(a_fleet(wants=[wants()], barred=frozenset({"small"})), a_type(least=1))
         assert decision.add == {} and Limit("boot failed", "small") in decision.limits
