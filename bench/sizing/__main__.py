@@ -1,7 +1,7 @@
-"""`python -m bench.sizing [--quick] [--report] [--parts fits large]`: simulate groups, make real fits, write results.
+"""`python -m bench.sizing [--quick] [--report] [--anew]`: simulate groups, make real fits, report.
 
-Results go to `bench/results/`. `--quick`: fewer of both, written nowhere. `--parts`: only those sets of fits are made,
-and what is stored of the other stays; `--report`: no fits are made, those stored are judged anew.
+Results go to `bench/results/`. Each fit is stored as soon as it is made, so that a run that was cut short goes on where
+it stood; `--anew` makes all again, `--report` none. `--quick`: fewer of everything, written nowhere.
 """
 
 from __future__ import annotations
@@ -27,15 +27,13 @@ QUICK = {"fits": 1, "large": 3}
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sizing", description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--report", action="store_true")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    for flag in ("--quick", "--report", "--anew"):
+        parser.add_argument(flag, action="store_true")
     chosen = parser.parse_args()
-    stored = json.loads(STORED.read_text()) if STORED.exists() and not chosen.quick else {}
-    for part in [] if chosen.report else chosen.parts:
-        wanted = PARTS[part](count=QUICK[part]) if chosen.quick else PARTS[part]()
-        stored |= {"machine": kit.machine(), part: fits.plain(fits.made(wanted))}
-        _keep(stored, quick=chosen.quick)
+    fresh = chosen.quick or chosen.anew or not STORED.exists()
+    stored: dict[str, Any] = {} if fresh else json.loads(STORED.read_text())
+    for part in [] if chosen.report else PARTS:
+        _make(stored, part, quick=chosen.quick)
     text = _told(stored, groups.QUICK if chosen.quick else groups.COUNT)
     print(text)
     if not chosen.quick:
@@ -43,10 +41,19 @@ def main() -> int:
     return 0
 
 
-def _keep(stored: dict[str, Any], *, quick: bool) -> None:
-    if not quick:
-        RESULTS.mkdir(exist_ok=True)
-        STORED.write_text(json.dumps(stored, separators=(",", ":")) + "\n")
+def _make(stored: dict[str, Any], part: str, *, quick: bool) -> None:
+    """What there is not yet of a set of fits."""
+    wanted = PARTS[part](count=QUICK[part]) if quick else PARTS[part]()
+    done = _fits(stored.get(part, []))
+    if len(done) == len(wanted):
+        return
+    made: list[Fit] = []
+    for fit in fits.made(wanted, done):
+        made.append(fit)
+        stored |= {"machine": kit.machine(), part: fits.plain(made)}
+        if not quick:
+            RESULTS.mkdir(exist_ok=True)
+            STORED.write_text(json.dumps(stored, separators=(",", ":")) + "\n")
 
 
 def _told(stored: dict[str, Any], count: int) -> str:

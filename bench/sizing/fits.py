@@ -115,18 +115,22 @@ def _spread(random: Random, low: float, high: float) -> float:
     return exp(random.uniform(log(low), log(high)))
 
 
-def made(wanted: Sequence[Wanted]) -> list[Fit]:
-    """All of them, one after another, on one core each."""
+def made(wanted: Sequence[Wanted], done: Sequence[Fit] = ()) -> Iterator[Fit]:
+    """All of them, one after another, on one core each; those of the beginning that are `done` are not made again."""
     root = Path(tempfile.mkdtemp(prefix="bench-data-"))
     try:
         with kit.service(workers=1, DATA_ROOT=str(root), MAX_CONCURRENT_JOBS="1") as (base, endpoints):
-            ids = [_run(base, root, n, each) for n, each in enumerate(wanted)]
-            return asyncio.run(_measured(endpoints["mongodb_uri"], [job_id for job_id in ids if job_id]))
+            yield from done
+            for number in range(len(done), len(wanted)):
+                job_id = _run(base, root, number, wanted[number])
+                while (fit := asyncio.run(_measured(endpoints["mongodb_uri"], job_id))) is None:
+                    time.sleep(0.05)
+                yield fit
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _run(base: str, root: Path, number: int, wanted: Wanted) -> str | None:
+def _run(base: str, root: Path, number: int, wanted: Wanted) -> str:
     """The id of the job that made the fit."""
     name = f"fit-{number:03}.parquet"
     _table(wanted, number).to_parquet(root / name, index=False)
@@ -136,15 +140,15 @@ def _run(base: str, root: Path, number: int, wanted: Wanted) -> str | None:
         "resources": {"cpu_cores": 1, "memory_gb": 16},
         "retry_policy": {"max_attempts": 1},
     }
-    job_id = kit.post(f"{base}/api/v1/jobs", body)["job_id"]
+    job_id = str(kit.post(f"{base}/api/v1/jobs", body)["job_id"])
     while (job := kit.get(f"{base}/api/v1/jobs/{job_id}"))["status"] not in ("COMPLETED", "FAILED", "TIMEOUT"):
         time.sleep(0.05)
     (root / name).unlink()
-    print(
-        f"{number + 1:4} {wanted.parameters['algorithm']:20} {wanted.rows:7} x {wanted.columns:3} {job['status']}",
-        flush=True,
-    )
-    return str(job_id) if job["status"] == "COMPLETED" else None
+    said = f"{number + 1:4} {wanted.parameters['algorithm']:20} {wanted.rows:7} x {wanted.columns:3} {job['status']}"
+    print(said, flush=True)
+    if job["status"] != "COMPLETED":
+        raise RuntimeError(f"{wanted} {job['error']}")
+    return job_id
 
 
 def _table(wanted: Wanted, seed: int) -> pd.DataFrame:
@@ -157,14 +161,11 @@ def _table(wanted: Wanted, seed: int) -> pd.DataFrame:
     return frame
 
 
-async def _measured(uri: str, ids: Sequence[str]) -> list[Fit]:
-    """From the run summaries, in the order of the jobs."""
+async def _measured(uri: str, job_id: str) -> Fit | None:
+    """From the run's summary, which is written soon after the end of the run."""
     async with kit.database(uri) as database:
-        runs = {run["job_id"]: run async for run in database["runs"].find({"outcome": "completed"})}
-    return [
-        Fit(run["features"], run["peak_memory_mib"], run["run_seconds"], run["cpu_seconds"])
-        for run in (runs[job_id] for job_id in ids)
-    ]
+        run = await database["runs"].find_one({"job_id": job_id})
+    return run and Fit(run["features"], run["peak_memory_mib"], run["run_seconds"], run["cpu_seconds"])
 
 
 def plain(fits: Sequence[Fit]) -> list[dict[str, Any]]:

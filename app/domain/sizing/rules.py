@@ -26,7 +26,6 @@ FEW_MARGIN = 1.3
 """Over the largest of few runs."""
 LEAST_OF_PRIOR = 0.5
 """Few runs lower the prior by no more than half."""
-LEAST_MARGIN = 1.0
 PRIOR_MEAN, PRIOR_CAUTIOUS = 1.5, 4.7
 """Mean, and what nine in ten stay below, over what a prior foretells of seconds (measured for the design)."""
 
@@ -79,7 +78,7 @@ def _unseen_memory(job: Foreknown) -> Amount:
 
 
 def _of_many(job: Foreknown, known: Known) -> Amount:
-    margin = LEAST_MARGIN + 1 / known.runs
+    margin = 1 + 1 / known.runs
     ratio = exp(known.quantile(OF_MEMORY) + known.shift(job.features)) * margin
     if known.own is not None:
         ratio = max(ratio, FEW_MARGIN * exp(known.own))
