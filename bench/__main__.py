@@ -20,6 +20,8 @@ ALL = (
     "sizing",
     "workflows",
     "sweeps",
+    "workflows.batch",
+    "workflows.chain",
 )
 
 

@@ -41,7 +41,7 @@ async def batch_events(
 async def _present(state: ApiState, batch: Batch, token: str) -> Delivery:
     """Its state as it is now, under the place that everything after it follows."""
     now = await state.services.batches.get(batch.id) or batch
-    counts = (await state.services.batches.counts([batch.id]))[batch.id]
+    counts = now.counts if now.ended else (await state.services.batches.counts([batch.id]))[batch.id]
     return Delivery(Event("batch.state", {"type": "batch.state", **told(now, counts)}, token))
 
 

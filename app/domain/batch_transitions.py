@@ -10,7 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from app.domain.batches import CONTROLS, ENDED, ENDING, Batch, BatchEntry, BatchStatus, Callback, Counts
+from app.domain.batches import (
+    CONTROLS,
+    ENDED,
+    ENDING,
+    MOST_ENTRIES,
+    Batch,
+    BatchEntry,
+    BatchKind,
+    BatchStatus,
+    Callback,
+    Counts,
+)
 from app.domain.errors import InvalidBatchTransition
 from app.domain.job import Control
 from app.domain.states import JobStatus
@@ -55,7 +66,8 @@ def apply_batch(batch: Batch, change: BatchChange) -> Batch:
     """The batch after the change; the same as what the store writes."""
     assert (change.batch_id, change.seq) == (batch.id, batch.seq), "a change belongs to one version of one batch"
     entry = change.entry
-    return replace(batch, **change.fields, status=entry.to, seq=entry.seq, history=(*batch.history, entry))
+    history = (*batch.history, entry)[-MOST_ENTRIES:]
+    return replace(batch, **change.fields, status=entry.to, seq=entry.seq, history=history)
 
 
 def first_entry(stamp: Stamp) -> BatchEntry:
@@ -122,17 +134,24 @@ def retry_batch(batch: Batch, stamp: Stamp, reason: str | None, *, retryable: in
         done = batch.status is BatchStatus.COMPLETED
         why = "every job of it has completed" if done else "no job of it has failed"
         raise InvalidBatchTransition(batch.id, batch.status, BatchStatus.RUNNING, allowed_from(batch.status), why)
-    control = _control("retry", stamp, reason)
-    callback = batch.callback and Callback(batch.callback.url)
-    return _change(
-        batch, BatchStatus.RUNNING, "retried", stamp, reason, control=control, finished_at=None, callback=callback
-    )
+    return _open_again(batch, stamp, reason, control=_control("retry", stamp, reason))
+
+
+def reopen_batch(batch: Batch, job_id: str, stamp: Stamp) -> BatchChange | None:
+    """Ended → RUNNING: a job of it was retried by itself. None for one that has not ended."""
+    return _open_again(batch, stamp, f"{job_id} was retried") if batch.ended else None
+
+
+def _open_again(batch: Batch, stamp: Stamp, detail: str | None, **fields: Any) -> BatchChange:
+    again = {"finished_at": None, "callback": batch.callback and Callback(batch.callback.url)}
+    return _change(batch, BatchStatus.RUNNING, "retried", stamp, detail, **again, **fields)
 
 
 def settle_batch(batch: Batch, counts: Counts, stamp: Stamp, end: BatchStatus | None = None) -> BatchChange | None:
-    """RUNNING or PAUSED → its end, when all its jobs are there and none is open; else None. `end`: which, where it does
-    not go by the jobs alone, and that no more jobs will come."""
-    complete = counts.laid_out >= batch.size or batch.wants(*ENDING) or end is not None
+    """RUNNING or PAUSED → its end, when no job of it is open and no more will come; else None. `end`: which, where it
+    does not go by the jobs alone. Of a batch, not of a sweep, all jobs come at once; some may be gone since."""
+    whole = batch.kind is BatchKind.BATCH or counts.laid_out >= batch.size
+    complete = whole or batch.wants(*ENDING) or end is not None
     if batch.ended or counts.open or not complete or batch.wants("retry", "resume"):
         return None
     callback = batch.callback and Callback(batch.callback.url, batch.seq + 1, due=stamp.at)
@@ -142,9 +161,10 @@ def settle_batch(batch: Batch, counts: Counts, stamp: Stamp, end: BatchStatus | 
 
 
 def end_of(batch: Batch, counts: Counts) -> BatchStatus:
-    """To what the jobs of a batch have come: COMPLETED when every one completed; CANCELLED when a user cancelled the
-    batch; else FAILED."""
-    if counts.of(JobStatus.COMPLETED) == batch.size:
+    """To what the jobs of a batch have come: COMPLETED when every one that is left completed; CANCELLED when a user
+    cancelled the batch; else FAILED."""
+    expected = counts.laid_out if batch.kind is BatchKind.BATCH else batch.size
+    if counts.of(JobStatus.COMPLETED) == expected > 0:
         return BatchStatus.COMPLETED
     return BatchStatus.CANCELLED if batch.wants("cancel") else BatchStatus.FAILED
 

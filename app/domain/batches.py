@@ -22,6 +22,8 @@ from app.domain.states import TERMINAL, JobStatus
 from app.domain.timestamps import rfc3339
 
 MAX_JOBS = 10_000
+MOST_ENTRIES = 500
+"""Of a batch's history: the newest. A batch may be paused and resumed, or its jobs be retried, without end."""
 PREFIX = "batch_"
 _INDEX_BYTES = 3
 _ID_BYTES = 16

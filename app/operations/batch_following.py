@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from app.domain.batch_transitions import apply_batch, settle_batch, stop_batch
+from app.domain.batch_transitions import apply_batch, reopen_batch, settle_batch, stop_batch
 from app.domain.batches import ENDING, Batch, BatchKind, BatchStatus, Counts
 from app.domain.control_decisions import decide_cancel, decide_pause
 from app.domain.job import Job
@@ -30,7 +30,7 @@ FIRST_PAGE = 200
 
 async def decide_of_batches(services: Services, moved: Sequence[Moved]) -> list[tuple[Job, Change]]:
     """Settles and stops the batches of these jobs, and answers what that makes of their jobs."""
-    concerned = [m for m in moved if m.after.batch_id is not None and (m.ended or m.waits_again)]
+    concerned = [m for m in moved if m.after.batch_id is not None and (m.ended or m.waits_again or m.came_back)]
     if not concerned:
         return []
     batches = await services.batches.get_many({m.after.batch_id or "" for m in concerned})
@@ -42,6 +42,8 @@ async def decide_of_batches(services: Services, moved: Sequence[Moved]) -> list[
 
 
 async def _decide(services: Services, batch: Batch, moved: Sequence[Moved]) -> list[tuple[Job, Change]]:
+    if batch.ended:
+        batch = await _opened(services, batch, moved[0].after)
     failed = next((m.after for m in moved if m.ended and m.after.status in FAILED), None)
     if failed is not None and batch.fail_fast and (stopped := await fail_fast(services, batch, failed)) is not None:
         page = await services.jobs.find(JobQuery(batch_id=batch.id, status=OPEN, limit=FIRST_PAGE))
@@ -84,6 +86,20 @@ async def fail_fast(services: Services, batch: Batch, failed: Job) -> Batch | No
     if change is None or not await services.batches.commit(batch, change):
         return None
     return apply_batch(batch, change)
+
+
+async def _opened(services: Services, batch: Batch, job: Job) -> Batch:
+    """An ended batch of which a job was retried by itself is open again, until that has ended. A retry after which a
+    process died shows in the counts when the job ends."""
+    if batch.kind is not BatchKind.BATCH:
+        return batch
+    counts = (await services.batches.counts([batch.id]))[batch.id]
+    change = reopen_batch(batch, job.id, services.stamp())
+    if change is None or counts.tell() == batch.counts.tell():
+        return batch
+    if await services.batches.commit(batch, change):
+        return apply_batch(batch, change)
+    return await services.batches.get(batch.id) or batch
 
 
 async def settle(services: Services, batch: Batch, counts: Counts | None = None) -> Batch:

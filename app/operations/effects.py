@@ -59,6 +59,11 @@ class Moved:
         return self.before.status in ON_NODE and self.after.status in WAITING | {JobStatus.PAUSED}
 
     @property
+    def came_back(self) -> bool:
+        """It had ended, and was retried."""
+        return self.before.terminal and not self.after.terminal
+
+    @property
     def gave_places_back(self) -> bool:
         """It needs no place in its limits any more; one that has ended may have taken one for nothing."""
         freed = not holds_places(self.after) and (holds_places(self.before) or self.ended)

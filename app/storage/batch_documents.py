@@ -11,7 +11,16 @@ from dataclasses import asdict
 from typing import Any
 
 from app.domain.batch_transitions import BatchChange, apply_batch
-from app.domain.batches import Batch, BatchEntry, BatchKind, BatchStatus, Callback, Counts, ExecutionMode
+from app.domain.batches import (
+    MOST_ENTRIES,
+    Batch,
+    BatchEntry,
+    BatchKind,
+    BatchStatus,
+    Callback,
+    Counts,
+    ExecutionMode,
+)
 from app.domain.ids import is_object_id
 from app.domain.job import Control
 from app.domain.states import JobStatus
@@ -47,6 +56,11 @@ def _entry_from(d: Mapping[str, Any]) -> BatchEntry:
 
 def counts_document(counts: Counts) -> Document:
     return {state.value: number for state, number in counts.states.items()}
+
+
+def count_from(row: Mapping[str, Any]) -> tuple[str, JobStatus, int]:
+    """Of a batch so many jobs are in that state."""
+    return row["_id"]["batch"], JobStatus(row["_id"]["status"]), row["jobs"]
 
 
 def counts_from(d: Mapping[str, Any]) -> Counts:
@@ -107,4 +121,5 @@ def change_update(batch: Batch, change: BatchChange) -> Document:
     after = apply_batch(batch, change)
     fields = {name: field_document(name, value) for name, value in change.fields.items()}
     fields |= {"status": after.status.value, "seq": after.seq, "last": last_document(after)}
-    return {"$set": fields, "$push": {"history": _entry_document(change.entry)}}
+    history = {"$each": [_entry_document(change.entry)], "$slice": -MOST_ENTRIES}
+    return {"$set": fields, "$push": {"history": history}}

@@ -28,6 +28,7 @@ from app.storage.batch_documents import (
     batch_document,
     batch_from,
     change_update,
+    count_from,
     counts_document,
     field_document,
     last_document,
@@ -172,9 +173,11 @@ class MongoBatchStore:
     async def counts(self, batch_ids: Iterable[str]) -> dict[str, Counts]:
         wanted = list(batch_ids)
         found: dict[str, dict[JobStatus, int]] = {batch_id: {} for batch_id in wanted}
+        counted = self._database.aggregate("jobs", batch_queries.counts(wanted), hint=batch_queries.INDEX)
         with answered():
-            async for row in self._database.aggregate("jobs", batch_queries.counts(wanted), hint=batch_queries.INDEX):
-                found[row["_id"]["batch"]][JobStatus(row["_id"]["status"])] = row["jobs"]
+            rows = [row async for row in counted]
+        for batch_id, status, jobs in await self._reading.each(rows, count_from):
+            found[batch_id][status] = jobs
         return {batch_id: Counts(states) for batch_id, states in found.items()}
 
     async def next_waiting(self, batch_id: str, most: int) -> list[str]:

@@ -67,14 +67,15 @@ class MongoDependencyGraph:
             found = await self._jobs.find({"_id": {"$in": list(job_ids)}}, {"dependencies": 1}).to_list(None)
         return {d["_id"]: _ids(d.get("dependencies")) for d in found}
 
-    async def children_of(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        wanted = set(job_ids)
-        naming = {"dependencies": {"$in": sorted(wanted)}, "dependencies.0": {"$exists": True}}
+    async def children_of(self, job_ids: Iterable[str], most: int) -> dict[str, tuple[str, ...]]:
+        wanted = sorted(set(job_ids))
+        naming = {"dependencies": {"$in": wanted}, "dependencies.0": {"$exists": True}}
+        named = {"dependencies": {"$setIntersection": ["$dependencies", wanted]}}
         with answered():
-            found = await self._jobs.find(naming, {"dependencies": 1}).to_list(None)
+            found = await self._jobs.find(naming, named).limit(most).to_list(None)
         children: defaultdict[str, list[str]] = defaultdict(list)
         for child in found:
-            for parent in wanted.intersection(_ids(child["dependencies"])):
+            for parent in child["dependencies"]:
                 children[parent].append(str(child["_id"]))
         return {parent: tuple(sorted(ids)) for parent, ids in children.items()}
 

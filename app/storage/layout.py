@@ -46,7 +46,8 @@ class Layout:
         self._parts, self._jobs, self._patience = database["batch_parts"], database["jobs"], patience
 
     async def stage(self, batch_id: str, jobs: Sequence[Job], at: datetime) -> list[list[bytes]]:
-        """Write the parts; what they hold. Raises Invalid for a job that cannot be stored, naming its place."""
+        """Write the parts; what they hold. Raises Invalid for a job that cannot be stored, naming its place; then none
+        stays."""
         parts: list[list[bytes]] = []
 
         async def write(part: list[bytes]) -> None:
@@ -54,7 +55,11 @@ class Layout:
             parts.append(part)
             await self._insert(self._parts, [document])
 
-        await _abreast(_parts(jobs), write)
+        try:
+            await _abreast(_parts(jobs), write)
+        except Invalid:
+            await self.drop(batch_id)
+            raise
         return parts
 
     async def copy(self, batch_id: str, parts: Iterable[list[bytes]] | None = None) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from app.clock import SystemClock
-from app.domain.batch_transitions import apply_batch, cancel_batch, pause_batch, settle_batch
+from app.domain import batch_transitions
+from app.domain.batch_transitions import apply_batch, cancel_batch, pause_batch, resume_batch, settle_batch
 from app.domain.batches import Batch, BatchKind, BatchQuery, BatchStatus, Callback, Counts, ExecutionMode, member_id
 from app.domain.errors import Invalid
 from app.domain.job import Job
@@ -21,6 +22,7 @@ from app.domain.priority import Priority
 from app.domain.records import JobQuery
 from app.domain.states import JobStatus
 from app.domain.transitions import Stamp, place
+from app.storage import batch_documents
 from app.storage import layout as layout_module
 from app.storage.batches import MongoBatchStore
 from app.storage.indexes import INDEXES, ensure_indexes
@@ -132,6 +134,19 @@ class TestChanges:
         assert await world.now(batch) == apply_batch(batch, change)
         late = cancel_batch(batch, stamp(2), None)
         assert late is not None and not await world.batches.commit(batch, late)
+
+    async def test_the_newest_of_its_history_are_kept(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in (batch_transitions, batch_documents):
+            monkeypatch.setattr(module, "MOST_ENTRIES", 3)
+        batch = a_batch()
+        await world.add(batch)
+        for n in range(4):
+            change = (pause_batch if n % 2 == 0 else resume_batch)(batch, stamp(n), None)
+            assert change is not None and await world.batches.commit(batch, change)
+            batch = apply_batch(batch, change)
+        stored = await world.now(batch)
+        assert [entry.seq for entry in stored.history] == [3, 4, 5]
+        assert replace(stored, control=None) == replace(batch, control=None)
 
     async def test_a_change_of_none_is_lost(self, world: World) -> None:
         batch = a_batch()
@@ -324,6 +339,15 @@ class TestWhatACrashLeaves:
             await MongoBatchStore(indexed).insert(batch, jobs)
         assert (refusal.value.code, refusal.value.errors[0].path) == ("not_storable", "jobs[500]")
         assert await self._seen(indexed, batch) == (False, 0)
+        assert await indexed["batch_parts"].count_documents({}) == 0
+
+    async def test_a_job_in_no_state_that_there_is_hides_no_counts(self, indexed: Database) -> None:
+        batch = a_batch(3)
+        jobs = jobs_of(batch)
+        store = MongoBatchStore(indexed)
+        await store.insert(batch, jobs)
+        await indexed["jobs"].update_one({"_id": jobs[1].id}, {"$set": {"status": "QUEUD"}})
+        assert (await store.counts([batch.id]))[batch.id] == Counts({S.QUEUED: 2})
 
     async def test_large_jobs_are_parted_by_their_size(self, indexed: Database) -> None:
         batch = a_batch(12)

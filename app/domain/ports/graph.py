@@ -39,5 +39,6 @@ class DependencyGraph(Protocol):
     async def parents_of(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """What each of these names as its dependencies."""
 
-    async def children_of(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Which jobs name each of these as a dependency, by id; without any it is left out."""
+    async def children_of(self, job_ids: Iterable[str], most: int) -> dict[str, tuple[str, ...]]:
+        """Which jobs name each of these as a dependency, by id; without any it is left out. At most so many of them in
+        all."""

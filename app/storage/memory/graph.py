@@ -39,9 +39,11 @@ class MemoryDependencyGraph:
     async def parents_of(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         return {job.id: job.dependencies for job in (await self._jobs.get_many(job_ids)).values()}
 
-    async def children_of(self, job_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    async def children_of(self, job_ids: Iterable[str], most: int) -> dict[str, tuple[str, ...]]:
+        wanted = set(job_ids)
+        every = (await self._jobs.find(JobQuery(limit=EVERY))).jobs
         children: defaultdict[str, list[str]] = defaultdict(list)
-        for job in (await self._jobs.find(JobQuery(limit=EVERY))).jobs:
-            for parent in set(job_ids).intersection(job.dependencies):
+        for job in [job for job in every if wanted.intersection(job.dependencies)][:most]:
+            for parent in wanted.intersection(job.dependencies):
                 children[parent].append(job.id)
         return {parent: tuple(sorted(ids)) for parent, ids in children.items()}

@@ -12,12 +12,23 @@ from app.domain.batch_transitions import (
     apply_batch,
     cancel_batch,
     pause_batch,
+    reopen_batch,
     resume_batch,
     retry_batch,
     settle_batch,
     stop_batch,
 )
-from app.domain.batches import Batch, BatchStatus, Callback, Counts, ExecutionMode, member_id, new_batch_id
+from app.domain.batches import (
+    MOST_ENTRIES,
+    Batch,
+    BatchKind,
+    BatchStatus,
+    Callback,
+    Counts,
+    ExecutionMode,
+    member_id,
+    new_batch_id,
+)
 from app.domain.errors import InvalidBatchTransition
 from app.domain.ids import is_object_id
 from app.domain.job import Membership
@@ -157,12 +168,35 @@ class TestSettling:
             ({"COMPLETED": 2, "CANCELLED": 1}, B.FAILED),
             ({"COMPLETED": 2, "RUNNING": 1}, None),
             ({"COMPLETED": 2, "PAUSED": 1}, None),
-            ({"COMPLETED": 2}, None),
+            ({"COMPLETED": 2}, B.COMPLETED),
+            ({"FAILED": 1}, B.FAILED),
+            ({}, B.FAILED),
         ],
     )
-    def test_by_its_jobs(self, states: dict[str, int], want: BatchStatus | None) -> None:
-        change = settle_batch(a_batch(), counted(**states), stamp())
+    def test_by_its_jobs_those_that_are_gone_left_out(self, states: dict[str, int], want: BatchStatus | None) -> None:
+        change = settle_batch(a_batch(3), counted(**states), stamp())
         assert (change and change.entry.to) == want
+
+    def test_a_sweep_has_not_ended_before_all_its_trials_were_there(self) -> None:
+        sweep = a_batch(3, kind=BatchKind.SWEEP)
+        assert settle_batch(sweep, counted(COMPLETED=2), stamp()) is None
+        assert changed(sweep, settle_batch(sweep, counted(COMPLETED=3), stamp())).status is B.COMPLETED
+
+    def test_a_job_that_is_retried_by_itself_opens_it_again(self) -> None:
+        batch = a_batch(3, callback=Callback("https://example.com/done"))
+        assert reopen_batch(batch, "job_1", stamp()) is None
+        ended = changed(batch, settle_batch(batch, counted(FAILED=3), stamp()))
+        again = changed(ended, reopen_batch(ended, "job_1", stamp()))
+        assert (again.status, again.finished_at, again.control) == (B.RUNNING, None, None)
+        assert (again.history[-1].detail, again.callback) == ("job_1 was retried", Callback("https://example.com/done"))
+
+    def test_the_newest_of_its_history_are_kept(self) -> None:
+        batch = BATCH
+        for _ in range(MOST_ENTRIES):
+            batch = changed(batch, pause_batch(batch, stamp(), None))
+            batch = changed(batch, resume_batch(batch, stamp(), None))
+        assert len(batch.history) == MOST_ENTRIES
+        assert [entry.seq for entry in batch.history][-1] == batch.seq == 2 * MOST_ENTRIES + 1
 
     def test_it_is_settled_once(self) -> None:
         ended = changed(BATCH, settle_batch(BATCH, counted(COMPLETED=3), stamp()))

@@ -16,6 +16,7 @@ from app.domain.limits import batch_limit
 from app.domain.priority import Priority
 from app.domain.records import JobQuery
 from app.domain.specification import JobRequest
+from app.domain.states import JobStatus
 from app.domain.templates import Parameter, TemplateDraft
 from app.operations import batch_following, batch_wishes
 from app.operations.batch_controls import cancel_whole, pause_whole, resume_whole, retry_whole
@@ -23,6 +24,7 @@ from app.operations.cancel import cancel
 from app.operations.inspect import inspect
 from app.operations.once import Answer, IdempotencyKey
 from app.operations.pause import pause
+from app.operations.retry import retry
 from app.operations.sealing import unseal
 from app.operations.submit_batch import BatchSubmitted, submit_batch
 from app.operations.templates import create_template
@@ -391,6 +393,38 @@ class TestControls:
         await retry_whole(services, made.batch.id, "ann", None)
         assert await of(services, made) == ["COMPLETED", "QUEUED", "QUEUED"]
 
+    async def test_a_job_that_is_retried_by_itself_opens_its_batch_again(self, services: Services) -> None:
+        made = await submitted(services, NOOP, NOOP, callback_url="https://x.test/")
+        await ends(services, ids(made)[0])
+        await ends(services, ids(made)[1], "FAILED")
+        ended = await now(services, made)
+        tick(services)
+        await retry(services, ids(made)[1], "ann", "once more")
+        batch = await now(services, made)
+        assert (batch.status, batch.seq, batch.finished_at) == (BatchStatus.RUNNING, ended.seq + 1, None)
+        await ends(services, ids(made)[1])
+        batch = await now(services, made)
+        assert (batch.status, batch.counts.of(JobStatus.COMPLETED)) == (BatchStatus.COMPLETED, 2)
+        assert batch.callback is not None and batch.callback.seq == batch.seq, "its new end is told"
+
+    async def test_one_that_comes_back_to_a_paused_batch_is_held(self, services: Services) -> None:
+        made = await submitted(services, NOOP, NOOP)
+        await ends(services, ids(made)[1], "FAILED")
+        await pause_whole(services, made.batch.id, "ann", None)
+        await retry(services, ids(made)[1], "ann", None)
+        assert await of(services, made) == ["PAUSED", "PAUSED"]
+
+    async def test_jobs_that_are_gone_keep_no_batch_open(self, services: Services) -> None:
+        made = await submitted(services, NOOP, NOOP)
+        await ends(services, ids(made)[0])
+        await ends(services, ids(made)[1], "FAILED")
+        await services.jobs.delete_ended([ids(made)[0]], services.clock.now() + timedelta(seconds=1))
+        tick(services)
+        await retry_whole(services, made.batch.id, "ann", None)
+        await ends(services, ids(made)[1])
+        batch = await now(services, made)
+        assert (batch.status, batch.counts.laid_out, batch.size) == (BatchStatus.COMPLETED, 1, 2)
+
     async def test_what_is_refused(self, services: Services) -> None:
         made = await submitted(services)
         for control in (resume_whole, retry_whole):
@@ -423,6 +457,18 @@ class TestKeeping:
         await self._ends_untold(services, made, 0, "COMPLETED")
         assert (await now(services, made)).status is BatchStatus.RUNNING
         await keeper.keep()
+        assert (await now(services, made)).status is BatchStatus.COMPLETED
+
+    async def test_a_retry_that_nobody_told_shows_when_it_ends(self, services: Services) -> None:
+        made = await submitted(services, NOOP, NOOP)
+        await ends(services, ids(made)[0])
+        await ends(services, ids(made)[1], "FAILED")
+        tick(services)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batch_following, "reopen_batch", lambda *_: None)
+            await retry(services, ids(made)[1], "ann", None)
+        assert (await now(services, made)).status is BatchStatus.FAILED
+        await ends(services, ids(made)[1])
         assert (await now(services, made)).status is BatchStatus.COMPLETED
 
     async def test_a_failure_that_nobody_told_stops_it(self, services: Services, keeper: BatchKeeper) -> None:
