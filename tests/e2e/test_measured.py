@@ -17,7 +17,8 @@ from tests.support.processes import Api, api, worker
 from tests.support.wait import until
 from tests.unit.test_metrics import PROMISED
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("measured")]
+"""One after the other, on one stack: each goes on from what the one before has left."""
 BURN = "import time\nend = time.process_time() + 2.5\nwhile time.process_time() < end: pass"
 COUNTED = 40.0
 """Seconds in which what ended is counted: the leader does so every ten."""
