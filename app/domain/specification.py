@@ -246,6 +246,8 @@ _AS_ASKED = (
     *("preemptible", "start_after", "queue_deadline"),
 )
 """What a job takes over from its request as it is."""
+_AS_SPECIFIED = ("executor", "steps", "resources", "retry_policy", "timeout", "expected", "sizing", "limits")
+"""What it takes over from its specification."""
 
 
 def build_job(
@@ -266,6 +268,7 @@ def build_job(
     request = specification.request
     status = JobStatus.QUEUED if eligible else JobStatus.SUBMITTED
     asked = {part: getattr(request, part) for part in _AS_ASKED}
+    specified = {part: getattr(specification, part) for part in _AS_SPECIFIED}
     return Job(
         id=job_id,
         name=name,
@@ -273,24 +276,17 @@ def build_job(
         seq=1,
         template=specification.template.id,
         template_version=specification.template.version,
-        executor=specification.executor,
-        steps=specification.steps,
         parameters=specification.shown_parameters,
-        resources=specification.resources,
         effective_priority=request.priority,
         order_key=order_key(stamp.at, tie),
-        retry_policy=specification.retry_policy,
-        timeout=specification.timeout,
         submitted_at=stamp.at,
         history=(first_entry(status, stamp),),
-        expected=specification.expected,
-        sizing=specification.sizing,
-        limits=specification.limits,
         resume=specification.template.resume,
         secrets=specification.template.schema.secrets,
         sealed=job_id if specification.secret_values else None,
         asked=(Asked(1, _asked(specification)),),
         queued_at=stamp.at if eligible else None,
         **asked,
+        **specified,
         **more,
     )
