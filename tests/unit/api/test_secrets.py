@@ -50,7 +50,9 @@ async def test_no_read_operation_answers_a_secret(api: Api) -> None:
     paths = [path for path, item in api.app.openapi()["paths"].items() if "get" in item]
     asked = 0
     for path in paths:
-        url = path.format(job_id=job_id, template_id="guarded", node_id="n", name="x", decision_id="1", batch_id="b")
+        url = path.format(
+            job_id=job_id, template_id="guarded", node_id="n", name="x", decision_id="1", batch_id="b", workflow_id="w"
+        )
         limit = {"timeout_seconds": "0.1"} if "events" in path else {}
         async with api.client.stream("GET", url, params=limit) as answer:
             text = (await answer.aread()).decode()
