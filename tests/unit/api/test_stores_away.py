@@ -14,7 +14,18 @@ from app.domain.errors import Unavailable
 from app.services import Services
 from tests.unit.api.harness import Api, running_api
 
-HERE = {"settings", "clock", "queue", "dispatcher", "bells", "feed", "health", "recent", "expressions", "workflow_turns"}
+HERE = {
+    "settings",
+    "clock",
+    "queue",
+    "dispatcher",
+    "bells",
+    "feed",
+    "health",
+    "recent",
+    "expressions",
+    "workflow_turns",
+}
 """What a process has of its own, or in Redis."""
 ALIVE = {"get_health", "get_readiness", "get_metrics", "stream_events", "list_queue"}
 """Those that need no document store; `list_queue` asks it only for what the index holds."""
