@@ -22,12 +22,13 @@ from workers.logbook import HEAD_BYTES, TAIL_BYTES, TAIL_TAKE
 __all__ = ["services", "settings", "worker"]
 TICKS_A_SECOND = 20
 FLOOD_THEN_TICK = f"""
-import itertools, sys, threading
+import itertools, os, sys, threading
 for n in range(130_000):
     print(f"{{n:099}}")
 for n in itertools.count(1):
     print("tick", n, flush=True)
-    open(sys.argv[1], "w").write(str(n))
+    with open(sys.argv[1] + ".new", "w") as file: file.write(str(n))
+    os.replace(sys.argv[1] + ".new", sys.argv[1])
     threading.Event().wait(1 / {TICKS_A_SECOND})
 """
 
