@@ -17,8 +17,7 @@ from tests.support.processes import Api, api, worker
 from tests.support.wait import until
 from tests.unit.test_metrics import PROMISED
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("measured")]
-"""One after the other, on one stack: each goes on from what the one before has left."""
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 BURN = "import time\nend = time.process_time() + 2.5\nwhile time.process_time() < end: pass"
 COUNTED = 40.0
 """Seconds in which what ended is counted: the leader does so every ten."""
@@ -81,7 +80,9 @@ async def ended_runs(served: Api, wanted: int) -> dict[str, Any]:
     return found
 
 
-async def test_every_promised_metric_is_in_a_live_scrape_with_what_happened(both: list[Api]) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ran(both: list[Api]) -> list[Api]:
+    """Both, when a job has completed and another failed."""
     leader, standby = both
     burning = await leader.submit({"template": "command", "parameters": {"command": ["python", "-c", BURN]}})
 
@@ -92,6 +93,11 @@ async def test_every_promised_metric_is_in_a_live_scrape_with_what_happened(both
     assert (await leader.ended(burning["job_id"]))["status"] == "COMPLETED"
     ended = await run_to_end(standby, "raise SystemExit('no column ' + str(7))", retry_policy={"max_attempts": 1})
     assert ended["status"] == "FAILED"
+    return both
+
+
+async def test_every_promised_metric_is_in_a_live_scrape_with_what_happened(ran: list[Api]) -> None:
+    leader = ran[0]
 
     async def observed() -> Samples | None:
         found = await scrape(leader)
@@ -117,8 +123,12 @@ def _samples(samples: Samples, name: str, kind: str) -> list[Any]:
     return samples.get(f"tensorfleet_{name}{'_count' if kind == 'histogram' else ''}", [])
 
 
-async def test_what_is_of_the_cluster_is_shown_by_the_leader_alone(both: list[Api]) -> None:
-    leader, standby = [await scrape(served) for served in both]
+async def test_what_is_of_the_cluster_is_shown_by_the_leader_alone(ran: list[Api]) -> None:
+    async def observed() -> bool:
+        return total(await scrape(ran[0]), "job_run_seconds_count") > 0
+
+    await until(observed, COUNTED, every=0.5)
+    leader, standby = [await scrape(served) for served in ran]
     assert (total(leader, "scheduler_leader"), total(standby, "scheduler_leader")) == (1, 0)
     for name in ("queue_jobs", "nodes", "resource_capacity", "resource_used", "queue_oldest_wait_seconds"):
         assert _samples(leader, name, "gauge") and not _samples(standby, name, "gauge"), name
@@ -126,8 +136,8 @@ async def test_what_is_of_the_cluster_is_shown_by_the_leader_alone(both: list[Ap
         assert total(leader, name) > 0 and total(standby, name) == 0, name
 
 
-async def test_analytics_tell_of_these_jobs_on_both(both: list[Api]) -> None:
-    for served in both:
+async def test_analytics_tell_of_these_jobs_on_both(ran: list[Api]) -> None:
+    for served in ran:
         found = await ended_runs(served, 2)
         success, [failure] = found["success_metrics"], found["success_metrics"]["failure_analysis"]
         assert (success["success_rate"], success["jobs"]) == (0.5, 2)
@@ -141,15 +151,16 @@ async def test_analytics_tell_of_these_jobs_on_both(both: list[Api]) -> None:
         assert 0 < found["resource_utilization"]["pool"]["cpu_cores"]["capacity"] <= 64
 
 
-async def test_series_tell_what_was_seen_and_what_ended(both: list[Api]) -> None:
-    found = await analytics(both[1], "/timeseries", step="1h", metrics="completed_jobs,failed_jobs,cpu_cores_capacity")
+async def test_series_tell_what_was_seen_and_what_ended(ran: list[Api]) -> None:
+    await ended_runs(ran[1], 2)
+    found = await analytics(ran[1], "/timeseries", step="1h", metrics="completed_jobs,failed_jobs,cpu_cores_capacity")
     values = [[v for v in series["values"] if v is not None] for series in found["series"]]
     assert [sum(each) for each in values[:2]] == [1, 1]
     assert values[2] and 0 < max(values[2]) <= 64
 
 
-async def test_a_new_leader_goes_on_and_counts_nothing_twice(both: list[Api]) -> None:
-    leader, standby = both
+async def test_a_new_leader_goes_on_and_counts_nothing_twice(ran: list[Api]) -> None:
+    leader, standby = ran
     await leader.process.kill()
 
     async def leads() -> bool:
