@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 import redis
 import structlog
+from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 
 from app.dev.embedded import EmbeddedServers, Endpoints
 
 END_TO_END = Path(__file__).parent / "e2e"
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # a property says what is true, not how busy the machine is
 _numbers = itertools.count(1)
 
 

@@ -1,7 +1,8 @@
 """Where each value of a job comes from: the request, a manual retry, a layer of its template, a setting, the service.
 
 A job remembers which paths a user gave; everything else is its template's at the pinned version, or what fills the
-gaps. What is none of these, the service has changed: memory that grew after `out_of_memory`.
+gaps. Memory and cores that nobody asked for may be sized by what runs used; memory may have grown after
+`out_of_memory`, which is the service's own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from app.domain.json import Json, json_leaves
 from app.domain.origins import Hidden, Origin, Source, step_facts
 from app.domain.resources import Vector
 from app.domain.retry import RetryPolicy
+from app.domain.sizing.evidence import HISTORY, PRIOR
+from app.domain.specification import SIZED
 from app.domain.states import JobStatus
 
 MEMORY = "resources.memory_gb"
@@ -25,9 +28,20 @@ def job_origins(job: Job, template: Sequence[Origin]) -> list[Origin]:
     """The origin of every value that the job was resolved to. `template`: the origins of its template's version."""
     below = {origin.path: origin for origin in template}
     given = {path: asked.seq for asked in job.asked for path in asked.paths}
+    own = dict.fromkeys(_sized(job), Source.SIZING)
     if _has_grown(job, given.get(MEMORY, 0)):
+        own[MEMORY] = Source.SERVICE
         given.pop(MEMORY, None)
-    return [_origin(path, value, given.get(path), below.get(_in_template(path))) for path, value in _values(job)]
+    return [
+        _origin(path, value, given.get(path), own.get(path), below.get(_in_template(path)))
+        for path, value in _values(job)
+    ]
+
+
+def _sized(job: Job) -> list[str]:
+    """What was fitted to runs like the job, or to what it computes, since nobody asked for an amount."""
+    sized = job.sizing is not None and job.sizing.source in {HISTORY, PRIOR}
+    return [f"resources.{dimension}" for dimension in SIZED] if sized else []
 
 
 def _has_grown(job: Job, since: int) -> bool:
@@ -54,13 +68,15 @@ def _in_template(path: str) -> str:
     return f"{_IN_TEMPLATE.get(section, section)}{dot}{rest}"
 
 
-def _origin(path: str, value: Json, seq: int | None, below: Origin | None) -> Origin:
+def _origin(path: str, value: Json, seq: int | None, own: Source | None, below: Origin | None) -> Origin:
     said = below if below is not None and (below.source is not Source.DEFAULT or below.value is not None) else None
-    if seq is None and said is not None and _is_as_said(path, value, said.value):
+    if seq is None and own is None and said is not None and _is_as_said(path, value, said.value):
         return Origin(path, value, said.source, said.layer, said.step, hidden=said.hidden)
     hidden = () if said is None or said.layer is None else (Hidden(said.layer, said.value), *said.hidden)
     if seq is not None:
         return Origin(path, value, Source.REQUEST if seq == 1 else Source.RETRY, seq=seq, hidden=hidden)
+    if own is not None:
+        return Origin(path, value, own, hidden=hidden)
     if said is None and path in _SETTINGS:
         return Origin(path, value, Source.SETTING, setting=_SETTINGS[path])
     return Origin(path, value, _of_unasked(path, said), hidden=hidden)

@@ -30,6 +30,7 @@ class Source(StrEnum):
     REQUEST = "request"
     RETRY = "retry"
     SETTING = "setting"
+    SIZING = "sizing"
     SERVICE = "service"
 
 

@@ -118,7 +118,7 @@ def test_easy_lets_pass_who_ends_before_the_reservation_only() -> None:
     assert starts["big"] < starts["l"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.sampled_from(["right", "÷5", "×5", "random"]), st.sampled_from([0.9, 1.3]))
 def test_no_promise_is_broken_or_forgotten_whatever_is_expected(seed: int, error: str, load: float) -> None:
     trace = misjudged(trace_of(own(3, classes=True), seed, load, 3.0), error, seed)

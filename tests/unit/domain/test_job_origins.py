@@ -6,12 +6,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from app.domain.builtin_templates import builtin_layers, builtin_templates
 from app.domain.job import Asked, Job
 from app.domain.job_origins import job_origins
 from app.domain.layers import Layer, derive
 from app.domain.origins import Origin, Source, template_origins
 from app.domain.resources import Vector
+from app.domain.sizing.evidence import Sizing
 from app.domain.specification import JobRequest, SubmitPolicy, build_job, specify
 from app.domain.states import JobStatus
 from app.domain.step_catalog import STEP_PARAMETERS
@@ -110,6 +113,19 @@ def test_memory_that_was_asked_for_and_has_grown_is_the_services_own() -> None:
     assert origins(grown)["resources.memory_gb"].source is Source.SERVICE
     again = replace(grown, asked=(*grown.asked, Asked(5, ("resources.memory_gb",))))
     assert origins(again)["resources.memory_gb"].source is Source.RETRY
+
+
+@pytest.mark.parametrize(("source", "want"), [("history", Source.SIZING), ("prior", Source.SIZING)])
+def test_what_nobody_asked_for_may_be_sized(source: str, want: Source) -> None:
+    sized = replace(job(), sizing=Sizing(source, job().resources))
+    found = origins(sized)
+    assert found["resources.cpu_cores"].source is found["resources.memory_gb"].source is want
+    assert [h.layer for h in found["resources.memory_gb"].hidden] == ["mine@4", BASE_LAYER]
+    assert found["resources.storage_gb"].source is Source.TEMPLATE
+    asked = replace(job(resources={"memory_gb": 1}), sizing=Sizing("request", job().resources))
+    assert origins(asked)["resources.memory_gb"].source is Source.REQUEST
+    by_template = replace(job(), sizing=Sizing("template", job().resources))
+    assert origins(by_template)["resources.memory_gb"].layer == "mine@4"
 
 
 def test_a_job_that_does_not_say_what_was_asked_is_told_by_its_values() -> None:
