@@ -52,6 +52,9 @@ from app.recent import Recent, Snapshots
 from app.refusals import Refusals
 from app.turns import Turns
 
+MOST_HISTORIES = 64
+"""Groups of runs, of some hundred each, that a process remembers for some seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -96,6 +99,7 @@ class Services:
     quarantine: Quarantine = field(default_factory=Quarantine)
     refusals: Refusals = field(default_factory=Refusals)
     recent: Recent = field(default_factory=Recent)
+    histories: Recent = field(default_factory=lambda: Recent(MOST_HISTORIES))
     snapshots: Snapshots = field(default_factory=Snapshots)
     workflow_turns: Turns = field(default_factory=Turns)
     _process: str = field(default_factory=lambda: os.urandom(6).hex())

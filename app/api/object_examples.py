@@ -98,7 +98,7 @@ SIZING = {
     "runs": 37,
     "last_run_at": AT,
     "prior": {
-        "cpu_cores": 8.0, "memory_gb": 0.1571, "seconds": 2.023, "gpu_memory_gb": None,
+        "cpu_cores": 8.0, "memory_gb": 0.0475, "seconds": 0.515, "gpu_memory_gb": None,
         "features": {"algorithm": "random_forest", "rows": 150, "columns": 4, "trees": 100.0, "depth": 5.0},
     },
     "quantile": 0.95,

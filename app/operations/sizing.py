@@ -1,7 +1,7 @@
 """How much a job gets and how long it should take, from the runs that were like it.
 
-The runs are read once in a while, not for each submit: from the finest group on, as far as is needed, for each kind of
-job; those of all tenants for all kinds that share them.
+The runs are read once in a while, not for each submit, and those of a group once for all kinds of jobs in it. So a
+batch of jobs on data that nobody has seen reads as much as one of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.domain.resources import Vector, largest_misfit
 from app.domain.sizing.evidence import TEMPLATE
 from app.domain.sizing.features import NOTHING_KNOWN, TableFacts, facts_of, features_of, is_modelled
 from app.domain.sizing.history import Level, Standing, is_enough, standing
-from app.domain.sizing.kinship import OF_THE_TENANT, Group, Kinship
+from app.domain.sizing.kinship import Group, Kinship
 from app.domain.sizing.plan import Case, Sized, size
 from app.domain.sizing.residuals import Residual, residual_of
 from app.domain.specification import SIZED, Specification
@@ -23,6 +23,8 @@ from app.services import Services
 
 MAX_AGE = 5.0
 """Seconds for which runs are not read again."""
+MOST_RUNS = 150
+"""That are read of a group: the hundred that count, and those between that say nothing of one quantity or the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +101,29 @@ def _seen(alike: Level) -> TableFacts | None:
 
 async def _levels(services: Services, kin: Kinship, *, modelled: bool) -> list[Level]:
     """From fine to coarse, as far as the first group that can speak of everything."""
-    found: list[Level] = []
-    for number, group in enumerate(kin.groups()):
-        found.append(await _level(services, number, group))
+    finest, *wider = kin.groups()
+    found = [await _finest(services, finest, await _shared(services, wider[0]))]
+    for group in wider:
         if is_enough(found[-1], modelled=modelled):
             break
+        found.append(await _shared(services, group))
     return found
 
 
-async def _level(services: Services, number: int, group: Group) -> Level:
-    """Groups of all tenants are shared by many kinds."""
-    if number < OF_THE_TENANT:
+async def _finest(services: Services, group: Group, wider: Level) -> Level:
+    """Runs on the same data: among those of the wider group where that is there as a whole, else read by themselves."""
+    if not wider.whole:
         return await _read(services, group)
-    return await services.recent.get(("runs", *group.values.items()), lambda: _read(services, group), MAX_AGE)
+    dataset = group.values["dataset"]
+    return Level(group.name, tuple(run for run in wider.runs if run.dataset == dataset), whole=True)
+
+
+async def _shared(services: Services, group: Group) -> Level:
+    """Of all kinds of jobs in the group."""
+    return await services.histories.get(tuple(group.values.items()), lambda: _read(services, group), MAX_AGE)
 
 
 async def _read(services: Services, group: Group) -> Level:
-    runs = await services.runs.alike(group)
+    runs = await services.runs.alike(group, MOST_RUNS)
     found: list[Residual] = [residual for run in runs if (residual := residual_of(run)) is not None]
-    return Level(group.name, tuple(found))
+    return Level(group.name, tuple(found), whole=len(runs) < MOST_RUNS)

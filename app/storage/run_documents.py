@@ -98,6 +98,7 @@ def past_run(d: Mapping[str, Any]) -> PastRun:
         peak_mib=None if d["peak_memory_mib"] is None else _amount(d["peak_memory_mib"]),
         cpu_seconds=None if d["cpu_seconds"] is None else _amount(d["cpu_seconds"]),
         features=_features(d),
+        dataset=d.get("dataset"),
     )
 
 

@@ -35,8 +35,9 @@ class MongoRunStore:
 
     async def alike(self, group: Group, limit: int = 150) -> list[PastRun]:
         telling = {**group.values, "outcome": {"$in": list(TELLING)}}
+        shown = PAST | {"dataset": 1} if group.of_tenant else PAST
         with answered():
-            found = await self._runs.find(telling, PAST).sort([("finished_at", -1)]).limit(limit).to_list(None)
+            found = await self._runs.find(telling, shown).sort([("finished_at", -1)]).limit(limit).to_list(None)
         return await self._reading.each(found, past_run)
 
     async def completed_by_node(self) -> dict[str, int]:

@@ -20,7 +20,8 @@ class RunStore(Protocol):
         """Once per (job, run_no); group commit."""
 
     async def alike(self, group: Group, limit: int = 150) -> list[PastRun]:
-        """The newest runs of the group that tell of durations or memory (`TELLING`), newest first, without names."""
+        """The newest runs of the group that tell of durations or memory (`TELLING`), newest first. No name is read but
+        that of the data, and that only of a tenant's own runs."""
 
     async def completed_by_node(self) -> dict[str, int]:
         """How many runs completed on each node, ever; a node without any is left out."""

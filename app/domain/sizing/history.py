@@ -27,10 +27,11 @@ Pick = Callable[[Residual], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A group of runs by its name, newest first."""
+    """A group of runs by its name, newest first. `whole`: there are no others."""
 
     group: str
     runs: tuple[Residual, ...]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,11 @@ class Group:
     name: str
     values: Mapping[str, str | None]
 
+    @property
+    def of_tenant(self) -> bool:
+        """Whether all its runs are one tenant's, who may know on which data they were."""
+        return "tenant" in self.values
+
 
 GROUPS = (
     ("tenant", "template", "algorithm", "dataset"),

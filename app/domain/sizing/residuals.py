@@ -27,8 +27,8 @@ SHORTEST = 0.001
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """A run that ended, without a name of anybody: how and when, what it was allotted, what it used (MiB, seconds).
-    `features`: None where no prior could say what it should need."""
+    """A run that ended: how and when, what it was allotted, what it used (MiB, seconds). `features`: None where no
+    prior could say what it should need; `dataset`: told only among runs of one tenant."""
 
     outcome: str
     at: datetime
@@ -37,6 +37,7 @@ class PastRun:
     peak_mib: float | None = None
     cpu_seconds: float | None = None
     features: Features | None = None
+    dataset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Residual:
     seconds: float | None
     killed: bool
     measured: Measured | None
+    dataset: str | None = None
 
 
 def residual_of(run: PastRun) -> Residual | None:
@@ -70,6 +72,7 @@ def residual_of(run: PastRun) -> Residual | None:
         seconds=_seconds(run, prior),
         killed=run.outcome == "out_of_memory",
         measured=measured,
+        dataset=run.dataset,
     )
 
 

@@ -32,7 +32,7 @@ class MemoryRunStore:
             if run.outcome in TELLING and all(getattr(run, name) == value for name, value in wanted)
         ]
         found.sort(key=lambda run: run.finished_at, reverse=True)
-        return [_past_run(run) for run in found[:limit]]
+        return [_past_run(run, dataset=run.dataset if group.of_tenant else None) for run in found[:limit]]
 
     async def completed_by_node(self) -> dict[str, int]:
         return dict(Counter(r.node_id for r in self._stored.values() if r.node_id and r.outcome == COMPLETED))
@@ -69,7 +69,7 @@ def _need(run: RunSummary) -> Need | None:
     return Need(kin, float(run.asked.memory_mib), run.peak_memory_mib, run.outcome == KILLED)
 
 
-def _past_run(run: RunSummary) -> PastRun:
+def _past_run(run: RunSummary, *, dataset: str | None) -> PastRun:
     return PastRun(
         outcome=run.outcome,
         at=run.finished_at,
@@ -78,4 +78,5 @@ def _past_run(run: RunSummary) -> PastRun:
         peak_mib=run.peak_memory_mib,
         cpu_seconds=run.cpu_seconds,
         features=run.features,
+        dataset=dataset,
     )

@@ -86,11 +86,12 @@ async def test_groups_grow_from_fine_to_coarse(small: SmallStores) -> None:
     assert [await seconds(small, group) for group in ALGORITHM.groups()] == [[1], [2, 1], [3, 2, 1], [4, 3, 2, 1]]
 
 
-async def test_what_a_past_run_used_is_read_without_a_name(small: SmallStores) -> None:
+async def test_what_a_past_run_used_is_read_without_a_name_but_that_of_a_tenants_own_data(small: SmallStores) -> None:
     features = features_of({"algorithm": "svm", "cv_folds": 5}, TableFacts(100, 4))
     await small.runs.insert(replace(RUN, features=features, cpu_seconds=1.25, sized="history"))
-    [found] = await small.runs.alike(KIN.groups()[0])
-    assert found == PastRun("completed", NOON, 1.5, Vector(1000, 512, 1, 2), 12.5, 1.25, features)
+    seen = PastRun("completed", NOON, 1.5, Vector(1000, 512, 1, 2), 12.5, 1.25, features, "iris")
+    for group, want in zip(KIN.groups(), (seen, seen, replace(seen, dataset=None)), strict=True):
+        assert await small.runs.alike(group) == [want]
 
 
 async def test_a_summary_from_before_there_were_features_is_read(small: SmallStores) -> None:

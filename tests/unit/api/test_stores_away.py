@@ -22,6 +22,7 @@ HERE = {
     "bells",
     "feed",
     "health",
+    "histories",
     "recent",
     "expressions",
     "workflow_turns",
