@@ -184,8 +184,8 @@ class MemoryRule(Outgoing):
     of those that would not."""
 
     rule: Annotated[str, open_enum(*RULES)] = Field(
-        description="From the needs of earlier runs of the same kind: `window_maximum` is 1.1 × the largest of the last "
-        "20, `vpa_p90` 1.15 × the 90th percentile of all, at least 250 MiB."
+        description="From the needs of earlier runs of the same kind: `window_maximum` is 1.1 × the largest of the "
+        "last 20, `vpa_p90` 1.15 × the 90th percentile of all, at least 250 MiB."
     )
     waste: float | None
     out_of_memory_rate: float | None
