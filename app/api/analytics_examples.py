@@ -94,6 +94,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 "examined_runs": 407,
                 "compared_runs": 361,
                 "allocated": {"waste": 0.37, "out_of_memory_rate": 0.022},
+                "sources": [
+                    {"source": "history", "runs": 290, "waste": 0.33, "out_of_memory_rate": 0.02},
+                    {"source": "request", "runs": 71, "waste": 0.55, "out_of_memory_rate": 0.03},
+                ],
                 "baselines": [
                     {"rule": "window_maximum", "waste": 0.37, "out_of_memory_rate": 0.03},
                     {"rule": "vpa_p90", "waste": 0.31, "out_of_memory_rate": 0.041},

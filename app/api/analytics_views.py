@@ -9,10 +9,10 @@ from app.domain.analytics import figures
 from app.domain.analytics.cells import Cell
 from app.domain.analytics.failure_counts import OTHER, Seen
 from app.domain.analytics.figures import Percentiles, Pool, Use, Waited
-from app.domain.analytics.needs import Judged
 from app.domain.analytics.rollups import Gauges
 from app.domain.analytics.windows import Period
 from app.domain.resources import DIMENSIONS
+from app.domain.sizing.measures import Outcome
 from app.domain.states import JobStatus
 from app.domain.timestamps import optional_rfc3339, rfc3339
 from app.operations.analytics import Overview, Timeline
@@ -173,14 +173,18 @@ def _sizing(found: Overview) -> View:
     judged = found.review
     return {
         "examined_runs": len(found.needs),
-        "compared_runs": judged.ours.runs,
-        "allocated": _judged(judged.ours),
-        "baselines": [{"rule": name, **_judged(rule)} for name, rule in judged.rules.items()],
+        "compared_runs": judged.allocated.runs if judged.allocated else 0,
+        "allocated": _outcome(judged.allocated),
+        "sources": [{"source": s, "runs": o.runs, **_outcome(o)} for s, o in judged.by_source.items()],
+        "baselines": [{"rule": rule, **_outcome(o)} for rule, o in judged.by_rule.items()],
     }
 
 
-def _judged(judged: Judged) -> View:
-    return {"waste": _rounded(judged.waste, 4), "out_of_memory_rate": _rounded(judged.killed_rate, 4)}
+def _outcome(found: Outcome | None) -> View:
+    return {
+        "waste": _rounded(found.waste, 4) if found else None,
+        "out_of_memory_rate": _rounded(found.oom_rate, 4) if found else None,
+    }
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -1,6 +1,6 @@
 """What the service has measured in a stretch of time, over ports: read from rollups, never from single runs but few.
 
-Everything is bounded: some hundred rollups for a window and fifteen hundred for a series, the examples of the failures
+Everything is bounded: some hundred rollups for a window and three thousand for a series, the examples of the failures
 that are shown, and the newest runs that tell of memory. What is added up takes tens of milliseconds, so it is done in a
 thread: nobody else's request waits for it.
 """

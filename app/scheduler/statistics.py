@@ -8,7 +8,6 @@ come.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from datetime import datetime
 
@@ -43,7 +42,8 @@ class Statistics:
         if term != self._term:
             self._meter.begin(now, await self._most_used(now))
             self._term, self._first = term, Grain.MINUTE.floor(now)
-        await asyncio.gather(self._look(now), self._roller.roll(now))
+        await self._look(now)
+        await self._roller.roll(now)
         self._meter.prune(now)
 
     async def _look(self, now: datetime) -> None:

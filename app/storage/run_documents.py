@@ -14,6 +14,7 @@ from app.domain.priority import Priority
 from app.domain.records import RunSummary
 from app.domain.resources import Vector
 from app.domain.sizing.features import Features
+from app.domain.sizing.measures import Measured
 from app.domain.sizing.residuals import PastRun
 from app.domain.states import JobStatus
 from app.storage.amounts import vector_document, vector_from
@@ -30,7 +31,7 @@ PAST = dict.fromkeys(
 )
 """What is read of a past run: no name of a tenant or a data set."""
 NEED = dict.fromkeys(
-    ("tenant", "template", "algorithm", "dataset", "asked.memory_mib", "peak_memory_mib", "outcome"), 1
+    ("tenant", "template", "algorithm", "dataset", "asked.memory_mib", "peak_memory_mib", "outcome", "sized"), 1
 )
 """What is read of a summary for `need_of`."""
 
@@ -117,4 +118,5 @@ def _features(d: Mapping[str, Any]) -> Features | None:
 def need_of(d: Mapping[str, Any]) -> Need:
     """What a run tells of memory. It must have been measured."""
     kin = (d["tenant"], d["template"], d["algorithm"], d["dataset"])
-    return Need(kin, float(d["asked"]["memory_mib"]), float(d["peak_memory_mib"]), d["outcome"] == KILLED)
+    measured = Measured(float(d["asked"]["memory_mib"]), float(d["peak_memory_mib"]), d["outcome"] == KILLED)
+    return Need(kin, measured, d.get("sized"))

@@ -8,6 +8,7 @@ from app.api.schemas.base import Outgoing, Timestamp, open_enum
 from app.api.schemas.estimates import StartEstimates
 from app.domain.analytics.series import CATALOGUE
 from app.domain.explain import WAIT_CODES
+from app.domain.sizing.evidence import SOURCES
 from app.domain.sizing.measures import RULES
 
 
@@ -162,26 +163,35 @@ class WaitShare(Outgoing):
     mean_jobs: float = Field(description="Jobs that waited for it, on average over the samples.")
 
 
+class MemoryAllocated(Outgoing):
+    """What was allocated."""
+
+    waste: float | None = Field(description="Mean of (allocated − peak) / allocated, over completed runs.")
+    out_of_memory_rate: float | None
+
+
+class MemoryBySource(Outgoing):
+    """What was allocated, by where the amount came from."""
+
+    source: Annotated[str, open_enum(*SOURCES)] = Field(description="As `sizing.source` of a job.")
+    runs: int
+    waste: float | None
+    out_of_memory_rate: float | None
+
+
 class MemoryRule(Outgoing):
     """What a simple rule would have allocated to the same runs: the waste of those that would have lived, and the share
     of those that would not."""
 
     rule: Annotated[str, open_enum(*RULES)] = Field(
-        description="`window_maximum`: 1.1 × the largest of the last 20 peaks of its kind; `vpa_p90`: 1.15 × the 90th "
-        "percentile of all peaks, at least 250 MiB."
+        description="From the needs of earlier runs of the same kind: `window_maximum` is 1.1 × the largest of the "
+        "last 20, `vpa_p90` 1.15 × the 90th percentile of all, at least 250 MiB."
     )
     waste: float | None
     out_of_memory_rate: float | None
 
 
-class MemoryAllocated(Outgoing):
-    """What was allocated."""
-
-    waste: float | None = Field(description="(allocated − peak) / allocated, over completed runs.")
-    out_of_memory_rate: float | None
-
-
-class SizingReview(Outgoing):
+class MemoryReview(Outgoing):
     """How well memory was allocated, against simple rules, over the newest runs that completed or were ended for want
     of memory. Compared are those with at least five before them of the same tenant, template, algorithm and data set.
     """
@@ -189,6 +199,7 @@ class SizingReview(Outgoing):
     examined_runs: int
     compared_runs: int
     allocated: MemoryAllocated
+    sources: list[MemoryBySource]
     baselines: list[MemoryRule]
 
 
@@ -201,7 +212,7 @@ class Analytics(Outgoing):
     success_metrics: SuccessMetrics
     groups: AnalyticsGroups
     waits: list[WaitShare]
-    sizing: SizingReview
+    sizing: MemoryReview
     start_estimates: StartEstimates
 
 

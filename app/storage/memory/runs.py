@@ -11,6 +11,7 @@ from app.domain.analytics.rollups import Grain
 from app.domain.ids import run_key
 from app.domain.records import RunSummary
 from app.domain.sizing.kinship import Group
+from app.domain.sizing.measures import Measured
 from app.domain.sizing.residuals import TELLING, PastRun
 from app.storage.run_documents import COMPLETED, KILLED
 
@@ -66,7 +67,7 @@ def _need(run: RunSummary) -> Need | None:
     if run.outcome not in {COMPLETED, KILLED} or not run.peak_memory_mib or not run.asked.memory_mib:
         return None
     kin = (run.tenant, run.template, run.algorithm, run.dataset)
-    return Need(kin, float(run.asked.memory_mib), run.peak_memory_mib, run.outcome == KILLED)
+    return Need(kin, Measured(float(run.asked.memory_mib), run.peak_memory_mib, run.outcome == KILLED), run.sized)
 
 
 def _past_run(run: RunSummary, *, dataset: str | None) -> PastRun:

@@ -16,6 +16,7 @@ from app.domain.records import RunSummary
 from app.domain.resources import Vector
 from app.domain.sizing.features import TableFacts, features_of
 from app.domain.sizing.kinship import Group, Kinship
+from app.domain.sizing.measures import Measured
 from app.domain.sizing.residuals import PastRun
 from app.domain.states import JobStatus
 from tests.contract.stores.conftest import SmallStores
@@ -187,13 +188,13 @@ async def test_what_the_newest_runs_needed(small: SmallStores) -> None:
         later(3, outcome="error", peak_memory_mib=300.0),
         later(4, peak_memory_mib=None),
         later(5, asked=Vector(1000, 0, 0, 0)),
-        later(6, peak_memory_mib=200.0, dataset=None),
+        later(6, peak_memory_mib=200.0, dataset=None, sized="history"),
     ]
     await asyncio.gather(*(small.runs.insert(run) for run in runs))
     kin = ("default", "noop", None, "iris")
-    last = Need(("default", "noop", None, None), 512.0, 200.0, False)
-    killed = Need(("vision", "noop", None, "iris"), 512.0, 600.0, True)
-    assert await small.runs.needs(NOON, None, 10) == [Need(kin, 512.0, 100.0, False), killed, last]
+    last = Need(("default", "noop", None, None), Measured(512.0, 200.0), "history")
+    killed = Need(("vision", "noop", None, "iris"), Measured(512.0, 600.0, killed=True))
+    assert await small.runs.needs(NOON, None, 10) == [Need(kin, Measured(512.0, 100.0)), killed, last]
     assert await small.runs.needs(NOON, None, 2) == [killed, last]
     assert await small.runs.needs(NOON + timedelta(seconds=3), None, 10) == [last]
     assert await small.runs.needs(NOON, "vision", 10) == [killed]

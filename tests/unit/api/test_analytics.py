@@ -147,6 +147,7 @@ async def test_memory_beside_simple_rules(api: Api) -> None:
     sizing = (await get(api, window="1h"))["sizing"]
     assert (sizing["examined_runs"], sizing["compared_runs"]) == (8, 3)
     assert sizing["allocated"] == {"waste": 0.5, "out_of_memory_rate": 0.0}
+    assert [(each["source"], each["runs"], each["waste"]) for each in sizing["sources"]] == [("unknown", 3, 0.5)]
     assert [rule["rule"] for rule in sizing["baselines"]] == ["window_maximum", "vpa_p90"]
 
 

@@ -4,52 +4,65 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.analytics.needs import ENOUGH, Need, review
-from app.domain.sizing.measures import Earlier, window_maximum
+from app.domain.analytics.needs import ENOUGH, UNKNOWN, Need, Review, review
+from app.domain.sizing.measures import RULES, Measured, Outcome
 
 KIN = ("default", "train", "svm", "iris")
 
 
-def need(peak: float, allocated: float = 1_000.0, *, killed: bool = False, kin: tuple[str | None, ...] = KIN) -> Need:
-    return Need(kin, allocated, peak, killed)
+def need(
+    peak: float,
+    allotted: float = 1_000.0,
+    *,
+    killed: bool = False,
+    kin: tuple[str | None, ...] = KIN,
+    source: str | None = "request",
+) -> Need:
+    return Need(kin, Measured(allotted, peak, killed), source)
 
 
-def earlier(*needs: float) -> Earlier:
-    found = Earlier()
-    for each in needs:
-        found.add(each)
-    return found
+def allocated(found: Review) -> Outcome:
+    assert found.allocated is not None
+    return found.allocated
+
+
+def by(found: Review, rule: str) -> Outcome:
+    made = found.by_rule[rule]
+    assert made is not None
+    return made
 
 
 def test_runs_are_judged_once_there_are_enough_before_them_of_their_kind() -> None:
-    assert review([need(500.0)] * ENOUGH).ours.runs == 0
-    assert review([need(500.0)] * (ENOUGH + 2)).ours.runs == 2
+    assert review([need(500.0)] * ENOUGH) == Review(None, {}, dict.fromkeys(RULES))
+    assert allocated(review([need(500.0)] * (ENOUGH + 2))).runs == 2
     others = [need(500.0, kin=("default", "train", "svm", str(n))) for n in range(50)]
-    assert review(others).ours.runs == 0
+    assert review(others).allocated is None
 
 
 def test_all_are_judged_over_the_same_runs() -> None:
     found = review([need(500.0)] * 10)
-    assert found.ours.waste == pytest.approx(0.5)
-    assert found.rules["window_maximum"].waste == pytest.approx(0.1 / 1.1)
-    assert found.rules["vpa_p90"].waste == pytest.approx(0.15 / 1.15)
-    assert {rule.runs for rule in found.rules.values()} == {found.ours.runs} == {5}
+    assert allocated(found) == Outcome(5, 0.0, 0.5)
+    assert by(found, "window_maximum") == Outcome(5, 0.0, pytest.approx(0.1 / 1.1))
+    assert by(found, "vpa_p90") == Outcome(5, 0.0, pytest.approx(0.15 / 1.15))
+    assert set(found.by_rule) == {"window_maximum", "vpa_p90"}, "what was asked for is what was allocated"
 
 
 def test_a_run_that_a_rule_gives_too_little_is_killed_and_wastes_nothing() -> None:
     found = review([*[need(500.0)] * 5, need(900.0)])
-    assert (found.ours.killed_rate, found.ours.waste) == (0.0, pytest.approx(0.1))
-    assert found.rules["window_maximum"].killed_rate == 1.0
-    assert found.rules["window_maximum"].waste is None
+    assert allocated(found) == Outcome(1, 0.0, pytest.approx(0.1))
+    assert by(found, "window_maximum") == Outcome(1, 1.0, None)
 
 
 def test_a_run_that_was_killed_needed_more_than_it_had() -> None:
     found = review([*[need(500.0)] * 5, need(610.0, 600.0, killed=True), *[need(500.0)] * 2])
-    assert found.ours.killed == 1
-    assert found.rules["window_maximum"].killed == 1, "1.1 x 500 is less than 1.2 x 600"
-    assert window_maximum(earlier(500.0, need(610.0, 600.0, killed=True).least)) == pytest.approx(1.1 * 720)
+    assert allocated(found).oom_rate == pytest.approx(1 / 3)
+    assert by(found, "window_maximum").oom_rate == pytest.approx(1 / 3), "1.1 x 500 is less than 1.2 x 600"
 
 
-def test_of_no_runs_nothing_is_said() -> None:
-    found = review([])
-    assert (found.ours.waste, found.ours.killed_rate) == (None, None)
+def test_where_the_amounts_came_from() -> None:
+    runs = [*[need(500.0, source="history")] * 6, need(100.0), need(900.0, source=None)]
+    assert review(runs).by_source == {
+        "history": Outcome(1, 0.0, 0.5),
+        "request": Outcome(1, 0.0, 0.9),
+        UNKNOWN: Outcome(1, 0.0, pytest.approx(0.1)),
+    }
