@@ -70,6 +70,7 @@ def _no_log_context() -> Iterator[None]:
     structlog.contextvars.clear_contextvars()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """End-to-end tests measure time and start many processes: with several test processes they share one, in turn."""
     for item in items:
