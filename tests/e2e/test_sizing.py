@@ -23,7 +23,7 @@ CAREFUL: dict[str, Any] = {
     "resource_requirements": {"cpu_cores": 2, "memory_gb": 4},
 }
 TRAINING = {"template": "careful_training", "resources": "auto"}
-NEEDS_MIB = 200
+NEEDS_MIB = 160  # more than 128, and less than the half more that the first growth gives
 TAKES_MEMORY = f"""
 import threading
 held = bytearray({NEEDS_MIB} << 20)
