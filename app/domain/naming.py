@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from slugify import slugify
@@ -43,7 +43,10 @@ def semantic_name(template_id: str, parameters: Mapping[str, Json], asked: Mappi
     """The name of a job without one. `parameters`: resolved; `asked`: what the request itself gave."""
     told = ordered((place, value) for place, value in json_leaves(asked) if not _QUIET.intersection(place))
     own = subject(template_id, parameters)
-    whole = {"template": template_id, "parameters": deep_merge(parameters, asked)}
+
+    def whole() -> Json:
+        return {"template": template_id, "parameters": deep_merge(parameters, asked)}
+
     return fit([*own, *(part(place, value) for place, value in told)], whole)
 
 
@@ -112,10 +115,10 @@ def digest(value: Json, size: int = 3) -> str:
     return hashlib.blake2b(canonical.encode(), digest_size=size).hexdigest()
 
 
-def fit(parts: Iterable[str], whole: Json, *, tail: str = "") -> str:
-    """The parts as a name that ends in `tail`; a hash of `whole` stands for what is too long."""
+def fit(parts: Iterable[str], whole: Callable[[], Json], *, tail: str = "") -> str:
+    """The parts as a name that ends in `tail`; that, or a hash of `whole`, stands for what is too long."""
     name = "-".join(p for p in (*parts, tail) if p) or "job"
     if len(name) <= MAX_LENGTH:
         return name
-    end = f"-{tail or digest(whole)}"
+    end = f"-{tail or digest(whole())}"
     return name[: MAX_LENGTH - len(end)].rstrip("-") + end

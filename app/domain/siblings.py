@@ -1,22 +1,24 @@
 """Names of jobs that come together: each tells what sets it apart from its siblings, and nothing else.
 
-`iris-svm-c1`, `iris-svm-c10`: what all of them are, then only the parameters in which they differ. Each name is another
-one. It depends on the set of siblings and not on their order, except that equal ones are numbered as they come.
+`iris-svm-c1`, `iris-svm-c10`: what all of them are, then only the parameters in which they differ. Different jobs have
+different names, equal ones the same, which the register of names numbers. They depend on the set of siblings and not on
+their order.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from app.domain.json import Json, Place, json_leaves
-from app.domain.naming import SUBJECT, digest, fit, ordered, part, semantic_name, subject, suffixed
-from app.domain.specification import Specification
+from app.domain.naming import SUBJECT, digest, fit, ordered, part, semantic_name, subject
+from app.domain.specification import Specification, telling
 
 _SHOWN = frozenset((name,) for name in SUBJECT)
 _DIGEST = 5
 """Bytes: among 10,000 siblings whose short names are all the same, two hashes meet once in 20,000 times."""
+_SCALARS = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,86 +29,71 @@ class Sibling:
     parameters: Mapping[str, Json]
     asked: Mapping[str, Json]
 
+    def identity(self) -> Json:
+        """What it is, the same for equal ones."""
+        return {"template": self.template, "parameters": _plain(self.parameters)}
+
 
 def sibling_names(siblings: Sequence[Sibling]) -> list[str]:
-    """A name for each, all different. One that is alone is named as a job that comes by itself."""
+    """A name for each. One that is alone is named as a job that comes by itself."""
     if len(siblings) == 1:
         [only] = siblings
         return [semantic_name(only.template, only.parameters, only.asked)]
     values = [{place: _plain(value) for place, value in json_leaves(s.parameters)} for s in siblings]
     varying = _varying(values)
     several = len({s.template for s in siblings}) > 1
-    identities = [{"template": s.template, "parameters": _plain(s.parameters)} for s in siblings]
     parts = []
     for sibling, own in zip(siblings, values, strict=True):
         told = [part(place, own[place]) for place in varying if place in own]
         parts.append([*subject(sibling.template, sibling.parameters, template=several), *told])
-    return _numbered(_distinct(parts, identities))
+    return _distinct(siblings, parts)
 
 
-def told_apart(specifications: Sequence[Specification]) -> list[Specification]:
-    """These specifications with their `base_name`s telling them apart; names that users gave stay."""
-    unnamed = [n for n, each in enumerate(specifications) if not each.named_by_user]
-    names = sibling_names([_sibling(specifications[n]) for n in unnamed]) if unnamed else []
-    found = list(specifications)
-    for n, name in zip(unnamed, names, strict=True):
-        found[n] = replace(found[n], base_name=name)
-    return found
+def base_names(specifications: Sequence[Specification]) -> list[str]:
+    """The names of these before they are numbered: those that users gave as they are, the others told apart."""
+    unnamed = [_sibling(each) for each in specifications if not each.named_by_user]
+    told = iter(sibling_names(unnamed) if unnamed else ())
+    return [each.base_name if each.named_by_user else next(told) for each in specifications]
 
 
 def _sibling(specification: Specification) -> Sibling:
-    hidden = specification.template.schema.secrets
-    open_ones, asked = (
-        {name: value for name, value in given.items() if name not in hidden}
-        for given in (specification.parameters, specification.asked)
-    )
-    return Sibling(specification.template.id, open_ones, asked)
+    template = specification.template
+    return Sibling(template.id, telling(template, specification.parameters), telling(template, specification.asked))
 
 
 def _varying(values: Sequence[Mapping[Place, Json]]) -> list[Place]:
     """Where not all have the same, what the name shows anyway left out."""
-    first: dict[Place, str] = {}
+    first: dict[Place, Json] = {}
     counts: Counter[Place] = Counter()
     differs: set[Place] = set()
     for own in values:
+        counts.update(own.keys())
         for place, value in own.items():
-            counts[place] += 1
-            if place not in differs and first.setdefault(place, _text(value)) != _text(value):
+            if place not in differs and not _same(first.setdefault(place, value), value):
                 differs.add(place)
     found = {place for place in counts if place in differs or counts[place] < len(values)} - _SHOWN
     return [place for place, _ in ordered((place, None) for place in found)]
 
 
-def _distinct(parts: Sequence[Sequence[str]], identities: Sequence[Json]) -> list[str]:
+def _distinct(siblings: Sequence[Sibling], parts: Sequence[Sequence[str]]) -> list[str]:
     """A name of each one's parts; where different jobs would share it, all of them end in a hash of what they are."""
-    texts = [_text(identity) for identity in identities]
-    names = [fit(own, identity) for own, identity in zip(parts, identities, strict=True)]
-    sharing: dict[str, set[str]] = defaultdict(set)
-    for name, text in zip(names, texts, strict=True):
-        sharing[name].add(text)
-    return [
-        name if len(sharing[name]) == 1 else fit(own, None, tail=digest(text, _DIGEST))
-        for name, own, text in zip(names, parts, texts, strict=True)
-    ]
+    names = [fit(own, each.identity) for own, each in zip(parts, siblings, strict=True)]
+    sharing: dict[str, list[int]] = defaultdict(list)
+    for n, name in enumerate(names):
+        sharing[name].append(n)
+    for places in sharing.values():
+        hashes = [digest(siblings[n].identity(), _DIGEST) for n in places] if len(places) > 1 else []
+        if len(set(hashes)) > 1:
+            for n, tail in zip(places, hashes, strict=True):
+                names[n] = fit(parts[n], siblings[n].identity, tail=tail)
+    return names
 
 
-def _numbered(names: Iterable[str]) -> list[str]:
-    """Equal names as `name`, `name-2`, `name-3`, past those that are somebody's own."""
-    wanted = list(names)
-    taken, given = set(wanted), []
-    repeats: Counter[str] = Counter()
-    for name in wanted:
-        repeats[name] += 1
-        own = name
-        while repeats[name] > 1 and (own := suffixed(name, repeats[name])) in taken:
-            repeats[name] += 1
-        taken.add(own)
-        given.append(own)
-    return given
-
-
-def _text(value: Json) -> str:
-    return digest(value, 16)
+def _same(one: Json, other: Json) -> bool:
+    """As JSON: true is not 1."""
+    if type(one) is type(other) and isinstance(one, _SCALARS):
+        return bool(one == other)
+    return digest(one, 16) == digest(other, 16)
 
 
 def _plain(value: Json) -> Json:

@@ -87,10 +87,17 @@ class Specification:
     steps: tuple[Step, ...]
     retry_policy: RetryPolicy
     timeout: float
-    base_name: str
-    named_by_user: bool
     expected: Duration | None = None
     sizing: Sizing | None = None
+
+    @property
+    def base_name(self) -> str:
+        """The name before it is numbered: the user's, else what it is."""
+        return self.request.name or _name(self.template, self.parameters, self.asked)
+
+    @property
+    def named_by_user(self) -> bool:
+        return self.request.name is not None
 
     @property
     def shown_parameters(self) -> Mapping[str, Json]:
@@ -148,18 +155,17 @@ def specify(
         steps=_steps(template, parameters, policy),
         retry_policy=_retry_policy(request, template, policy),
         timeout=_timeout(request, template, policy),
-        base_name=request.name or _name(template, parameters, asked),
-        named_by_user=request.name is not None,
     )
 
 
 def _name(template: Template, parameters: Mapping[str, Json], asked: Mapping[str, Json]) -> str:
+    return semantic_name(template.id, telling(template, parameters), telling(template, asked))
+
+
+def telling(template: Template, parameters: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The parameters that a name may tell: no secrets."""
     hidden = template.schema.secrets
-    return semantic_name(template.id, _without(parameters, hidden), _without(asked, hidden))
-
-
-def _without(parameters: Mapping[str, Json], names: tuple[str, ...]) -> Mapping[str, Json]:
-    return {k: v for k, v in parameters.items() if k not in names} if names else parameters
+    return {k: v for k, v in parameters.items() if k not in hidden} if hidden else parameters
 
 
 def _node_errors(template: Template, parameters: Mapping[str, Json], policy: SubmitPolicy) -> Iterator[FieldError]:

@@ -11,13 +11,11 @@ from app.domain.dependencies import Verdict, judge_by
 from app.domain.errors import FieldError, Invalid
 from app.domain.job import Job
 from app.domain.records import Dataset
-from app.domain.sizing.kinship import Kinship
-from app.domain.sizing.plan import Case, Sized
 from app.domain.specification import JobRequest, Specification, SubmitPolicy, specify
 from app.domain.templates import Template
 from app.operations.parents import hopeless_errors, places_of, unknown_errors
 from app.operations.plan import policy_of, reference_errors, registered, template_of
-from app.operations.sizing import sized
+from app.operations.sizing import Remembered, sized
 from app.services import Services
 
 T = TypeVar("T")
@@ -34,7 +32,7 @@ class Planning:
         self._services, self._policy = services, policy
         self._templates: dict[str, Template] = {}
         self._references: dict[tuple[str, str, str], tuple[Dataset | None, list[FieldError]]] = {}
-        self._sized: dict[tuple[Kinship, Case], Sized] = {}
+        self._sized = Remembered()
 
     async def plan(self, request: JobRequest) -> Specification:
         """As `app.operations.plan.plan`."""
@@ -114,6 +112,7 @@ async def breathe(n: int) -> None:
 
 
 async def in_parts(items: Sequence[T], size: int, do: Callable[[Sequence[T]], Awaitable[object]]) -> None:
-    """`do` it with so many at a time."""
+    """`do` it with so many at a time; between two parts others get their turn."""
     for start in range(0, len(items), size):
         await do(items[start : start + size])
+        await asyncio.sleep(0)

@@ -7,7 +7,7 @@ batch of jobs on data that nobody has seen reads as much as one of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from app.domain.errors import FieldError, Invalid
 from app.domain.json import Json
@@ -33,6 +33,15 @@ class _Kind:
 
     facts: TableFacts
     standing: Standing
+    modelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the jobs of one call share: kinds, and the plans of equal cases."""
+
+    kinds: dict[Kinship, _Kind] = field(default_factory=dict)
+    plans: dict[tuple[Kinship, Case], Sized] = field(default_factory=dict)
 
 
 async def sized(
@@ -40,18 +49,21 @@ async def sized(
     specification: Specification,
     registered: Mapping[str, Json] | None,
     capacities: tuple[Vector, ...],
-    remembered: dict[tuple[Kinship, Case], Sized] | None = None,
+    remembered: Remembered | None = None,
 ) -> Specification:
     """The specification with its resources, what a run should take, and why. `registered`: facts of its data set;
-    `remembered`: plans of the same call, which equal cases share.
+    `remembered`: of the same call.
 
     Raises Invalid where the template asks for more than the largest node has, and nothing is known that would do.
     """
-    kind = await _kind(services, specification, registered)
+    seen, kin = remembered or Remembered(), specification.kin
+    kind = seen.kinds.get(kin)
+    if kind is None:
+        kind = seen.kinds[kin] = await _kind(services, kin, registered, modelled=is_modelled(specification.template))
     case = _case(specification, kind, capacities)
-    plans = {} if remembered is None else remembered
-    key = (specification.kin, case)
-    plan = plans[key] = plans.get(key) or size(case, kind.standing)
+    plan = seen.plans.get((kin, case))
+    if plan is None:
+        plan = seen.plans[kin, case] = size(case, kind.standing)
     if plan.sizing.source == TEMPLATE and (misfit := largest_misfit(plan.resources, list(capacities))):
         raise Invalid(_too_large(plan.resources, misfit))
     return replace(specification, resources=plan.resources, expected=plan.duration, sizing=plan.sizing)
@@ -63,7 +75,7 @@ def _case(specification: Specification, kind: _Kind, capacities: tuple[Vector, .
         requirement=specification.resources,
         asked=bool(specification.request.resources),
         stated=any(dimension in template.stated for dimension in SIZED),
-        features=features_of(specification.shown_parameters, kind.facts, gpu=gpu) if is_modelled(template) else None,
+        features=features_of(specification.shown_parameters, kind.facts, gpu=gpu) if kind.modelled else None,
         timeout=specification.timeout,
         capacities=capacities,
     )
@@ -80,14 +92,13 @@ def _too_large(asked: Vector, misfit: Mapping[str, float]) -> list[FieldError]:
     ]
 
 
-async def _kind(services: Services, specification: Specification, registered: Mapping[str, Json] | None) -> _Kind:
-    kin, modelled = specification.kin, is_modelled(specification.template)
+async def _kind(services: Services, kin: Kinship, registered: Mapping[str, Json] | None, *, modelled: bool) -> _Kind:
     facts = facts_of(kin.dataset, registered) if modelled else NOTHING_KNOWN
 
     async def read() -> _Kind:
         levels = await _levels(services, kin, modelled=modelled)
         seen = facts if facts.complete else _seen(levels[0]) or facts
-        return _Kind(seen, standing(levels, services.clock.now(), modelled=modelled, sized=seen.complete))
+        return _Kind(seen, standing(levels, services.clock.now(), modelled=modelled, sized=seen.complete), modelled)
 
     return await services.recent.get(("kind", kin, modelled, facts), read, MAX_AGE)
 

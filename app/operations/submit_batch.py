@@ -6,7 +6,6 @@ The ids of the jobs follow from that of the batch. Nothing but numbers of names 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from app.domain.job import Job
 from app.domain.naming import suffixed
 from app.domain.queueing import ticket_of
 from app.domain.records import StoredAnswer
-from app.domain.siblings import told_apart
+from app.domain.siblings import base_names
 from app.domain.specification import Specification, build_job
 from app.domain.states import JobStatus
 from app.domain.transitions import Stamp
@@ -112,7 +111,7 @@ async def _plan(services: Services, plans: Planning, request: BatchRequest) -> _
 async def _names(services: Services, specifications: Sequence[Specification]) -> list[str]:
     """A name for each: those that users gave as they are, others by what tells them apart, numbered where they repeat,
     here or with jobs that were there before."""
-    bases = await asyncio.to_thread(_base_names, specifications)
+    bases = await asyncio.to_thread(base_names, specifications)
     own = [base for base, s in zip(bases, specifications, strict=True) if not s.named_by_user]
     following = await services.names.claim_many(Counter(own))
     names = []
@@ -122,16 +121,6 @@ async def _names(services: Services, specifications: Sequence[Specification]) ->
         else:
             names.append(suffixed(base, following[base]))
             following[base] += 1
-    return names
-
-
-def _base_names(specifications: Sequence[Specification]) -> list[str]:
-    """By what tells them apart; the same for equal ones, which the register numbers."""
-    first: dict[tuple[str, str], str] = {}
-    names = []
-    for each in told_apart(specifications):
-        same = (each.template.id, json.dumps(each.parameters, sort_keys=True, default=str))
-        names.append(each.base_name if each.named_by_user else first.setdefault(same, each.base_name))
     return names
 
 

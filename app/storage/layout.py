@@ -16,7 +16,7 @@ MongoDB, and a killed process leaves its key locked for a minute.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -33,7 +33,9 @@ from app.storage.group_commit import DUPLICATE
 from app.storage.mongo import Database
 
 PART_JOBS, PART_BYTES = 250, 4 << 20
-"""Most of a part: to encode or copy one holds the process for some milliseconds."""
+"""Most of a part."""
+TURN = 25
+"""Jobs that are encoded before others get their turn: a millisecond."""
 ABREAST = 3
 JOB_BYTES = 15 << 20
 """A job's document grows with its history; a sixteenth of what the store takes is left for that."""
@@ -65,7 +67,7 @@ class Layout:
     async def copy(self, batch_id: str, parts: Iterable[list[bytes]] | None = None) -> None:
         """Have every job of the parts be there; without them, of those that are stored."""
         if parts is not None:
-            await _abreast(parts, self._copy)
+            await _abreast(_each(parts), self._copy)
             return
         async for stored in self._stored(batch_id):
             await self._copy(stored)
@@ -98,11 +100,16 @@ class Layout:
                 raise
 
 
-async def _abreast(parts: Iterable[list[bytes]], do: Callable[[list[bytes]], Awaitable[None]]) -> None:
+async def _each(parts: Iterable[list[bytes]]) -> AsyncIterator[list[bytes]]:
+    for part in parts:
+        yield part
+
+
+async def _abreast(parts: AsyncIterator[list[bytes]], do: Callable[[list[bytes]], Awaitable[None]]) -> None:
     """`do` it with each part, so many at once that the next are made while the store works on the last ones."""
     doing: set[asyncio.Future[None]] = set()
     try:
-        for part in parts:
+        async for part in parts:
             doing.add(asyncio.ensure_future(do(part)))
             patience = None if len(doing) >= ABREAST else 0
             done, doing = await asyncio.wait(doing, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
@@ -115,8 +122,8 @@ async def _abreast(parts: Iterable[list[bytes]], do: Callable[[list[bytes]], Awa
         await asyncio.gather(*doing, return_exceptions=True)
 
 
-def _parts(jobs: Sequence[Job]) -> Iterator[list[bytes]]:
-    """The jobs as documents, so many together as a part may hold."""
+async def _parts(jobs: Sequence[Job]) -> AsyncIterator[list[bytes]]:
+    """The jobs as documents, so many together as a part may hold; others get their turn meanwhile."""
     part: list[bytes] = []
     size = 0
     for n, job in enumerate(jobs):
@@ -126,6 +133,8 @@ def _parts(jobs: Sequence[Job]) -> Iterator[list[bytes]]:
             part, size = [], 0
         part.append(encoded)
         size += len(encoded)
+        if n % TURN == TURN - 1:
+            await asyncio.sleep(0)
     if part:
         yield part
 

@@ -1,7 +1,9 @@
 """A batch of 10,000 jobs: how long until it is answered, and how long others wait for `GET /queue/status` meanwhile.
 
 `python -m bench.workflows.batch [JOBS] [ROUNDS]`. Each job of a batch has another parameter, so that each gets another
-name. Beside it in the same run stands the raw part: as many documents of that size, written by PyMongo alone.
+name. The queue is paused: the trainings would take the cores of client, service and stores, which are the same here.
+Others look twenty times a second. Beside it in the same run stands the raw part: as many documents of that size,
+written by PyMongo alone.
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from bench import kit
 
 JOBS, ROUNDS = 10_000, 3
 ANSWERED, STATUS = 3.0, 0.2
 """Seconds: the bounds."""
 QUIET = 1.0
+PAUSE = 0.05
+"""Seconds between two looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ def body(jobs: int, salt: int) -> bytes:
 
 
 async def look(port: int, seconds: list[float], done: asyncio.Event) -> None:
-    """Ask for the queue's status without a pause, on a connection of its own."""
+    """Ask for the queue's status again and again, on a connection of its own."""
     reader, writer = await asyncio.open_connection(kit.HOST, port)
     while not done.is_set():
         began = time.perf_counter()
@@ -51,7 +57,7 @@ async def look(port: int, seconds: list[float], done: asyncio.Event) -> None:
         at = head.index(b"content-length:") + 15
         await reader.readexactly(int(head[at : head.index(b"\r\n", at)]))
         seconds.append(time.perf_counter() - began)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(PAUSE)
     writer.close()
 
 
@@ -94,7 +100,8 @@ async def raw(uri: str, jobs: int) -> float:
 def main() -> None:
     jobs, rounds = (int(given) for given in (*sys.argv[1:], *(JOBS, ROUNDS)[len(sys.argv) - 1 :]))
     print(kit.machine())
-    with kit.service(workers=1, MAX_CONCURRENT_JOBS="2") as (base, endpoints):
+    with kit.service(workers=1) as (base, endpoints):
+        httpx.post(f"{base}/api/v1/queue/pause").raise_for_status()
         found = [asyncio.run(measure(base, endpoints["mongodb_uri"], jobs, 1 + n)) for n in range(rounds)]
     tell(jobs, found)
 

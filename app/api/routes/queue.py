@@ -1,5 +1,6 @@
 """The queue: who waits, in which order; move a job in it, stop it, and let it go on."""
 
+import asyncio
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -48,10 +49,14 @@ async def get_queue_status(services: Ports) -> Response:
 
 async def _status(services: Services) -> dict[str, Any]:
     now = services.clock.now()
-    counts, waits = await services.jobs.state_counts(), await services.jobs.mean_waits(now - WAITS_OVER)
-    board = await recent_board(services)
+    counts, waits, board, pause = await asyncio.gather(
+        services.jobs.state_counts(),
+        services.jobs.mean_waits(now - WAITS_OVER),
+        recent_board(services),
+        services.scheduler.pause(),
+    )
     promises = len(board.promises) if board is not None else 0
-    return queue_status_view(counts, waits, now, await services.scheduler.pause(), promises)
+    return queue_status_view(counts, waits, now, pause, promises)
 
 
 @queue_router.get("", responses=problems(), response_model=QueuePage)

@@ -122,7 +122,8 @@ def features_of(parameters: Mapping[str, Json], facts: TableFacts, *, gpu: bool 
         gpu=gpu,
         assumed=tuple(assumed),
     )
-    return replace(found, **_shape(found, given))
+    shape = _shape(found, given)
+    return replace(found, **shape) if shape else found
 
 
 def as_measured(features: Features, result: Mapping[str, Json] | None) -> Features:
