@@ -10,7 +10,7 @@ from app.domain.capacity.loads import Rules
 from app.domain.capacity.slots import TARGETS
 from app.domain.priority import Priority
 from app.domain.resources import ABSURD, Vector
-from app.environment import Group, Seconds, variable
+from app.environment import WHSEC, Group, Seconds, variable
 
 TypeName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Price = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -113,9 +113,9 @@ class CapacitySettings(Group):
     )
     webhook_secret: str | None = variable(
         "CAPACITY_WEBHOOK_SECRET",
-        "Signs what `webhook` sends (Standard Webhooks): `whsec_` and at least 24 bytes in base64.",
+        "Signs what `webhook` sends (Standard Webhooks): `whsec_` and 24 to 64 random bytes in base64.",
         None,
-        pattern=r"^whsec_[A-Za-z0-9+/]{32,}={0,2}$",
+        pattern=WHSEC,
         repr=False,
     )
     webhook_private: bool = variable(

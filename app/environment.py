@@ -68,6 +68,10 @@ Upper = BeforeValidator(_upper)
 """Takes a word in any case."""
 
 
+WHSEC = r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+"""What signs a webhook (Standard Webhooks): 24 to 64 bytes in base64, whole groups of four characters."""
+
+
 def variable(name: str, meaning: str, default: Any, *, unit: str = "", **limits: Any) -> Any:
     """A field read from the environment variable `name`; `meaning` and `unit` become its line in `.env.example`."""
     return Field(default, validation_alias=name, description=meaning, json_schema_extra={"unit": unit}, **limits)

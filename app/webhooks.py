@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import Webhook
 from app.clock import Clock
 from app.domain.ports import Delivery, Message
 from app.domain.timestamps import rfc3339
-from app.environment import Group, variable
+from app.environment import WHSEC, Group, variable
 from app.outgoing import Forbidden, is_public, post
 
 GONE = 410
@@ -31,7 +31,7 @@ class CallbackSettings(Group):
         "CALLBACK_SECRET",
         "Signs callbacks: `whsec_` and 24 to 64 random bytes in base64. Unset: no `callback_url` is accepted.",
         None,
-        pattern=r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+        pattern=WHSEC,
         repr=False,
     )
     private: bool = variable(

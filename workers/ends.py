@@ -7,12 +7,13 @@ as it is now; a job that is no longer in that run is left alone, since somebody 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
 from app.domain.job import Job
+from app.domain.nodes import Node, matches
 from app.domain.transitions import Change
 from app.lifecycle import Loop
 from app.operations.change import commit_all
@@ -87,13 +88,12 @@ class Ends(Loop):
             return [error]
 
     async def _measure(self, batch: Sequence[_Waiting]) -> None:
-        """Runs that had too little memory get more, but no more than the largest node has."""
+        """Runs that had too little memory get more, but no more than a node has that could hold them."""
         short = [each for each in batch if each.ending.report.ending is RunEnding.OUT_OF_MEMORY]
         if short:
             nodes = await until_answered("nodes", self._services.nodes.all)
-            largest = max((node.capacity.memory_mib for node in nodes), default=None)
             for each in short:
-                each.ending = replace(each.ending, largest_mib=largest)
+                each.ending = replace(each.ending, largest_mib=most_memory(each.job, nodes))
 
     def _decide(self, each: _Waiting) -> Change | None:
         change = decide(each.job, each.ending, chance(), self._services.stamp())
@@ -149,6 +149,13 @@ def _settle_or_go_on(each: _Waiting, after: Job) -> list[_Waiting]:
         return [each]
     _settle(each, after)
     return []
+
+
+def most_memory(job: Job, nodes: Iterable[Node]) -> int | None:
+    """MiB of the largest node on which the job could run, its need for memory left aside; None where there is none."""
+    rest = replace(job.resources, memory_mib=0)
+    able = (node for node in nodes if matches(node.labels, job.node_selector) and rest.fits(node.capacity))
+    return max((node.capacity.memory_mib for node in able), default=None)
 
 
 def _settle(each: _Waiting, after: Job | None) -> None:

@@ -55,7 +55,8 @@ taken back while it was carried out."""
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A run that ended, with what was kept of it. `largest_mib`: memory of the largest node, where it is known."""
+    """A run that ended, with what was kept of it. `largest_mib`: memory of the largest node that could hold the job,
+    where one is known."""
 
     key: RunKey
     report: RunReport

@@ -17,6 +17,7 @@ from app.domain.ids import is_object_id
 from app.domain.job import Asked, DependencyType, Job
 from app.domain.json import Json, unsafe_places
 from app.domain.naming import semantic_name
+from app.domain.nodes import matches
 from app.domain.priority import Priority, order_key
 from app.domain.request_checks import MAX_NAME, is_name, label_errors, limit_errors, retry_errors, seconds_errors
 from app.domain.resources import Vector, largest_misfit, request_errors
@@ -62,14 +63,20 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class SubmitPolicy:
-    """What the service's settings and its nodes add. `capacities`: of every node that ever registered; `torch`: one of
-    them has it, or none ever registered; `limits`: the names of all concurrency limits."""
+    """What the service's settings and its nodes add. `capacities`, `labels`: of every node that ever registered or may
+    be created; `torch`: one of them has it, or none ever registered; `limits`: the names of all concurrency limits."""
 
     job_timeout: timedelta
     retry_attempts: int
     capacities: tuple[Vector, ...] = ()
     torch: bool = True
     limits: Collection[str] = ()
+    labels: tuple[Mapping[str, str], ...] = ()
+
+    def open_to(self, selector: Mapping[str, str]) -> tuple[Vector, ...]:
+        """Capacities of the nodes that carry these labels; of all where none does."""
+        labelled = zip(self.capacities, self.labels, strict=False)
+        return tuple(capacity for capacity, own in labelled if matches(own, selector)) or self.capacities
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from app.domain.analytics.breakdown import EVERYONE, Breakdown, sum_up
 from app.domain.analytics.failure_counts import OTHER, Seen, most_frequent
 from app.domain.analytics.needs import Need, Review, review
-from app.domain.analytics.rollups import DAY, HOUR, Gauge, Grain, Rollup, sum_gauges
+from app.domain.analytics.rollups import Gauge, Rollup, sum_gauges
 from app.domain.analytics.series import SAMPLED, Plot, Series, floor_to, plot, series_of
-from app.domain.analytics.windows import Period, Span, cover, period_of, step_of, window_of
+from app.domain.analytics.windows import Period, Span, coarsest_of, cover, period_of, step_of, window_of
 from app.domain.calibration import Tally
 from app.domain.records import RunSummary
 from app.services import Services
@@ -98,7 +98,5 @@ async def timeline(services: Services, metrics: str | None, window: str, step: s
 async def _rollups(
     services: Services, series: Sequence[Series], period: Period, settled: datetime | None, step: timedelta
 ) -> list[Rollup]:
-    """The coarsest of which none lies in two steps."""
-    coarsest = Grain.DAY if not step % DAY else Grain.HOUR if not step % HOUR else Grain.MINUTE
     sampled = [each.name for each in series if each.of_runs is None]
-    return await services.rollups.read(cover(period, settled, coarsest), EVERYONE, sampled, totals=True)
+    return await services.rollups.read(cover(period, settled, coarsest_of(step)), EVERYONE, sampled, totals=True)

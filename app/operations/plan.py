@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES
@@ -23,9 +23,11 @@ CLUSTER_MAX_AGE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Cluster:
-    """Of every node that registered, and of those that the autoscaler may create; `torch`: one has it, or none is."""
+    """Of every node that registered, and of those that the autoscaler may create, with their labels; `torch`: one has
+    it, or none is."""
 
     capacities: tuple[Vector, ...]
+    labels: tuple[Mapping[str, str], ...]
     torch: bool
 
 
@@ -38,7 +40,7 @@ async def plan(services: Services, request: JobRequest, version: int | None = No
     known = await registered(services, specification)
     if errors := [error async for error in reference_errors(services, specification, known)]:
         raise Invalid(errors)
-    return await sized(services, specification, known.facts if known else None, policy.capacities)
+    return await sized(services, specification, known.facts if known else None, policy)
 
 
 async def policy_of(services: Services) -> SubmitPolicy:
@@ -46,7 +48,12 @@ async def policy_of(services: Services) -> SubmitPolicy:
     cluster = await services.recent.get("cluster", lambda: _cluster(services), CLUSTER_MAX_AGE)
     limits = services.settings.limits
     return SubmitPolicy(
-        limits.job_timeout, limits.retry_attempts, cluster.capacities, cluster.torch, limits.concurrency.keys()
+        limits.job_timeout,
+        limits.retry_attempts,
+        cluster.capacities,
+        cluster.torch,
+        limits.concurrency.keys(),
+        cluster.labels,
     )
 
 
@@ -64,8 +71,12 @@ async def template_of(services: Services, template_id: str, version: int | None 
 
 async def _cluster(services: Services) -> _Cluster:
     nodes = await services.nodes.all()
-    possible = [kind.capacity for kind in services.settings.capacity.types.values() if kind.most > 0]
-    return _Cluster((*(n.capacity for n in nodes), *possible), not nodes or any("torch" in n.facts for n in nodes))
+    possible = [kind for kind in services.settings.capacity.types.values() if kind.most > 0]
+    return _Cluster(
+        (*(n.capacity for n in nodes), *(kind.capacity for kind in possible)),
+        (*(n.labels for n in nodes), *(kind.all_labels for kind in possible)),
+        not nodes or any("torch" in n.facts for n in nodes),
+    )
 
 
 async def registered(services: Services, specification: Specification) -> Dataset | None:

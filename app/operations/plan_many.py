@@ -43,7 +43,7 @@ class Planning:
         if errors:
             raise Invalid(errors)
         facts = None if dataset is None else dataset.facts
-        return await sized(self._services, specification, facts, self._policy.capacities, self._sized)
+        return await sized(self._services, specification, facts, self._policy, self._sized)
 
     async def _references_of(self, specification: Specification) -> tuple[Dataset | None, list[FieldError]]:
         """The registered data set that it reads, and what is wrong with what it names."""

@@ -18,7 +18,7 @@ from app.domain.sizing.history import Level, Standing, is_enough, standing
 from app.domain.sizing.kinship import Group, Kinship
 from app.domain.sizing.plan import Case, Sized, size
 from app.domain.sizing.residuals import Residual, residual_of
-from app.domain.specification import SIZED, Specification
+from app.domain.specification import SIZED, Specification, SubmitPolicy
 from app.services import Services
 
 MAX_AGE = 5.0
@@ -48,7 +48,7 @@ async def sized(
     services: Services,
     specification: Specification,
     registered: Mapping[str, Json] | None,
-    capacities: tuple[Vector, ...],
+    policy: SubmitPolicy,
     remembered: Remembered | None = None,
 ) -> Specification:
     """The specification with its resources, what a run should take, and why. `registered`: facts of its data set;
@@ -60,11 +60,11 @@ async def sized(
     kind = seen.kinds.get(kin)
     if kind is None:
         kind = seen.kinds[kin] = await _kind(services, kin, registered, modelled=is_modelled(specification.template))
-    case = _case(specification, kind, capacities)
+    case = _case(specification, kind, policy.open_to(specification.request.node_selector))
     plan = seen.plans.get((kin, case))
     if plan is None:
         plan = seen.plans[kin, case] = size(case, kind.standing)
-    if plan.sizing.source == TEMPLATE and (misfit := largest_misfit(plan.resources, list(capacities))):
+    if plan.sizing.source == TEMPLATE and (misfit := largest_misfit(plan.resources, list(policy.capacities))):
         raise Invalid(_too_large(plan.resources, misfit))
     return replace(specification, resources=plan.resources, expected=plan.duration, sizing=plan.sizing)
 

@@ -29,6 +29,7 @@ from app.domain.capacity.state import (
     asking,
     most_wanted,
     refused,
+    sparing,
     unknown,
     with_nodes,
     with_wanted,
@@ -115,7 +116,7 @@ class Autoscaler:
         if term != self._term:
             await self._begin(term)
         self._remember(sight)
-        await self._settle(sight.snapshot.now)
+        await self._settle(sight.snapshot)
         await self._go_on(sight.snapshot, View(sight.snapshot, sight.forecast, self._state, self._types, self._rules))
 
     async def _begin(self, term: int) -> None:
@@ -160,9 +161,10 @@ class Autoscaler:
         self._state = replace(state, rates=folded(state.rates, sight.came(), now, self._rules.span))
         self._looked = now
 
-    async def _settle(self, now: int) -> None:
-        """Find out what came of a plan that was not answered; where that cannot be told, tell it again."""
-        asked = self._state.asked
+    async def _settle(self, snapshot: Snapshot) -> None:
+        """Find out what came of a plan that was not answered; where that cannot be told, tell it again, without the
+        nodes that were had back meanwhile."""
+        asked, now = self._state.asked, snapshot.now
         if asked is None or now < asked.again:
             return
         if await self._is_done(asked):
@@ -170,6 +172,9 @@ class Autoscaler:
             self._metrics.capacity_plans.labels("found").inc()
             log.info("capacity.plan_found", plan_id=asked.plan_id)
         else:
+            alive = (n for n in snapshot.nodes if n.state is not NodeState.LOST)
+            asked = sparing(asked, {n.id: type_of(n.labels, self._types) for n in alive if not has_drained(n)})
+            self._state = replace(self._state, asked=asked)
             await self._tell(asked, now)
         await self._keep(None)
 
@@ -193,7 +198,8 @@ class Autoscaler:
         if back or given_up:
             log.info("capacity.moved", had_back=back, given_up=given_up)
         await self._forget(snapshot.nodes)
-        gone = [n for n in snapshot.nodes if self._is_over(n) and n.id not in back]
+        told = {*back, *self._state.leaving}
+        gone = [n for n in snapshot.nodes if has_drained(n) and n.id not in told]
         if decision.add or gone:
             await self._ask(snapshot.now, fleet, decision.add, gone)
 
@@ -202,10 +208,6 @@ class Autoscaler:
         for node in nodes:
             if gives_up(node):
                 await have_node_back(self._services, node.id)
-
-    def _is_over(self, node: Node) -> bool:
-        """Whether it has drained, holds nothing, and nobody was told to take it away yet."""
-        return gives_up(node) and not node.allocations and node.id not in self._state.leaving
 
     async def _forget(self, nodes: Sequence[Node]) -> None:
         """Nodes that are gone, as was wanted."""
@@ -265,6 +267,11 @@ class Autoscaler:
             gauge.labels(name, "draining").set(there.draining)
         cost.labels("present").set(plan.cost_present)
         cost.labels("desired").set(plan.cost_desired)
+
+
+def has_drained(node: Node) -> bool:
+    """Whether the fleet has given it up, and it holds nothing any more."""
+    return gives_up(node) and not node.allocations
 
 
 def with_additions(decision: Decision, fleet: Fleet) -> dict[str, int]:

@@ -21,6 +21,7 @@ from app.storage import batch_queries
 from app.storage.failures import until_answered
 from app.storage.job_queries import DEADLINES, DEPENDENT, LONG_AGO, values
 from app.storage.mongo import Collection, Database
+from app.storage.run_documents import MEASURED
 
 log = structlog.get_logger()
 
@@ -58,6 +59,11 @@ def _while(name: str, status: str | Sequence[str], *keys: tuple[str, int]) -> In
 def _ended(name: str, *fields: str) -> IndexModel:
     """An index of run summaries: the newest with these values, by their outcomes."""
     return _index(name, *((field, UP) for field in fields), ("outcome", UP), ("finished_at", DOWN))
+
+
+def _measured(name: str, *keys: tuple[str, int]) -> IndexModel:
+    """An index of the run summaries that tell of memory."""
+    return _index(name, *keys, partialFilterExpression=MEASURED)
 
 
 def _present(name: str, field: str, *keys: tuple[str, int]) -> IndexModel:
@@ -120,7 +126,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _present("of_algorithm", "algorithm", ("outcome", UP), ("finished_at", DOWN)),
         _index("of_node", ("outcome", UP), ("node_id", UP)),
         _index("of_job", ("job_id", UP), ("run_no", UP)),
-        _index("needs", ("outcome", UP), ("finished_at", DOWN)),
+        _measured("needs", ("outcome", UP), ("finished_at", DOWN)),
+        _measured("needs_of_tenant", ("tenant", UP), ("outcome", UP), ("finished_at", DOWN)),
     ),
     "rollups": (_index("of_one", ("whose", UP), ("_id", UP)),),
     "logs": (_index("of_run", ("job_id", UP), ("run_no", DOWN), ("first", UP)),),

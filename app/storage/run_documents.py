@@ -34,6 +34,8 @@ NEED = dict.fromkeys(
     ("tenant", "template", "algorithm", "dataset", "asked.memory_mib", "peak_memory_mib", "outcome", "sized"), 1
 )
 """What is read of a summary for `need_of`."""
+MEASURED = {"peak_memory_mib": {"$gt": 0}}
+"""Runs whose memory was measured."""
 
 
 def summary_document(run: RunSummary) -> Document:

@@ -16,7 +16,17 @@ from app.storage.group_commit import GroupedInserts
 from app.storage.job_queries import LONG_AGO
 from app.storage.mongo import Database, Document
 from app.storage.quarantine import Reading
-from app.storage.run_documents import COMPLETED, KILLED, NEED, PAST, need_of, past_run, summary_document, summary_from
+from app.storage.run_documents import (
+    COMPLETED,
+    KILLED,
+    MEASURED,
+    NEED,
+    PAST,
+    need_of,
+    past_run,
+    summary_document,
+    summary_from,
+)
 
 BY_TIME = [("finished_at", 1), ("_id", 1)]
 
@@ -77,14 +87,7 @@ class MongoRunStore:
         return {f"{run.job_id}-{run.run_no}": run for run in await self._reading.each(found, summary_from)}
 
     async def needs(self, since: datetime, tenant: str | None, limit: int) -> list[Need]:
-        wanted: Document = {
-            "outcome": {"$in": [COMPLETED, KILLED]},
-            "finished_at": {"$gte": since},
-            "peak_memory_mib": {"$gt": 0},
-            "asked.memory_mib": {"$gt": 0},
-        }
-        if tenant is not None:
-            wanted["tenant"] = tenant
+        wanted = telling_of_memory(since, tenant)
         with answered():
             found = await self._runs.find(wanted, NEED).sort([("finished_at", -1)]).limit(limit).to_list(None)
         return await self._reading.each(reversed(found), need_of)
@@ -92,6 +95,13 @@ class MongoRunStore:
     async def _rows(self, pipeline: list[Document]) -> list[Document]:
         with answered():
             return [row async for row in self._database.aggregate("runs", pipeline)]
+
+
+def telling_of_memory(since: datetime, tenant: str | None) -> Document:
+    """Runs that tell how well memory was allocated: everyone's, or a tenant's."""
+    ended = {"outcome": {"$in": [COMPLETED, KILLED]}, "finished_at": {"$gte": since}}
+    own = {} if tenant is None else {"tenant": tenant}
+    return {**own, **ended, **MEASURED, "asked.memory_mib": {"$gt": 0}}
 
 
 def _between(begin: datetime, end: datetime) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from app.storage.indexes import INDEXES, POLL_INDEXES, ensure_indexes, kept_inde
 from app.storage.job_search import BY_WORD, FROM_NEWEST
 from app.storage.jobs import MongoJobStore
 from app.storage.mongo import Database
+from app.storage.runs import telling_of_memory
 from tests.unit.domain.builders import NOW, a_job
 
 
@@ -155,6 +156,20 @@ async def test_runs_of_a_group_are_found_in_their_order(mongo: Database, group: 
     await mongo["runs"].insert_many([{**run, "_id": n} for n, run in enumerate([*ended, *others] * 100)])
     wanted = {**group.values, "outcome": {"$in": list(TELLING)}}
     await explained(mongo, "runs", wanted, [("finished_at", -1)])
+
+
+@pytest.mark.parametrize("tenant", [None, "small"])
+async def test_runs_that_tell_of_memory_are_found_without_a_look_at_others(mongo: Database, tenant: str | None) -> None:
+    """However many ran that nobody measured, and however many of others."""
+    await ensure_indexes(mongo)
+    ended = {"outcome": "completed", "finished_at": NOW, "asked": {"memory_mib": 512}}
+    unseen = {**ended, "tenant": "small", "peak_memory_mib": None}
+    own = {**unseen, "peak_memory_mib": 100.0}
+    others = {**own, "tenant": "large"} if tenant else unseen
+    await mongo["runs"].insert_many([*({**own} for _ in range(5)), *({**x} for x in [others, unseen] * 200)])
+    query = {"find": "runs", "filter": telling_of_memory(NOW, tenant), "sort": {"finished_at": -1}, "limit": 1_000}
+    answer = await mongo.raw.command({"explain": query, "verbosity": "executionStats"})
+    assert (answer["executionStats"]["nReturned"], answer["executionStats"]["totalDocsExamined"]) == (5, 5)
 
 
 async def index_suffices(mongo: Database, wanted: dict[str, Any], order: list[tuple[str, int]]) -> None:

@@ -15,8 +15,13 @@ from typing import Any
 import psutil
 import pytest
 
+from app.clock import SystemClock
+from app.domain.nodes import Drain, NodeState
+from app.operations.drain import AUTOSCALER
 from app.providers.local import FOLDER
 from app.providers.records import Records
+from app.storage.mongo import Database, connect
+from app.storage.nodes import MongoNodeStore
 from tests.support.processes import TENSORFLEET, Api, api, child
 from tests.support.wait import until
 
@@ -42,6 +47,14 @@ async def fleet_env(env: dict[str, str], tmp_path: Path) -> AsyncIterator[dict[s
     for pid in workers(tmp_path).values():
         os.killpg(pid, signal.SIGKILL)
     await until(lambda: not workers(tmp_path), 10)
+
+
+@pytest.fixture
+async def mongo(mongo_uri: str, database: str) -> AsyncIterator[Database]:
+    """The store of the service."""
+    handle = connect(mongo_uri, database)
+    yield handle
+    await handle.close()
 
 
 def workers(folder: Path) -> dict[str, int]:
@@ -130,6 +143,52 @@ async def test_a_leader_that_dies_between_intent_and_note_makes_one_fleet_and_no
     async with api(tmp_path, fleet_env) as served:
         await unhurt(served, job_ids)
         assert started(dying) + started(served) == 2, "those of the dead leader are found again, not replaced"
+        await shrinks_to_nothing(served, tmp_path)
+
+
+async def drains_with_a_run(served: Api, mongo: Database, job_id: str) -> str:
+    """The node of the job, once it runs and the fleet has given the node up, as it does when others are enough."""
+
+    async def at() -> str | None:
+        job = await served.job(job_id)
+        return job["node_id"] if job["status"] == "RUNNING" else None
+
+    node_id = await until(at, 60, every=0.1)
+    assert node_id is not None
+    now = SystemClock().now()
+    wish = Drain(AUTOSCALER, "not needed at present", now, patient=True)
+    node = await MongoNodeStore(mongo).set_drain(node_id, wish, now, patiently=True)
+    assert node is not None and node.state is NodeState.DRAINING and node.allocations
+    return node_id
+
+
+@pytest.mark.slow
+async def test_a_service_that_is_killed_while_a_node_drains_hurts_no_run(
+    tmp_path: Path, fleet_env: dict[str, str], mongo: Database
+) -> None:
+    async with api(tmp_path, fleet_env) as served:
+        job_ids = await submit(served, 1, 12.0)
+        node_id = await drains_with_a_run(served, mongo, job_ids[0])
+        await served.process.kill()
+    assert node_id in workers(tmp_path)
+    async with api(tmp_path, fleet_env) as served:
+        await unhurt(served, job_ids)
+        await shrinks_to_nothing(served, tmp_path)
+
+
+@pytest.mark.slow
+async def test_the_run_of_a_worker_that_is_killed_while_it_drains_is_done_by_another(
+    tmp_path: Path, fleet_env: dict[str, str], mongo: Database
+) -> None:
+    """Its node is gone as was wanted, and the loss uses no attempt."""
+    lease = {"LEASE_SECONDS": "6", "LEASE_BEAT_SECONDS": "1", "LEASE_MARGIN_SECONDS": "2"}
+    async with api(tmp_path, fleet_env | lease) as served:
+        [job_id] = await submit(served, 1, 6.0)
+        node_id = await drains_with_a_run(served, mongo, job_id)
+        os.kill(workers(tmp_path)[node_id], signal.SIGKILL)
+        job = await served.ended(job_id, 90)
+        assert (job["status"], job["attempt"], job["run_no"]) == ("COMPLETED", 1, 2), job["history"]
+        assert job["attempts"][0]["outcome"] == "worker_lost"
         await shrinks_to_nothing(served, tmp_path)
 
 

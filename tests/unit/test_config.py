@@ -171,6 +171,7 @@ def test_node_types_are_what_decisions_go_by() -> None:
         ({"CAPACITY_PROVIDER": "local"}, "CAPACITY_PROVIDER local needs NODE_TYPES"),
         ({**types(), "CAPACITY_PROVIDER": "webhook"}, "CAPACITY_PROVIDER webhook needs CAPACITY_WEBHOOK_URL and"),
         ({"CAPACITY_WEBHOOK_SECRET": "short"}, "CAPACITY_WEBHOOK_SECRET: "),
+        ({"CAPACITY_WEBHOOK_SECRET": "whsec_" + "A" * 33}, "CAPACITY_WEBHOOK_SECRET: "),
         ({"CAPACITY_WEBHOOK_URL": "ftp://x"}, "CAPACITY_WEBHOOK_URL: "),
         ({"CAPACITY_KUBERNETES_DEPLOYMENT": "worker"}, "CAPACITY_KUBERNETES_DEPLOYMENT: "),
     ],

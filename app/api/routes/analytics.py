@@ -35,7 +35,7 @@ Step = Annotated[
     Query(
         max_length=20,
         description="The distance of two points, as the window is written: whole minutes, for windows of more than two "
-        "days whole hours; at most 1,500 points. Without it one that gives up to 300.",
+        "days whole hours, beyond a day whole days; at most 1,500 points. Without it one that gives up to 300.",
     ),
 ]
 

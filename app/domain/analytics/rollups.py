@@ -32,7 +32,8 @@ class Grain(StrEnum):
 
     @property
     def kept(self) -> timedelta:
-        """How long one is kept after it was made: minutes for windows of two days, the others for those of thirty."""
+        """How long one is kept after it was made: minutes for windows of two days, the others for those of thirty; each
+        for a step of a series more, since its first point may begin so long before the window."""
         return _KEPT[self]
 
     def floor(self, at: datetime) -> datetime:
@@ -45,7 +46,7 @@ class Grain(StrEnum):
 
 
 _SPANS = {Grain.MINUTE: MINUTE, Grain.HOUR: HOUR, Grain.DAY: DAY}
-_KEPT = {Grain.MINUTE: 3 * DAY, Grain.HOUR: 33 * DAY, Grain.DAY: 33 * DAY}
+_KEPT = {Grain.MINUTE: 3 * DAY, Grain.HOUR: 33 * DAY, Grain.DAY: 63 * DAY}
 
 
 class Gauge(NamedTuple):

@@ -64,6 +64,8 @@ def step_of(text: str | None, window: timedelta) -> timedelta:
     if step % finest:
         known = "1m" if finest == MINUTE else "1h, since longer windows than 2d are known by the hour"
         raise Invalid.one("step", f"must be a multiple of {known}, got {text}")
+    if step > DAY and step % DAY:
+        raise Invalid.one("step", f"must be whole days where it is longer than one, got {text}")
     if step > window:
         raise Invalid.one("step", f"must not be longer than the window, got {text}")
     if window / step > MOST_POINTS:
@@ -75,6 +77,11 @@ def step_of(text: str | None, window: timedelta) -> timedelta:
 def period_of(window: timedelta, now: datetime) -> Period:
     """The window that ends now."""
     return Period((Grain.MINUTE if window <= FINE else Grain.HOUR).floor(now - window), now)
+
+
+def coarsest_of(step: timedelta) -> Grain:
+    """The coarsest rollups of which none lies in two steps."""
+    return Grain.DAY if not step % DAY else Grain.HOUR if not step % HOUR else Grain.MINUTE
 
 
 def cover(period: Period, settled: datetime | None, coarsest: Grain = Grain.DAY) -> list[Span]:

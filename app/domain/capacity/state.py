@@ -8,6 +8,7 @@ and until when they are not asked for. A node that is new is one that a boot bro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -148,6 +149,13 @@ def asking(state: CapacityState, asked: Asked) -> CapacityState:
     """With a plan that is to be told: what it adds is on its way from now on."""
     boots = tuple(Boot(asked.plan_id, name, count, asked.at) for name, count in sorted(asked.add.items()) if count)
     return replace(state, asked=asked, boots=(*state.boots, *boots))
+
+
+def sparing(asked: Asked, nodes: Mapping[str, str | None]) -> Asked:
+    """The plan without taking away these nodes, told with their types."""
+    stay = Counter(kind for node_id, kind in nodes.items() if node_id in asked.drain)
+    drain = tuple(node_id for node_id in asked.drain if node_id not in nodes)
+    return replace(asked, drain=drain, total={name: count + stay[name] for name, count in asked.total.items()})
 
 
 def accepted(state: CapacityState, now: int) -> CapacityState:

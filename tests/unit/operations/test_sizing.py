@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from app.domain.records import RunSummary
+from app.domain.resources import Vector
 from app.domain.sizing.features import facts_of, features_of
 from app.domain.sizing.kinship import Group
 from app.domain.sizing.residuals import PastRun
@@ -18,6 +19,7 @@ from app.storage.memory.runs import MemoryRunStore
 from tests.contract.stores.test_runs import RUN
 from tests.support.clock import FixedClock
 from tests.unit.api.harness import FakeHealth, memory_services
+from tests.unit.scheduler.builders import a_node
 
 FOREST = features_of({"algorithm": "random_forest"}, facts_of("iris", None))
 IRIS = {"dataset_name": "iris"}
@@ -79,6 +81,18 @@ async def test_runs_on_the_same_data_are_read_by_themselves_where_there_are_too_
     found = await world.plan()
     assert world.runs.groups == ["tenant, template, algorithm", "tenant, template, algorithm, dataset"]
     assert found.sizing is not None and (found.sizing.runs, found.resources.memory_mib) == (5, 512)
+
+
+async def test_a_job_that_chose_its_nodes_is_sized_within_them() -> None:
+    """Else it would wait for cores that none of them has."""
+    world = World()
+    small = a_node("edge", Vector(2_000, 4_096, 0, 100), labels={"zone": "edge"})
+    for node in (small, a_node("large", Vector(64_000, 262_144, 8, 1_000))):
+        await world.services.nodes.register(node)
+    parameters = {**IRIS, "algorithm": "random_forest"}
+    assert (await world.plan(parameters)).resources.cpu_millicores == 8_000
+    assert (await world.plan(parameters, node_selector={"zone": "edge"})).resources.cpu_millicores == 2_000
+    assert (await world.plan(parameters, node_selector={"zone": "none"})).resources.cpu_millicores == 8_000
 
 
 async def test_nothing_is_read_again_for_the_next_job_of_the_kind_asked_or_not() -> None:

@@ -36,6 +36,7 @@ class FakeProvider:
     told: list[str] = field(default_factory=list)
     made: list[ProvidedNode] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    taken_away: list[tuple[str, ...]] = field(default_factory=list)
     tells: bool = True
 
     async def scale(self, plan_id: str, add: Mapping[str, int], drain: Sequence[str], total: Mapping[str, int]) -> Ack:
@@ -46,6 +47,7 @@ class FakeProvider:
             self.made += [ProvidedNode(f"{kind}-{plan_id}-{n}", kind, plan_id) for kind, n in new]
             self.gone += drain
         self.told.append(plan_id)
+        self.taken_away.append(tuple(drain))
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -201,6 +203,22 @@ async def test_draining_nodes_are_had_back_before_new_ones_are_asked_for(world: 
     await world.look()
     assert (await world.states())["a"] == "READY" and world.fake.gone == []
     assert len(world.fake.made) == 1, "the slot of the headroom"
+
+
+async def test_a_node_that_was_had_back_is_not_taken_away_by_a_plan_that_is_told_again(world: World) -> None:
+    """Nobody knew whether the plan was taken; meanwhile the node has begun to work."""
+    for node_id in ("n1", "n2"):
+        await world.arrive(node_id)
+        await world.give_up(node_id)
+    world.fake.answers = [ConnectionError("away")]
+    await world.look()
+    assert world.fake.taken_away == [("n1", "n2")]
+    await resume_node(world.services, "n1", "ann", None)
+    await world.wait_for_jobs(1)
+    await world.look(30)
+    assert (await world.states()) == {"n1": "READY", "n2": "DRAINING"}
+    assert world.fake.told[0] == world.fake.told[1]
+    assert world.fake.taken_away[1] == ("n2",) and world.fake.total == {"small": 1}
 
 
 async def test_what_a_user_drains_is_left_alone(world: World) -> None:

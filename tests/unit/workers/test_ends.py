@@ -12,10 +12,13 @@ import pytest
 from app.domain.control_transitions import request_control
 from app.domain.errors import Unavailable
 from app.domain.job import Job
+from app.domain.nodes import Node
+from app.domain.resources import Vector
 from app.domain.transitions import Change, apply
 from app.refusals import Refusals
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
+from tests.unit.scheduler.builders import a_node
 from workers import ends
 from workers.ends import REFUSED, Ends
 from workers.outcome import Ending
@@ -28,6 +31,7 @@ class Store:
     def __init__(self, *jobs: Job) -> None:
         self.jobs = {job.id: job for job in jobs}
         self.batches: list[int] = []
+        self.nodes: list[Node] = []
         self.refuse: str | None = None
         self.lose: str | None = None
         self.away = 0
@@ -55,7 +59,11 @@ class Store:
         return {job_id: self.jobs[job_id] for job_id in ids if job_id in self.jobs}
 
     def services(self) -> Any:
-        return SimpleNamespace(jobs=self, stamp=lambda: a_job().stamp(), refusals=Refusals())
+        nodes = SimpleNamespace(all=self.all_nodes)
+        return SimpleNamespace(jobs=self, nodes=nodes, stamp=lambda: a_job().stamp(), refusals=Refusals())
+
+    async def all_nodes(self) -> list[Node]:
+        return self.nodes
 
 
 def finished(job: Job) -> Ending:
@@ -106,6 +114,32 @@ async def test_a_store_that_is_away_is_waited_for(store: Store) -> None:
     async with Ends(store.services(), 1.0) as all_ends:
         after = await all_ends.commit(job, finished(job))
     assert after is not None and after.status == "COMPLETED" and store.batches == [1, 1, 1]
+
+
+GPU_NODE = a_node("gpu", Vector(8_000, 4_096, 2, 100), labels={"zone": "a"})
+LARGE_NODE = a_node("large", Vector(64_000, 262_144, 0, 1_000), labels={"zone": "b"})
+
+
+@pytest.mark.parametrize(
+    ("needs", "selector", "most"),
+    [
+        (Vector(1_000, 3_000, 1, 0), {}, 4_096),
+        (Vector(1_000, 3_000, 0, 0), {"zone": "a"}, 4_096),
+        (Vector(1_000, 3_000, 0, 0), {}, 4_500),
+    ],
+    ids=["needs a GPU", "chose a zone", "goes anywhere"],
+)
+async def test_memory_grows_to_no_more_than_a_node_has_that_could_hold_the_job(
+    store: Store, needs: Vector, selector: dict[str, str], most: int
+) -> None:
+    """Else it would wait for ever, where a try with all that there is might do."""
+    store.nodes = [GPU_NODE, LARGE_NODE]
+    job = a_job().running().but(resources=needs, node_selector=selector).job
+    store.jobs[job.id] = job
+    async with Ends(store.services(), 1.0) as all_ends:
+        killed = Ending(RunKey(job.id, job.run_no), RunReport(RunEnding.OUT_OF_MEMORY, "too little"))
+        after = await all_ends.commit(job, killed)
+    assert after is not None and (after.status, after.resources.memory_mib) == ("RETRYING", most)
 
 
 async def test_a_result_that_the_store_refuses_fails_its_own_job_only(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.analytics.rollups import DAY, HOUR, MINUTE, Grain
-from app.domain.analytics.windows import MOST_POINTS, NICE_POINTS, Period, cover, period_of, step_of, window_of
+from app.domain.analytics.windows import (
+    MOST_POINTS,
+    NICE_POINTS,
+    Period,
+    coarsest_of,
+    cover,
+    period_of,
+    step_of,
+    window_of,
+)
 from app.domain.errors import Invalid
 
 TIMES = st.integers(0, 60 * 86_400_000).map(lambda n: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=n))
@@ -62,12 +72,22 @@ def test_a_step_by_itself_gives_enough_points_and_not_too_many(window: timedelta
     assert step % (MINUTE if window <= 2 * DAY else HOUR) == timedelta(0)
 
 
+@given(st.integers(60, 43_200), st.integers(1, 43_200))
+def test_what_the_first_step_holds_is_still_kept(minutes: int, distance: int) -> None:
+    """It begins up to a step before the window; a point that lacks what was thrown away would be a wrong number."""
+    window = minutes * MINUTE
+    with suppress(Invalid):
+        step = step_of(f"{distance}m", window)
+        assert window + step <= coarsest_of(step).kept
+
+
 @pytest.mark.parametrize(
     ("step", "window", "why"),
     [
         ("1m", 2 * DAY, "ask for 2m or more"),
         ("90m", 3 * DAY, "multiple of 1h"),
         ("2h", HOUR, "longer than the window"),
+        ("25h", 3 * DAY, "whole days"),
         ("5x", DAY, "whole number"),
     ],
 )
