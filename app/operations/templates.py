@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, islice
 
 from app.domain.builtin_templates import builtin_templates
-from app.domain.errors import AlreadyExists, Conflict, Invalid, NotFound, PreconditionFailed
+from app.domain.errors import MOST_ERRORS, AlreadyExists, Conflict, Invalid, NotFound, PreconditionFailed
 from app.domain.ids import NAME_RULE, is_name_id
 from app.domain.layers import Layer, derive, refuse_bad_base
 from app.domain.nearest import nearest_name, unknown_name
@@ -130,7 +131,8 @@ async def _derived(services: Services, draft: TemplateDraft, version: int) -> Te
         refuse_bad_base(draft.id, [layer.template for layer in await layers_of(services, base)])
     template = derive(draft, base, STEP_PARAMETERS, version=version, now=services.clock.now())
     known_limits = services.settings.limits.concurrency
-    if wrong := [*limit_errors(draft.limits, known_limits), *template_errors(template)]:
+    found = chain(limit_errors(draft.limits, known_limits), template_errors(template))
+    if wrong := list(islice(found, MOST_ERRORS)):
         raise Invalid(wrong)
     return template
 
