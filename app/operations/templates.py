@@ -6,7 +6,7 @@ once are two versions, unless one of them said with `If-Match` on what it was de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
@@ -25,6 +25,8 @@ from app.services import Services
 
 NAMES = 1_000
 """Most ids of templates among which the nearest is looked for."""
+PART, PAGE_BYTES = 50, 4 << 20
+"""Templates that are read at a time for a page, and bytes after which it ends."""
 TRIES = 20
 """How often a revision that lost the race for its version is decided again."""
 
@@ -87,6 +89,26 @@ async def archive_template(services: Services, template_id: str, expected: int |
     now = services.clock.now()
     await services.templates.archive(template_id, newest.version, now)
     return replace(newest, archived_at=now)
+
+
+async def list_templates(
+    services: Services, limit: int, after: str, *, archived: bool, render: Callable[[Template], bytes]
+) -> tuple[list[bytes], str | None]:
+    """The newest versions of the templates beyond `after`, by id, each as `render` makes it; and the id that more
+    follow, or None. A page is shorter than `limit` where its bytes are many, for a template may be large."""
+    shown: list[bytes] = []
+    place, size = after, 0
+    while len(shown) < limit:
+        part = min(PART, limit - len(shown))
+        found = await services.templates.page(part + 1, place, archived=archived)
+        for template in found[:part]:
+            shown.append(render(template))
+            place, size = template.id, size + len(shown[-1])
+            if size > PAGE_BYTES:
+                return shown, None if template is found[-1] else place
+        if len(found) <= part:
+            return shown, None
+    return shown, place
 
 
 async def find_template(services: Services, template_id: str, version: int | None = None) -> Template:
