@@ -12,9 +12,9 @@ from app.api.schemas.job_requests import JobCreate
 from app.api.validation import faults_of, validated
 from app.domain.batch_requests import BatchRequest
 from app.domain.batches import MAX_JOBS
-from app.domain.errors import FieldError, Invalid
+from app.domain.errors import MOST_ERRORS, FieldError, Invalid
 from app.domain.specification import JobRequest
-from app.operations.plan_many import MOST_ERRORS, in_parts, placed
+from app.operations.plan_many import in_parts, placed
 
 PART = 100
 _JOB = TypeAdapter(JobCreate)
@@ -56,5 +56,5 @@ async def _jobs(given: Any, tenant: str) -> list[JobRequest]:
 
     await in_parts(list(enumerate(given)), PART, judge)
     if faults:
-        raise Invalid(faults[:MOST_ERRORS])
+        raise Invalid(faults)
     return jobs

@@ -35,7 +35,6 @@ from app.domain.json import Json
 
 log = structlog.get_logger()
 PROBLEM_JSON = "application/problem+json"
-MAX_ERRORS = 100
 STATUS: Mapping[type[TensorFleetError], int] = {
     Invalid: 422,
     NotFound: 404,
@@ -73,7 +72,7 @@ def problem(
         "code": code,
         "detail": detail,
         "instance": request.url.path,
-        "errors": [_field_error(e) for e in errors[:MAX_ERRORS]],
+        "errors": [_field_error(e) for e in errors],
         "request_id": request_id_of(request.scope),
         **{name: value for name, value in more.items() if value is not None},
     }

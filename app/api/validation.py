@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from app.domain.errors import FieldError, Invalid
+from app.domain.errors import MOST_ERRORS, FieldError, Invalid
 from app.domain.nearest import nearest_name, unknown_name
 from app.wording import fault
 
@@ -25,7 +25,7 @@ def field_errors(request: Request, error: RequestValidationError) -> list[FieldE
     body_field = getattr(request.scope.get("route"), "body_field", None)
     model = body_field.field_info.annotation if body_field is not None else None
     out = []
-    for each in error.errors():
+    for each in error.errors()[:MOST_ERRORS]:
         place, *steps = each["loc"]
         out.append(_field_error(each, list(_real_steps(steps, error.body)) if place == "body" else steps, model))
     return out
@@ -44,7 +44,7 @@ def validated(model: type[Model], body: Any, whole: type[BaseModel] | None = Non
 
 def faults_of(error: ValidationError, body: Any, model: type[BaseModel]) -> Iterator[FieldError]:
     """What pydantic found wrong with the body, one by one."""
-    for each in error.errors(include_url=False):
+    for each in error.errors(include_url=False)[:MOST_ERRORS]:
         yield _field_error(each, list(_real_steps(each["loc"], body)), model)
 
 

@@ -21,6 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+
+MOST_ERRORS = 100
+"""Faults that are told of one request, and after which no further one is looked for."""
+_MOST_IN_WORDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +49,14 @@ class TensorFleetError(Exception):
 
 
 class Invalid(TensorFleetError):
-    """The request is not valid."""
+    """The request is not valid. Of its faults the first `MOST_ERRORS` are kept, and the first few are told in words."""
 
     code = "invalid"
 
     def __init__(self, errors: Iterable[FieldError], code: str | None = None) -> None:
-        self.errors: tuple[FieldError, ...] = tuple(errors)
-        super().__init__("; ".join(f"{e.path}: {e.message}" if e.path else e.message for e in self.errors))
+        self.errors: tuple[FieldError, ...] = tuple(islice(errors, MOST_ERRORS))
+        told = [f"{e.path}: {e.message}" if e.path else e.message for e in self.errors[:_MOST_IN_WORDS]]
+        super().__init__("; ".join([*told, *(["…"] if len(told) < len(self.errors) else [])]))
         if code is not None:
             self.code = code
 

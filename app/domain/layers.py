@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, islice
 
-from app.domain.errors import FieldError, Invalid
+from app.domain.errors import MOST_ERRORS, FieldError, Invalid
 from app.domain.json import Json, deep_merge
 from app.domain.resources import DEFAULT_REQUEST
 from app.domain.template_checks import default_errors, draft_errors, parameter_errors
@@ -62,7 +63,8 @@ def derive(
     own = own_defaults(draft, declared.values())
     defaults = deep_merge(base.default_parameters if base else {}, own)
     known = {**declared, **_inferred(declared, defaults)}
-    if errors := [*_untyped(draft, declared, own), *_errors(draft, steps, known, defaults)]:
+    found = chain(_untyped(draft, declared, own), _errors(draft, steps, known, defaults))
+    if errors := list(islice(found, MOST_ERRORS)):
         raise Invalid(errors)
     return Template(
         id=draft.id,
@@ -139,7 +141,7 @@ def _errors(
     yield from draft_errors(draft)
     if not steps:
         yield FieldError("execution_steps", "a template needs at least one step")
-    wrong = list(parameter_errors(draft, known))
+    wrong = list(islice(parameter_errors(draft, known), MOST_ERRORS))
     yield from wrong
     if not wrong:
         yield from default_errors(draft, known, defaults)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from app.domain.asked import asked_paths
 from app.domain.durations import Duration
-from app.domain.errors import FieldError, Invalid
+from app.domain.errors import MOST_ERRORS, FieldError, Invalid
 from app.domain.ids import is_object_id
 from app.domain.job import Asked, DependencyType, Job
 from app.domain.json import Json, unsafe_places
@@ -134,14 +135,14 @@ def specify(
 ) -> Specification:
     """Resolve and check a request. Raises Invalid with every error and its path. `later`: parameters whose values come
     when the job is made, as those of a workflow's step may."""
-    errors = list(_request_errors(request))
+    errors = list(islice(_request_errors(request), MOST_ERRORS))
     parameters: dict[str, Json] = {}
     asked: dict[str, Json] = {}
     try:
         parameters = resolve_parameters(template, request.parameters, later)
         asked = canonical_parameters(template, request.parameters)
         errors.extend(masked_errors(asked, template.schema.secrets))
-        errors.extend(step_errors(template, parameters, later))
+        errors.extend(islice(step_errors(template, parameters, later), MOST_ERRORS))
         errors.extend(_node_errors(template, parameters, policy))
     except Invalid as invalid:
         errors.extend(invalid.errors)
@@ -149,7 +150,7 @@ def specify(
     errors.extend(resource_errors)
     executor = request.executor or template.executor
     errors.extend(executor_errors(executor, template))
-    errors.extend(limit_errors(request.limits, policy.limits))
+    errors.extend(islice(limit_errors(request.limits, policy.limits), MOST_ERRORS))
     if errors:
         raise Invalid(errors)
     return Specification(

@@ -15,12 +15,14 @@ from app.domain.ids import STEP_ID
 from app.domain.job import EXECUTORS
 from app.domain.json import Json, is_storable_key, unsafe_places
 from app.domain.nearest import unknown_name
-from app.domain.patterns import pattern_fault
+from app.domain.patterns import HEAVIEST, pattern_fault, weight
 from app.domain.request_checks import retry_errors, seconds_errors
 from app.domain.resources import request_errors
 from app.domain.templates import PARAMETER_TYPES, Parameter, Step, TemplateDraft, value_errors
 
 MOST_PARAMETERS = 500
+MOST_NAMES = 1_000
+"""Names of parameters, their other names among them."""
 MOST_STEPS = 100
 MOST_OPTIONS = 1_000
 MOST_DEFAULT_BYTES = 1 << 20
@@ -64,6 +66,14 @@ def parameter_errors(draft: TemplateDraft, known: Mapping[str, Parameter]) -> It
     """Faults of the draft's declarations; `known`: all parameters of the template, the draft's among them."""
     if len(known) > MOST_PARAMETERS:
         yield FieldError("parameters", f"a template knows at most {MOST_PARAMETERS} parameters, got {len(known):,}")
+        return
+    if (names := sum(1 + len(p.aliases) for p in known.values())) > MOST_NAMES:
+        message = f"with their aliases a template knows at most {MOST_NAMES:,} names of parameters, got {names:,}"
+        yield FieldError("parameters", message)
+        return
+    weights = [weight(p.pattern) for p in known.values() if p.pattern is not None]
+    if sum(each for each in weights if each <= HEAVIEST) > HEAVIEST:
+        yield FieldError("parameters", "their patterns are too much together; match less, or count fewer repetitions")
         return
     owner = {alias: p.name for p in known.values() for alias in p.aliases}
     first: dict[str, int] = {}

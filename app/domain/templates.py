@@ -17,6 +17,8 @@ from app.domain.json import Json, deep_merge
 from app.domain.nearest import nearest_name, unknown_name
 from app.domain.patterns import matches
 
+MOST_UNKNOWN = 10
+"""Unknown parameters of a request that are told: each is compared with all names that the template knows."""
 PARAMETER_TYPES = ("string", "integer", "number", "boolean", "object", "array", "secret")
 
 
@@ -189,10 +191,8 @@ def resolve_parameters(template: Template, given: Mapping[str, Json], later: Col
     The defaults were checked with the template, so only what was given is, merged. Raises Invalid with all errors.
     """
     schema = template.schema
-    if unknown := given.keys() - schema.names:
-        raise Invalid(
-            FieldError(f"parameters.{n}", *unknown_name("parameter", n, schema.names)) for n in sorted(unknown)
-        )
+    if unknown := sorted(given.keys() - schema.names)[:MOST_UNKNOWN]:
+        raise Invalid(FieldError(f"parameters.{n}", *unknown_name("parameter", n, schema.names)) for n in unknown)
     canonical = canonical_parameters(template, given)
     merged = deep_merge(schema.defaults, canonical)
     errors = [e for n in canonical for e in value_errors(schema.by_name[n], merged[n], f"parameters.{n}")]

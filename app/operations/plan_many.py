@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from app.domain.dependencies import Verdict, judge_by
-from app.domain.errors import FieldError, Invalid
+from app.domain.errors import MOST_ERRORS, FieldError, Invalid
 from app.domain.job import Job
 from app.domain.records import Dataset
 from app.domain.specification import JobRequest, Specification, SubmitPolicy, specify
@@ -19,8 +19,6 @@ from app.operations.sizing import Remembered, sized
 from app.services import Services
 
 T = TypeVar("T")
-MOST_ERRORS = 100
-"""Faults after which no further job is looked at."""
 TURN = 25
 """Jobs that are decided before others get their turn: some milliseconds."""
 
@@ -94,9 +92,9 @@ async def verdicts_on_all(requests: Sequence[JobRequest], found: dict[str, Job],
         hopeless += placed(hopeless_errors(kind, verdicts[-1], found, places, "dependency_type"), f"{path}[{n}]")
         await breathe(n)
     if unknown:
-        raise Invalid(unknown[:MOST_ERRORS], code="unknown_job")
+        raise Invalid(unknown, code="unknown_job")
     if hopeless:
-        raise Invalid(hopeless[:MOST_ERRORS], code="dependency_failed")
+        raise Invalid(hopeless, code="dependency_failed")
     return verdicts
 
 

@@ -6,11 +6,12 @@ once are two versions, unless one of them said with `If-Match` on what it was de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 
 from app.domain.builtin_templates import builtin_templates
-from app.domain.errors import AlreadyExists, Conflict, Invalid, NotFound, PreconditionFailed
+from app.domain.errors import MOST_ERRORS, AlreadyExists, Conflict, Invalid, NotFound, PreconditionFailed
 from app.domain.ids import NAME_RULE, is_name_id
 from app.domain.layers import Layer, derive, refuse_bad_base
 from app.domain.nearest import nearest_name, unknown_name
@@ -24,6 +25,8 @@ from app.services import Services
 
 NAMES = 1_000
 """Most ids of templates among which the nearest is looked for."""
+PART, PAGE_BYTES = 50, 4 << 20
+"""Templates that are read at a time for a page, and bytes after which it ends."""
 TRIES = 20
 """How often a revision that lost the race for its version is decided again."""
 
@@ -88,6 +91,26 @@ async def archive_template(services: Services, template_id: str, expected: int |
     return replace(newest, archived_at=now)
 
 
+async def list_templates(
+    services: Services, limit: int, after: str, *, archived: bool, render: Callable[[Template], bytes]
+) -> tuple[list[bytes], str | None]:
+    """The newest versions of the templates beyond `after`, by id, each as `render` makes it; and the id that more
+    follow, or None. A page is shorter than `limit` where its bytes are many, for a template may be large."""
+    shown: list[bytes] = []
+    place, size = after, 0
+    while len(shown) < limit:
+        part = min(PART, limit - len(shown))
+        found = await services.templates.page(part + 1, place, archived=archived)
+        for template in found[:part]:
+            shown.append(render(template))
+            place, size = template.id, size + len(shown[-1])
+            if size > PAGE_BYTES:
+                return shown, None if template is found[-1] else place
+        if len(found) <= part:
+            return shown, None
+    return shown, place
+
+
 async def find_template(services: Services, template_id: str, version: int | None = None) -> Template:
     """The template at that version, else the newest. Raises NotFound with the nearest id."""
     template = await services.templates.get(template_id, version)
@@ -130,7 +153,8 @@ async def _derived(services: Services, draft: TemplateDraft, version: int) -> Te
         refuse_bad_base(draft.id, [layer.template for layer in await layers_of(services, base)])
     template = derive(draft, base, STEP_PARAMETERS, version=version, now=services.clock.now())
     known_limits = services.settings.limits.concurrency
-    if wrong := [*limit_errors(draft.limits, known_limits), *template_errors(template)]:
+    found = chain(limit_errors(draft.limits, known_limits), template_errors(template))
+    if wrong := list(islice(found, MOST_ERRORS)):
         raise Invalid(wrong)
     return template
 

@@ -34,10 +34,10 @@ _BAD_HINT = 2
 
 async def listed(database: Database, query: JobQuery, find: Callable[..., Awaitable[list[Document]]]) -> list[Document]:
     """What `find` answers when it goes the cheaper way; any way while that index is being built. Raises Invalid for a
-    search that takes too long."""
-    if not query.text:
+    search, by words or by parameters, that takes too long."""
+    if not _searches(query):
         return await find()
-    with _in_time():
+    with _in_time(query):
         hint = await _cheaper_index(database, query)
         try:
             return await find(max_time_ms=MILLISECONDS, **({} if hint is None else {"hint": hint}))
@@ -49,19 +49,24 @@ async def listed(database: Database, query: JobQuery, find: Callable[..., Awaita
 
 async def counted(jobs: Collection, query: JobQuery) -> int:
     """How many match. Raises as `listed`."""
-    if not query.text:
+    if not _searches(query):
         return await jobs.count_documents(matching(query))
-    with _in_time():
+    with _in_time(query):
         return await jobs.count_documents(matching(query), maxTimeMS=MILLISECONDS)
 
 
+def _searches(query: JobQuery) -> bool:
+    return bool(query.text or query.facts)
+
+
 @contextmanager
-def _in_time() -> Iterator[None]:
+def _in_time(query: JobQuery) -> Iterator[None]:
     try:
         yield
     except ExecutionTimeout:
-        remedy = "add a longer word, or a filter such as `template`, `parameter` or `submitted_after`"
-        raise Invalid.one("q", f"looks through too many jobs; {remedy}") from None
+        place, more = ("q", "a longer word") if query.text else ("parameter", "a rarer value")
+        remedy = f"add {more}, or a filter such as `template`, `batch_id` or `submitted_after`"
+        raise Invalid.one(place, f"looks through too many jobs; {remedy}") from None
 
 
 async def _cheaper_index(database: Database, query: JobQuery) -> str | None:

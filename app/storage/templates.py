@@ -20,7 +20,7 @@ from app.domain.builtin_templates import builtin_layers, builtin_templates
 from app.domain.layers import Layer
 from app.domain.templates import Parameter, Step, Template, TemplateDraft
 from app.quarantine import Quarantine
-from app.storage.failures import PATIENCE, answered, until_answered
+from app.storage.failures import PATIENCE, answered, not_storable, unstorable, until_answered
 from app.storage.mongo import Database, Document
 from app.storage.quarantine import Reading
 
@@ -152,6 +152,10 @@ class MongoTemplateStore:
         except DuplicateKeyError:
             there = await self.get(template.id, template.version)
             return there is not None and replace(there, archived_at=None) == template
+        except Exception as error:
+            if unstorable(error):
+                raise not_storable(error) from error
+            raise
         return True
 
     async def archive(self, template_id: str, version: int, at: datetime) -> None:

@@ -270,13 +270,17 @@ async def test_the_way_of_a_search_is_told_by_how_many_jobs_have_its_words(mongo
 
 async def test_a_search_that_takes_too_long_is_refused_with_a_remedy(mongo: Database) -> None:
     await ensure_indexes(mongo)
-    await mongo["jobs"].insert_many([job_document(a_job("noop", tags=("all",)).job) for _ in range(20)])
+    await mongo["jobs"].insert_many(
+        [job_document(a_job("sleep", parameters={"seconds": 1}, tags=("all",)).job) for _ in range(20)]
+    )
     slow = {"$expr": {"$function": {"body": "function() { sleep(50); return true }", "args": [], "lang": "js"}}}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(job_search, "MILLISECONDS", 100)
         patched.setattr(job_search, "matching", lambda query: {**job_queries.matching(query), **slow})
         with pytest.raises(Invalid, match="q: looks through too many jobs"):
             await MongoJobStore(mongo).count(JobQuery(text="all"))
+        with pytest.raises(Invalid, match="parameter: looks through too many jobs"):
+            await MongoJobStore(mongo).count(JobQuery(facts=(("seconds", "1"),)))
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,10 @@ async def ended(served: Api) -> dict[str, dict[str, Any]]:
     return {name: await served.ended(job_id, 120) for name, job_id in ids.items()}
 
 
+async def test_no_example_is_left_out() -> None:
+    assert sorted(path.name for path in EXAMPLES.glob("*.json")) == sorted((*TEMPLATES, *JOBS))
+
+
 @pytest.mark.parametrize("name", JOBS)
 async def test_an_example_runs_as_it_stands(ended: dict[str, dict[str, Any]], name: str) -> None:
     job = ended[name]

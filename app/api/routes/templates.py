@@ -42,11 +42,14 @@ async def list_templates(
     limit: Limit = MAX_PAGE,
     cursor: Cursor = None,
 ) -> Response:
-    """The newest version of every template by id, built-in ones included."""
+    """The newest version of every template by id, built-in ones included. A page of large ones holds fewer than
+    `limit`; more follow while there is a `next_cursor`."""
     after = "" if cursor is None else place_of("templates", cursor)
-    found = await services.templates.page(limit + 1, after, archived=include is not None)
-    following = make_cursor("templates", found[limit - 1].id) if len(found) > limit else None
-    return json_response({"templates": [template_view(t) for t in found[:limit]], "next_cursor": following})
+    shown, place = await operations.list_templates(
+        services, limit, after, archived=include is not None, render=lambda found: as_json(template_view(found))
+    )
+    following = None if place is None else make_cursor("templates", place)
+    return json_response({"templates": list(map(orjson.Fragment, shown)), "next_cursor": following})
 
 
 @router.post("", status_code=201, responses=problems(409, body=True), response_model=Template)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
-from app.domain.errors import FieldError, Invalid
+from app.domain.errors import MOST_ERRORS, FieldError, Invalid
 from app.domain.specification import SubmitPolicy
 from app.domain.templates import Template
 from app.domain.workflows.asked import step_request_errors
@@ -22,7 +23,6 @@ from app.operations.plan import policy_of
 from app.operations.templates import usable_template
 from app.services import Services
 
-MOST_ERRORS = 100
 GIVE_WAY = 50
 
 
@@ -32,7 +32,7 @@ async def judged(services: Services, definition: Definition, size: int) -> Pinne
     if size > MAX_DEFINITION:
         message = f"the definition is {size:,} bytes of JSON; at most {MAX_DEFINITION:,}: keep data in files"
         raise Invalid.one("", message)
-    _raise(list(form_errors(definition)))
+    _raise(list(islice(form_errors(definition), MOST_ERRORS)))
     templates = await _templates(services, definition)
     versions = {template_id: template.version for template_id, template in templates.items()}
     pinned = PinnedDefinition(definition, 0, versions, services.clock.now())
@@ -44,7 +44,7 @@ async def judged(services: Services, definition: Definition, size: int) -> Pinne
 
 def _raise(errors: list[FieldError]) -> None:
     if errors:
-        raise Invalid(errors[:MOST_ERRORS])
+        raise Invalid(errors)
 
 
 async def _templates(services: Services, definition: Definition) -> dict[str, Template]:
@@ -63,7 +63,7 @@ async def _templates(services: Services, definition: Definition) -> dict[str, Te
             for n, step in enumerate(definition.steps)
             if step.job_template in errors
         ]
-        raise Invalid(told[:MOST_ERRORS], code="unknown_template")
+        raise Invalid(told, code="unknown_template")
     return found
 
 

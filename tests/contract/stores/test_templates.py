@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from app.domain.builtin_templates import builtin_layers, builtin_templates
+from app.domain.errors import Invalid
 from app.domain.layers import Layer, derive
 from app.domain.step_catalog import STEP_PARAMETERS
 from app.domain.templates import Parameter, Step, Template, TemplateDraft
@@ -51,6 +52,17 @@ async def test_the_newest_version_is_the_default_beyond_nine(small: SmallStores)
     assert await small.templates.get("house_prices", 2) == house_prices(2)
     assert await small.templates.get("house_prices", 3) is None
     assert [t.version for t in await small.templates.page(500) if t.id == "house_prices"] == [10]
+
+
+async def test_one_that_is_too_large_for_the_store_is_refused(small: SmallStores) -> None:
+    if small.mongo is None:
+        return
+    large = {"p": "x" * (17 << 20)}
+    with pytest.raises(Invalid, match="cannot be stored"):
+        await small.templates.insert(
+            replace(DRAFT, default_parameters=large), replace(house_prices(), default_parameters=large)
+        )
+    assert await small.templates.get("house_prices") is None
 
 
 async def test_ids_that_begin_alike_are_kept_apart(small: SmallStores) -> None:

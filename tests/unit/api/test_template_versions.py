@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
 from app.api.schemas import definitions as shapes
 from app.api.schemas import origins
+from app.operations import templates as operations
 from tests.unit.api.harness import Api
 from tests.unit.api.shapes import assert_shape
 
@@ -98,6 +100,26 @@ async def test_templates_are_paged(api: Api) -> None:
             break
         cursor = {"cursor": page["next_cursor"]}
     assert seen == whole == sorted(whole)
+
+
+async def test_a_page_of_large_templates_is_shorter(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(7):
+        await make(api, f"z{n}", **STEP, default_parameters={"p": "x" * 10_000})
+    whole = [t["id"] for t in (await api.client.get(TEMPLATES)).json()["templates"]]
+    monkeypatch.setattr(operations, "PAGE_BYTES", 25_000)
+    monkeypatch.setattr(operations, "PART", 2)
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    pages = 0
+    while True:
+        answer = await api.client.get(TEMPLATES, params=cursor)
+        assert len(answer.content) < 60_000
+        seen += [t["id"] for t in answer.json()["templates"]]
+        pages += 1
+        if answer.json()["next_cursor"] is None:
+            break
+        cursor = {"cursor": answer.json()["next_cursor"]}
+    assert (seen, pages > 3) == (whole, True)
 
 
 async def test_if_match_decides_between_two_revisions_at_once(api: Api) -> None:

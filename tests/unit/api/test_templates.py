@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from app.api.examples import REQUESTS
 from app.api.schemas import definitions as shapes
+from app.domain import nearest
 from tests.unit.api.harness import Api
 from tests.unit.api.shapes import assert_shape
 
@@ -46,6 +48,8 @@ async def test_the_whole_form_inside_job_template_is_accepted(api: Api) -> None:
 
 
 STEP = {"execution_steps": [{"step": "noop"}]}
+HEAVY = [{"name": f"p{n}", "type": "string", "pattern": r"\w{100}"} for n in range(9)]
+ALIASES = [f"p{n}" for n in range(1_000)]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +82,12 @@ STEP = {"execution_steps": [{"step": "noop"}]}
          "invalid", "parameters[0].pattern"),
         ({"name": "a", **STEP, "parameters": [{"name": "p", "type": "string", "pattern": "a" * 501}]},
          "invalid", "parameters[0].pattern"),
+        ({"name": "a", **STEP, "parameters": [{"name": "p", "type": "string", "pattern": "((a{99}){99}){99}"}]},
+         "invalid", "parameters[0].pattern"),
+        ({"name": "a", **STEP, "parameters": HEAVY},
+         "invalid", "parameters"),
+        ({"name": "a", **STEP, "parameters": [{"name": "p", "type": "string", "aliases": ALIASES}]},
+         "invalid", "parameters"),
     ],
 )  # fmt: skip
 async def test_a_bad_template_names_its_fault(api: Api, body: dict[str, Any], code: str, path: str) -> None:
@@ -170,3 +180,32 @@ async def test_the_listing_has_the_shape_of_the_contract(api: Api) -> None:
         assert {"id", "name", "description", "category", "parameters"} <= template.keys()
         for parameter in template["parameters"]:
             assert {"name", "type", "required", "options"} <= parameter.keys()
+
+
+async def test_however_much_is_wrong_a_refusal_is_short(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def counted(name: str, known: Iterable[str]) -> None:
+        nonlocal compared
+        compared += 1
+
+    monkeypatch.setattr(nearest, "nearest_name", counted)
+    many = {f"p.{n}": 1 for n in range(5_000)}
+    unknown = {name.replace(".", "_"): 1 for name in many}
+    bodies = [
+        ("/api/v1/templates", {"name": "a", **STEP, "default_parameters": many}),
+        ("/api/v1/templates", {"name": "a", **STEP, **unknown}),
+        ("/api/v1/templates", {"name": "a", **STEP, "limits": list(unknown)}),
+        (
+            "/api/v1/templates",
+            {"name": "a", "execution_steps": [{"step": "a", "command": [f"${{{{ {n} }}}}" for n in unknown]}]},
+        ),
+        ("/api/v1/jobs", {"template": "noop", "parameters": unknown}),
+        ("/api/v1/jobs", {"template": "ml_training", "parameters": {"hyperparameters": unknown}}),
+        ("/api/v1/jobs", {"template": "noop", "metadata": many}),
+    ]
+    for path, body in bodies:
+        answer = await api.client.post(path, json=body)
+        assert (answer.status_code, 10 <= len(answer.json()["errors"]) <= 100) == (422, True), answer.text[:300]
+        assert len(answer.content) < 50_000
+    assert compared <= 100 * len(bodies)
