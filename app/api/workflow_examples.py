@@ -90,6 +90,10 @@ _SCHEDULED: dict[str, Any] = {
     **_SCHEDULE, "inputs": {}, "created_at": AT, "next_at": AT, "last_at": None, "last_workflow_id": None,
     "last_error": None,
 }  # fmt: skip
+_STORED = {
+    "workflow_name": "complete_ml_pipeline", "version": 1, "description": "End-to-end ML pipeline",
+    "templates": {"data_preprocessing": 1, "ml_training": 1, "model_evaluation": 1}, "created_at": AT,
+}  # fmt: skip
 _REASON = {"with a reason": {"reason": "wrong data"}}
 REQUESTS: dict[str, dict[str, Any]] = {
     "create_workflow": {"pipeline": PIPELINE, "fan-out, condition, approval": {**_SEARCH, "start": False}},
@@ -135,6 +139,11 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "rerun_workflow": {"200": _after("rerun")},
     "approve_workflow_step": {"200": _after("step_approved")},
     "reject_workflow_step": {"200": _after("step_rejected")},
-    "list_schedules": {"200": {"schedules": [_SCHEDULED]}},
+    "list_workflow_definitions": {"200": {"definitions": [_STORED], "next_cursor": None}},
+    "get_workflow_definition": {"200": {**_STORED, "definition": PIPELINE}},
+    "list_workflow_definition_versions": {
+        "200": {"workflow_name": "complete_ml_pipeline", "versions": [_STORED], "next_cursor": None}
+    },
+    "list_schedules": {"200": {"schedules": [_SCHEDULED], "next_cursor": None}},
     "create_schedule": {"201": _SCHEDULED},
 }  # fmt: skip
