@@ -50,7 +50,7 @@ _SUMMARY = {
 }  # fmt: skip
 _STEP = {
     "step_id": "data_preparation", "status": "QUEUED", "job_id": JOB_ID, "outputs": None, "error": None,
-    "skipped_because": None, "cached_from": None, "approval": None, "run": 0, "items": None,
+    "skipped_because": None, "cached_from": None, "approval": None, "run": 0, "item_counts": None, "items": None,
 }  # fmt: skip
 _ENTRY = {
     "seq": 1, "from": None, "to": "PENDING", "reason": "submitted", "at": AT, "actor": "anonymous", "detail": None,
@@ -64,7 +64,8 @@ def _waiting(step_id: str) -> dict[str, Any]:
 
 WORKFLOW = {
     **_SUMMARY, "description": "End-to-end ML pipeline", "outputs": {},
-    "steps": [_STEP, _waiting("model_training"), _waiting("model_evaluation")], "history": [_ENTRY, _STARTED],
+    "steps": [_STEP, _waiting("model_training"), _waiting("model_evaluation")], "next_cursor": None,
+    "history": [_ENTRY, _STARTED],
 }  # fmt: skip
 
 
@@ -123,6 +124,16 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "run_workflow": {"201": WORKFLOW},
     "list_workflows": {"200": {"workflows": [_SUMMARY], "next_cursor": None}},
     "get_workflow": {"200": WORKFLOW},
+    "list_workflow_steps": {"200": {"steps": [_STEP], "next_cursor": None}},
+    "list_workflow_step_items": {
+        "200": {
+            "step_id": "train", "item_counts": {"total": 1, "active": 0, "completed": 1, "unsuccessful": 0},
+            "items": [
+                {"item": 0, "status": "COMPLETED", "job_id": JOB_ID, "error": None, "outputs": {"accuracy": 0.95}}
+            ],
+            "next_cursor": None,
+        }
+    },
     "get_workflow_graph": {
         "200": {
             "workflow_id": WORKFLOW_ID, "status": "RUNNING",

@@ -82,7 +82,7 @@ class MongoDefinitionStore:
         return None if found is None else await self._read(found)
 
     async def page(self, limit: int, after: str = "") -> list[DefinitionRow]:
-        newest = [
+        newest: list[Document] = [
             {"$match": {"name": {"$gt": after}}},
             {"$sort": {"name": 1, "version": -1}},
             {"$group": {"_id": "$name", "newest": {"$first": "$_id"}}},
