@@ -22,7 +22,7 @@ class RetentionSettings(Group):
     jobs_days: float = _days(
         "RETENTION_JOBS_DAYS",
         "Jobs that ended longer ago are deleted with their metrics, artifacts and checkpoints, unless a job that has "
-        "not ended depends on them.",
+        "not ended depends on them; those of a batch or a workflow when that ended longer ago.",
         30,
     )
     logs_days: float = _days("RETENTION_LOGS_DAYS", "Log lines that are older are deleted; their job stays.", 7)

@@ -29,6 +29,7 @@ from app.api.routes import (
     schedules,
     system,
     templates,
+    workflow_definitions,
     workflows,
 )
 from app.config import Settings
@@ -40,6 +41,7 @@ ROUTERS = (
     controls.router,
     job_data.router,
     batches.router,
+    workflow_definitions.router,
     workflows.router,
     schedules.router,
     leaderboards.router,

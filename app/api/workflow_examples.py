@@ -50,7 +50,7 @@ _SUMMARY = {
 }  # fmt: skip
 _STEP = {
     "step_id": "data_preparation", "status": "QUEUED", "job_id": JOB_ID, "outputs": None, "error": None,
-    "skipped_because": None, "cached_from": None, "approval": None, "run": 0, "items": None,
+    "skipped_because": None, "cached_from": None, "approval": None, "run": 0, "item_counts": None, "items": None,
 }  # fmt: skip
 _ENTRY = {
     "seq": 1, "from": None, "to": "PENDING", "reason": "submitted", "at": AT, "actor": "anonymous", "detail": None,
@@ -64,7 +64,8 @@ def _waiting(step_id: str) -> dict[str, Any]:
 
 WORKFLOW = {
     **_SUMMARY, "description": "End-to-end ML pipeline", "outputs": {},
-    "steps": [_STEP, _waiting("model_training"), _waiting("model_evaluation")], "history": [_ENTRY, _STARTED],
+    "steps": [_STEP, _waiting("model_training"), _waiting("model_evaluation")], "next_cursor": None,
+    "history": [_ENTRY, _STARTED],
 }  # fmt: skip
 
 
@@ -89,6 +90,10 @@ _SCHEDULE = {
 _SCHEDULED: dict[str, Any] = {
     **_SCHEDULE, "inputs": {}, "created_at": AT, "next_at": AT, "last_at": None, "last_workflow_id": None,
     "last_error": None,
+}  # fmt: skip
+_STORED = {
+    "workflow_name": "complete_ml_pipeline", "version": 1, "description": "End-to-end ML pipeline",
+    "templates": {"data_preprocessing": 1, "ml_training": 1, "model_evaluation": 1}, "created_at": AT,
 }  # fmt: skip
 _REASON = {"with a reason": {"reason": "wrong data"}}
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -119,6 +124,16 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "run_workflow": {"201": WORKFLOW},
     "list_workflows": {"200": {"workflows": [_SUMMARY], "next_cursor": None}},
     "get_workflow": {"200": WORKFLOW},
+    "list_workflow_steps": {"200": {"steps": [_STEP], "next_cursor": None}},
+    "list_workflow_step_items": {
+        "200": {
+            "step_id": "train", "item_counts": {"total": 1, "active": 0, "completed": 1, "unsuccessful": 0},
+            "items": [
+                {"item": 0, "status": "COMPLETED", "job_id": JOB_ID, "error": None, "outputs": {"accuracy": 0.95}}
+            ],
+            "next_cursor": None,
+        }
+    },
     "get_workflow_graph": {
         "200": {
             "workflow_id": WORKFLOW_ID, "status": "RUNNING",
@@ -135,6 +150,11 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "rerun_workflow": {"200": _after("rerun")},
     "approve_workflow_step": {"200": _after("step_approved")},
     "reject_workflow_step": {"200": _after("step_rejected")},
-    "list_schedules": {"200": {"schedules": [_SCHEDULED]}},
+    "list_workflow_definitions": {"200": {"definitions": [_STORED], "next_cursor": None}},
+    "get_workflow_definition": {"200": {**_STORED, "definition": PIPELINE}},
+    "list_workflow_definition_versions": {
+        "200": {"workflow_name": "complete_ml_pipeline", "versions": [_STORED], "next_cursor": None}
+    },
+    "list_schedules": {"200": {"schedules": [_SCHEDULED], "next_cursor": None}},
     "create_schedule": {"201": _SCHEDULED},
 }  # fmt: skip

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.api.cursors import cursor
 from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.timestamps import optional_rfc3339 as moment
 from app.domain.timestamps import rfc3339
 from app.domain.workflows.definition import PinnedDefinition
+from app.domain.workflows.pages import items_shown
 from app.domain.workflows.schedules import Schedule
 from app.domain.workflows.state import (
     ItemState,
@@ -46,17 +48,22 @@ def workflow_summary(workflow: Workflow) -> View:
 
 
 def workflow_view(view: WorkflowView) -> View:
-    """The whole run, steps in the order of the definition."""
-    workflow, pinned = view.workflow, view.pinned
-    steps = [_step(view, step_id) for step_id in pinned.steps]
-    outputs = {s["step_id"]: s["outputs"] for s in steps if s["outputs"] is not None}
+    """The run with the steps that are shown, in the order of the definition."""
+    workflow = view.workflow
+    outputs = {step_id: _outputs(view, step_id) for step_id in view.last}
     return {
         **workflow_summary(workflow),
-        "description": pinned.definition.description,
-        "outputs": {step_id: outputs[step_id] for step_id in pinned.graph.last if step_id in outputs},
-        "steps": steps,
+        "description": view.pinned.definition.description,
+        "outputs": {step_id: each for step_id, each in outputs.items() if each is not None},
+        **steps_view(view),
         "history": [_entry(entry) for entry in workflow.history],
     }
+
+
+def steps_view(view: WorkflowView) -> View:
+    """The steps that are shown, and where those that follow begin."""
+    following = None if view.following is None else cursor(f"steps:{view.workflow.id}", f"{view.following}")
+    return {"steps": [_step(view, step_id) for step_id in view.steps], "next_cursor": following}
 
 
 def _step(view: WorkflowView, step_id: str) -> View:
@@ -64,18 +71,18 @@ def _step(view: WorkflowView, step_id: str) -> View:
     state = workflow.step(step_id)
     job_id = _job_of(workflow.id, step_id, state)
     job = view.jobs.get(job_id or "")
-    completed = state.status is StepStatus.COMPLETED
     return {
         "step_id": step_id,
         "status": status_of(state.status, job, many=state.items is not None),
         "job_id": job_id,
-        "outputs": _outputs(view, step_id) if completed or state.items is not None else None,
+        "outputs": _outputs(view, step_id),
         "error": _error(state.error, job, state.status),
         "skipped_because": state.because,
         "cached_from": state.cached_from,
         "approval": _approval(view.pinned, step_id, state),
         "run": state.run,
-        "items": _items(view, step_id, state),
+        "item_counts": _item_counts(state),
+        "items": None if state.items is None else _items(view, step_id, items_shown(state)),
     }
 
 
@@ -97,7 +104,11 @@ def status_of(status: StepStatus, job: Job | None, *, many: bool) -> str:
 
 
 def _outputs(view: WorkflowView, step_id: str) -> Json:
-    return outputs_in(view.workflow, step_id, sources(view.workflow, step_id), view.jobs)
+    """Of a step over many items, those of the items that are shown with it."""
+    state = view.workflow.step(step_id)
+    if state.status is not StepStatus.COMPLETED and state.items is None:
+        return None
+    return outputs_in(view.workflow, step_id, sources(view.workflow, step_id, items_shown(state)), view.jobs)
 
 
 def _error(error: StepError | None, job: Job | None, status: StepStatus) -> View | None:
@@ -115,11 +126,33 @@ def _approval(pinned: PinnedDefinition, step_id: str, state: StepState) -> View 
     return {"message": approval.message, "approve_by": moment(state.approve_by), "default": approval.default}
 
 
-def _items(view: WorkflowView, step_id: str, state: StepState) -> list[View] | None:
+def items_view(view: WorkflowView, step_id: str, shown: range) -> View:
+    """These items of a step, each with what it has put out, and where those that follow begin."""
+    state = view.workflow.step(step_id)
+    outputs = outputs_in(view.workflow, step_id, sources(view.workflow, step_id, shown), view.jobs)
+    total = 0 if state.items is None else state.items.total
+    items = (
+        [{**item, "outputs": of} for item, of in zip(_items(view, step_id, shown), outputs, strict=True)]
+        if shown
+        else []
+    )
+    following = cursor(f"items:{view.workflow.id}/{step_id}", f"{shown.stop}") if shown.stop < total else None
+    return {"step_id": step_id, "item_counts": _item_counts(state), "items": items, "next_cursor": following}
+
+
+def _items(view: WorkflowView, step_id: str, shown: range) -> list[View]:
+    known = view.workflow.items.get(step_id, {})
+    return [_item(view, step_id, n, known.get(n)) for n in shown]
+
+
+def _item_counts(state: StepState) -> View | None:
     if state.items is None:
         return None
-    known = view.workflow.items.get(step_id, {})
-    return [_item(view, step_id, n, known.get(n)) for n in range(state.items.total)]
+    counts = state.items
+    return {
+        "total": counts.total, "active": counts.active, "completed": counts.completed,
+        "unsuccessful": counts.unsuccessful,
+    }  # fmt: skip
 
 
 def _item(view: WorkflowView, step_id: str, n: int, state: ItemState | None) -> View:
@@ -185,20 +218,16 @@ def _kind(pinned: PinnedDefinition, parent: str, step_id: str) -> str:
 def _node(view: WorkflowView, step_id: str, lanes: Mapping[str, int]) -> View:
     step, state = view.pinned.steps[step_id], view.workflow.step(step_id)
     job_id = _job_of(view.workflow.id, step_id, state)
-    items = state.items
     return {
         "step_id": step_id,
         "job_template": step.job_template,
-        "status": status_of(state.status, view.jobs.get(job_id or ""), many=items is not None),
+        "status": status_of(state.status, view.jobs.get(job_id or ""), many=state.items is not None),
         "job_id": job_id,
         "dependency_type": view.pinned.graph.types[step_id],
         "level": view.pinned.graph.levels[step_id],
         "lane": lanes[step_id],
         "condition": step.when,
-        "items": None if items is None else {
-            "total": items.total, "active": items.active, "completed": items.completed,
-            "unsuccessful": items.unsuccessful,
-        },
+        "items": _item_counts(state),
         "skipped_because": state.because,
         "awaits_approval": state.status is StepStatus.AWAITING_APPROVAL,
     }  # fmt: skip

@@ -1,9 +1,10 @@
 """Deletes what has been kept long enough, in the order of dependence; the leader does it, a little at a time.
 
 A job goes with everything of its own, the job's document last: a crash between leaves a document that is found again.
-A job stays as long as one that has not ended names it as a dependency, or its batch has not ended. What a crash left
-that nobody owns is found by walking through the stored files and the sealed secrets, some each time. Logs, run
-summaries, ended batches and idempotency keys go by the store's own clock.
+A job stays as long as one that has not ended names it as a dependency, and as long as its batch or its workflow, which
+counts it, retries it and reads what it has put out. What a crash left that nobody owns is found by walking through the
+stored files and the sealed secrets, some each time. Logs, run summaries, ended batches and workflows, and idempotency
+keys go by the store's own clock.
 
 Every question is answered by an index, and with nothing to delete there are five of them.
 """
@@ -36,6 +37,7 @@ class Retention:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._ended: EndedJob | None = None
         self._owner = ""
         self._sealed = ""
 
@@ -52,28 +54,32 @@ class Retention:
             log.info("retention.deleted", **done)
 
     async def _ended_jobs(self, before: datetime) -> int:
-        """Batch after batch, past those that stay because others depend on them."""
-        deleted, place = 0, None
+        """Batch after batch, past those that stay; where they are many, the next round goes on behind them."""
+        deleted = 0
         for _ in range(BATCHES):
-            ended = await self._services.jobs.ended_before(before, BATCH, place)
+            ended = await self._services.jobs.ended_before(before, BATCH, self._ended)
             deleted += await self._delete(ended, before)
-            if len(ended) < BATCH:
+            self._ended = ended[-1] if len(ended) == BATCH else None
+            if self._ended is None:
                 break
-            place = ended[-1]
         return deleted
 
     async def _delete(self, ended: Sequence[EndedJob], before: datetime) -> int:
-        ids = [job.id for job in ended]
-        kept = await self._needed(ids) if ids else set()
-        gone = [job_id for job_id in ids if job_id not in kept]
+        kept = await self._needed(ended, before) if ended else set()
+        gone = [job.id for job in ended if job.id not in kept]
         if not gone:
             return 0
         await self._delete_things_of(gone)
         return await self._services.jobs.delete_ended(gone, before)
 
-    async def _needed(self, ids: Sequence[str]) -> set[str]:
-        """Those that somebody waits for, or whose batch counts them still."""
-        return await self._services.jobs.depended_on(ids) | await self._services.batches.of_open(ids)
+    async def _needed(self, ended: Sequence[EndedJob], before: datetime) -> set[str]:
+        """Those that somebody waits for, and those of a batch or a workflow that stays."""
+        needed = await self._services.jobs.depended_on([job.id for job in ended])
+        batches = {job.batch_id for job in ended if job.batch_id is not None}
+        workflows = {job.workflow_id for job in ended if job.workflow_id is not None}
+        wholes = await self._services.batches.kept(batches, before) if batches else set()
+        wholes |= await self._services.workflows.kept(workflows, before) if workflows else set()
+        return needed | {job.id for job in ended if job.batch_id in wholes or job.workflow_id in wholes}
 
     async def _delete_things_of(self, job_ids: Sequence[str]) -> None:
         services = self._services

@@ -40,6 +40,7 @@ from app.storage.layout import Layout
 from app.storage.limits import place_document
 from app.storage.mongo import Database, Document
 from app.storage.quarantine import Reading
+from app.storage.wholes import kept_ids
 
 LONGEST = 60.0
 """Seconds for a whole batch, its store's patience included."""
@@ -190,14 +191,8 @@ class MongoBatchStore:
         found = await asyncio.gather(*(self._ids(batch_queries.open_jobs(batch_id), 1) for batch_id in wanted))
         return {batch_id: ids[0] for batch_id, ids in zip(wanted, found, strict=True) if ids}
 
-    async def of_open(self, job_ids: Iterable[str]) -> set[str]:
-        members = {"_id": {"$in": list(job_ids)}, "batch_id": {"$type": "string"}}
-        with answered():
-            found = await self._jobs.find(members, {"batch_id": 1}).to_list(None)
-            batches = sorted({d["batch_id"] for d in found})
-            still_open = {"_id": {"$in": batches}, "status": {"$in": batch_queries.OPEN_BATCHES}}
-            open_ones = {d["_id"] for d in await self._batches.find(still_open, {"_id": 1}).to_list(None)}
-        return {d["_id"] for d in found if d["batch_id"] in open_ones}
+    async def kept(self, batch_ids: Iterable[str], since: datetime) -> set[str]:
+        return await kept_ids(self._batches, batch_ids, since)
 
     async def _ids(self, wanted: Document, most: int) -> list[str]:
         with answered():

@@ -4,6 +4,9 @@ process of its own with little of it. Started by `app.storage.expressions`, whic
 The time of the processor is bounded here, for each item: when it is used up the kernel ends the process, whatever it is
 in. So a machine that is busy with other things makes no expression fail.
 
+To make an environment costs far more than to compile a text in it. So the texts that are checked together share one,
+with the variables of all of them, but for those that could speak of a variable that is not their own.
+
 One JSON object a line comes in, `{"op": "check" | "evaluate", "items": [{text, variables, values?}]}`, and one goes
 out: an array of `{"type"}`, `{"value"}` or `{"fault", "position"?}`. Nothing else is imported here, and nothing is
 written but the answers.
@@ -17,8 +20,8 @@ import re
 import resource
 import signal
 import sys
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,9 @@ _TYPES = {
     "list": cel.Type.List(cel.Type.DYN),
     "map": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
 }
+_WORD = re.compile(r"\w+")
 Answer = dict[str, Any]
+Variables = tuple[tuple[str, str], ...]
 
 
 class NotJson(ValueError):
@@ -48,18 +53,41 @@ class NotJson(ValueError):
 
 
 @lru_cache(maxsize=256)
-def _environment(variables: tuple[tuple[str, str], ...]) -> Any:
+def _environment(variables: Variables) -> Any:
     return cel.NewEnv(variables={name: _TYPES[kind] for name, kind in variables})
 
 
 @lru_cache(maxsize=1_024)
-def _compiled(text: str, variables: tuple[tuple[str, str], ...]) -> Any:
+def _compiled(text: str, variables: Variables) -> Any:
     return _environment(variables).compile(text)
 
 
-def check(item: Mapping[str, Any]) -> Answer:
-    """Compile it; the type of its value."""
-    return {"type": _program(item).return_type().name().split("<")[0].lower()}
+def check(item: Mapping[str, Any], shared: Variables = ()) -> Answer:
+    """Compile it, beside others that have these variables together; the type of its value."""
+    own = _variables(item)
+    known = own if _could_mean_others(item["text"], own, shared) else shared
+    return {"type": _environment(known).compile(item["text"]).return_type().name().split("<")[0].lower()}
+
+
+def _could_mean_others(text: str, own: Variables, shared: Variables) -> bool:
+    """Whether all words of a variable that is not its own stand in a text: no other way to mean one is known to CEL."""
+    words, mine = set(_WORD.findall(text)), frozenset(own)
+    if not mine.issubset(shared):
+        return True
+    return any(words.issuperset(name.split(".")) for name, kind in shared if (name, kind) not in mine)
+
+
+def _shared(items: Iterable[Mapping[str, Any]]) -> Variables:
+    """The variables of all of them, each in the first type that it has."""
+    together: dict[str, str] = {}
+    for item in items:
+        for name, kind in item["variables"].items():
+            together.setdefault(name, kind)
+    return tuple(sorted(together.items()))
+
+
+def _variables(item: Mapping[str, Any]) -> Variables:
+    return tuple(sorted(item["variables"].items()))
 
 
 def evaluate(item: Mapping[str, Any]) -> Answer:
@@ -74,7 +102,7 @@ def evaluate(item: Mapping[str, Any]) -> Answer:
 
 
 def _program(item: Mapping[str, Any]) -> Any:
-    return _compiled(item["text"], tuple(sorted(item["variables"].items())))
+    return _compiled(item["text"], _variables(item))
 
 
 def _fitting(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +153,8 @@ def _shorter(message: str) -> str:
 
 
 def _answer(request: Mapping[str, Any]) -> list[Answer]:
-    do = check if request["op"] == "check" else evaluate
+    shared = _shared(request["items"])
+    do = evaluate if request["op"] == "evaluate" else partial(check, shared=shared)
     answers = []
     for item in request["items"]:
         signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)

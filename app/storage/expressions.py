@@ -91,10 +91,20 @@ class CelExpressions:
         self._seconds = seconds
 
     async def check(self, wanted: Sequence[Expression]) -> list[Typed | Fault]:
-        faults = [size_fault(each.text) for each in wanted]
-        items = [{"text": e.text, "variables": dict(e.variables)} for e, f in zip(wanted, faults, strict=True) if not f]
-        answers = iter(await self._ask("check", items))
-        return [fault or _typed(next(answers)) for fault in faults]
+        """Equal ones are asked once."""
+        keys = [(each.text, tuple(each.variables.items())) for each in wanted]
+        found: dict[object, Typed | Fault] = {}
+        asked: dict[object, Item] = {}
+        for key, each in zip(keys, wanted, strict=True):
+            if key in found or key in asked:
+                continue
+            if fault := size_fault(each.text):
+                found[key] = fault
+            else:
+                asked[key] = {"text": each.text, "variables": dict(each.variables)}
+        answers = await self._ask("check", list(asked.values()))
+        found |= zip(asked, map(_typed, answers), strict=True)
+        return [found[key] for key in keys]
 
     async def evaluate(self, wanted: Sequence[Evaluation]) -> list[Value | Fault]:
         faults = [size_fault(each.expression.text) or _input_fault(each) for each in wanted]

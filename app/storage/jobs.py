@@ -210,10 +210,10 @@ class MongoJobStore(JobCounts):
 
     async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
         ended_jobs = {"$and": [job_queries.ended(moment, after), {"_id": {"$type": "string"}}]}
-        found = self._jobs.find(ended_jobs, {"finished_at": 1})
+        found = self._jobs.find(ended_jobs, {"finished_at": 1, "batch_id": 1, "workflow_id": 1})
         with answered():
             ended = await found.sort([("finished_at", 1), ("_id", 1)]).limit(limit).to_list(None)
-        return [EndedJob(d["finished_at"], d["_id"]) for d in ended]
+        return [EndedJob(d["finished_at"], d["_id"], d.get("batch_id"), d.get("workflow_id")) for d in ended]
 
     async def depended_on(self, job_ids: Iterable[str]) -> set[str]:
         wanted = set(job_ids)

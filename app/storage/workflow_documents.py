@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import orjson
 
 from app.domain.job import DependencyType
+from app.domain.ports.workflows import DefinitionRow
 from app.domain.priority import Priority
 from app.domain.workflows.changes import WorkflowChange, has_own_job
 from app.domain.workflows.definition import Approval, Definition, InputDefinition, PinnedDefinition, StepDefinition
@@ -36,6 +37,8 @@ Document = dict[str, Any]
 T = TypeVar("T")
 OPS = 20
 """Writes that a workflow remembers, to recognise one that is sent again."""
+ROW: Document = {"name": 1, "version": 1, "description": 1, "templates": 1, "created_at": 1}
+"""The projection of a definition for listings."""
 BARE: Document = {"steps": 0, "items": 0, "ops": 0}
 """The projection of a workflow for listings."""
 _PLAIN = (
@@ -238,6 +241,7 @@ def definition_document(definition: Definition, version: int, templates: Mapping
         "_id": f"{definition.name}:{version}",
         "name": definition.name,
         "version": version,
+        "description": definition.description,
         "json": json,
         "templates": [[name, templates[name]] for name in sorted(templates)],
         "digest": definition_digest(json, templates),
@@ -253,6 +257,11 @@ def definition_digest(json: bytes, templates: Mapping[str, int]) -> str:
 def definition_from(d: Mapping[str, Any]) -> PinnedDefinition:
     """The definition of a document."""
     return PinnedDefinition(definition_of(orjson.loads(d["json"])), d["version"], dict(d["templates"]), d["created_at"])
+
+
+def row_from(d: Mapping[str, Any]) -> DefinitionRow:
+    """What a listing says of a document."""
+    return DefinitionRow(d["name"], d["version"], d.get("description", ""), dict(d["templates"]), d["created_at"])
 
 
 def definition_of(raw: Mapping[str, Any]) -> Definition:

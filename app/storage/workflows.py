@@ -7,12 +7,12 @@ once they were read.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
-from app.domain.ports.workflows import WorkflowPage, WorkflowQuery
+from app.domain.ports.workflows import DefinitionRow, WorkflowPage, WorkflowQuery
 from app.domain.workflows.changes import WorkflowChange
 from app.domain.workflows.definition import Definition, PinnedDefinition
 from app.domain.workflows.schedules import Schedule
@@ -21,20 +21,24 @@ from app.quarantine import Quarantine
 from app.storage.failures import PATIENCE, answered, not_storable, unstorable, until_answered
 from app.storage.mongo import Database, Document
 from app.storage.quarantine import Reading
+from app.storage.wholes import kept_ids
 from app.storage.workflow_documents import (
     BARE,
+    ROW,
     change_update,
     definition_digest,
     definition_document,
     definition_from,
     definition_json,
+    row_from,
     schedule_document,
     schedule_from,
     workflow_document,
     workflow_from,
 )
 
-REMEMBERED = 64
+REMEMBERED = 16 << 20
+"""Bytes of JSON of definitions that a process remembers. In memory they are some times as large."""
 OPEN = [WorkflowStatus.RUNNING.value, WorkflowStatus.PAUSED.value]
 
 
@@ -45,10 +49,11 @@ class MongoDefinitionStore:
         self._reading = Reading("workflow_definition", quarantine)
         self._database, self._patience = database, patience
         self._definitions = database["workflow_definitions"]
-        self._known: OrderedDict[tuple[str, int], PinnedDefinition] = OrderedDict()
+        self._known = _Known()
 
     async def define(self, definition: Definition, templates: Mapping[str, int], at: datetime) -> PinnedDefinition:
-        digest = definition_digest(definition_json(definition), templates)
+        json = definition_json(definition)
+        digest = definition_digest(json, templates)
         while True:
             newest = await self._newest(definition.name)
             if newest is not None and newest["digest"] == digest:
@@ -63,24 +68,39 @@ class MongoDefinitionStore:
                 if unstorable(error):
                     raise not_storable(error) from error
                 raise
-            return self._remember(PinnedDefinition(definition, version, dict(templates), at))
+            return self._known.keep(PinnedDefinition(definition, version, dict(templates), at), len(json))
 
     async def get(self, name: str, version: int | None = None) -> PinnedDefinition | None:
         if version is None:
             newest = await self._newest(name)
             return None if newest is None else await self._read(newest)
-        known = self._known.get((name, version))
+        known = self._known.get(name, version)
         if known is not None:
-            self._known.move_to_end((name, version))
             return known
         with answered():
             found = await self._definitions.find_one({"_id": f"{name}:{version}"})
         return None if found is None else await self._read(found)
 
-    async def names(self) -> list[str]:
+    async def page(self, limit: int, after: str = "") -> list[DefinitionRow]:
+        newest: list[Document] = [
+            {"$match": {"name": {"$gt": after}}},
+            {"$sort": {"name": 1, "version": -1}},
+            {"$group": {"_id": "$name", "newest": {"$first": "$_id"}}},
+            {"$sort": {"_id": 1}},
+            {"$limit": limit},
+        ]
         with answered():
-            found = [d async for d in self._database.aggregate("workflow_definitions", [{"$group": {"_id": "$name"}}])]
-        return sorted(d["_id"] for d in found)
+            ids = [row["newest"] async for row in self._database.aggregate("workflow_definitions", newest)]
+        return await self._rows({"_id": {"$in": ids}}, ("name", 1), limit)
+
+    async def versions(self, name: str, limit: int, before: int | None = None) -> list[DefinitionRow]:
+        wanted: Document = {"name": name} if before is None else {"name": name, "version": {"$lt": before}}
+        return await self._rows(wanted, ("version", -1), limit)
+
+    async def _rows(self, wanted: Document, order: tuple[str, int], limit: int) -> list[DefinitionRow]:
+        with answered():
+            found = await self._definitions.find(wanted, ROW).sort([order]).limit(limit).to_list(None)
+        return await self._reading.each(found, row_from)
 
     async def _newest(self, name: str) -> Document | None:
         newest = self._definitions.find({"name": name}).sort([("version", -1)]).limit(1)
@@ -88,16 +108,36 @@ class MongoDefinitionStore:
             return next(iter(await newest.to_list(1)), None)
 
     async def _read(self, document: Document) -> PinnedDefinition | None:
-        known = self._known.get((document["name"], document["version"]))
+        known = self._known.get(document["name"], document["version"])
         if known is not None:
             return known
         pinned = next(iter(await self._reading.each([document], definition_from)), None)
-        return None if pinned is None else self._remember(pinned)
+        return None if pinned is None else self._known.keep(pinned, len(document["json"]))
 
-    def _remember(self, pinned: PinnedDefinition) -> PinnedDefinition:
-        self._known[pinned.name, pinned.version] = pinned
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+
+class _Known:
+    """Definitions that were read, the last used ones, by name and version: as many as have `REMEMBERED` bytes of JSON
+    together, and one however large."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int], tuple[PinnedDefinition, int]] = OrderedDict()
+        self._size = 0
+
+    def get(self, name: str, version: int) -> PinnedDefinition | None:
+        """The definition, where it is known."""
+        if (name, version) not in self._kept:
+            return None
+        self._kept.move_to_end((name, version))
+        return self._kept[name, version][0]
+
+    def keep(self, pinned: PinnedDefinition, size: int) -> PinnedDefinition:
+        """Remember it, of so many bytes of JSON."""
+        if self.get(pinned.name, pinned.version) is None:
+            self._kept[pinned.name, pinned.version] = pinned, size
+            self._size += size
+        while self._size > REMEMBERED and len(self._kept) > 1:
+            _, (_, forgotten) = self._kept.popitem(last=False)
+            self._size -= forgotten
         return pinned
 
 
@@ -164,6 +204,9 @@ class MongoWorkflowStore:
         wanted: Document = {"status": {"$in": OPEN}, "_id": {"$gt": after or ""}}
         return await self._ids(wanted, "_id", limit)
 
+    async def kept(self, workflow_ids: Iterable[str], since: datetime) -> set[str]:
+        return await kept_ids(self._workflows, workflow_ids, since)
+
     async def approvals_due(self, now: datetime, limit: int) -> list[str]:
         wanted: Document = {"status": WorkflowStatus.RUNNING.value, "approve_by": {"$lte": now}}
         return await self._ids(wanted, "approve_by", limit)
@@ -184,8 +227,8 @@ class MongoScheduleStore:
     async def get(self, name: str) -> Schedule | None:
         return next(iter(await self._find({"_id": name}, 1)), None)
 
-    async def all(self) -> list[Schedule]:
-        return await self._find({}, 0)
+    async def page(self, limit: int, after: str = "") -> list[Schedule]:
+        return await self._find({"_id": {"$gt": after}}, limit)
 
     async def insert(self, schedule: Schedule) -> bool:
         """See the port. Sent again after a lost answer it meets itself, which counts as inserted."""

@@ -228,6 +228,16 @@ class TestQuestions:
         ids = [job.id for job in jobs]
         assert await world.batches.next_waiting(batch.id, 2) == [ids[4], ids[1], ids[2]]
 
+    async def test_those_are_kept_that_have_not_ended_so_long_ago(self, world: World) -> None:
+        going_on, ended = a_batch(1), a_batch(1)
+        await world.add(going_on)
+        await world.add(ended)
+        done = settle_batch(ended, Counts({S.COMPLETED: 1}), stamp(60))
+        assert done is not None and await world.batches.commit(ended, done)
+        ids, minute = [going_on.id, ended.id, "batch_none"], timedelta(seconds=60)
+        assert await world.batches.kept(ids, NOW + minute) == {going_on.id, ended.id}
+        assert await world.batches.kept(ids, NOW + 2 * minute) == {going_on.id}
+
     async def test_the_first_that_is_open(self, world: World) -> None:
         batch, ended = a_batch(4), a_batch(1)
         await world.add(batch, "COMPLETED", "FAILED", "PAUSED", "SUBMITTED")

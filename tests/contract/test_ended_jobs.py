@@ -25,6 +25,9 @@ async def test_ended_jobs_are_told_from_the_oldest_on_in_pages(stores: Stores) -
     for job in (*jobs, a_job().job, replace(a_job().job, status=JobStatus.QUEUED, finished_at=NOW - 9 * HOUR)):
         await stores.jobs.insert(job)
     wanted = [EndedJob(j.finished_at, j.id) for j in reversed(jobs[2:]) if j.finished_at]
+    of_a_whole = replace(ended(99), batch_id="batch_a", workflow_id="wf_a")
+    await stores.jobs.insert(of_a_whole)
+    wanted = [EndedJob(NOW - 99 * HOUR, of_a_whole.id, "batch_a", "wf_a"), *wanted]
     moment = NOW - 2 * HOUR
     assert await stores.jobs.ended_before(moment, 10) == wanted
     assert await stores.jobs.ended_before(moment, 2) == wanted[:2]

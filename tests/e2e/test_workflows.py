@@ -15,8 +15,6 @@ import pytest_asyncio
 from pymongo import MongoClient
 
 from app.dev.embedded import Endpoints
-from app.domain.dependencies import End, outcome
-from app.domain.job import DependencyType
 from tests.e2e.conftest import settings_of
 from tests.support.processes import Api, api, worker
 from tests.support.wait import until
@@ -158,42 +156,6 @@ async def test_branches_conditions_and_typed_outputs(served: Api) -> None:
     }  # fmt: skip
     assert reasons(done) == {"improve": "condition_false", "after": "upstream_skipped"}
     assert step_of(done, "each")["outputs"] == [{"v": "xxx"}, {"v": "yyy"}]
-
-
-ENDS: dict[End, dict[str, Any]] = {
-    End.COMPLETED: inline("completed"),
-    End.FAILED: command("failed", code="sys.exit(78)"),
-    End.TIMEOUT: inline(
-        "timeout", job_template="sleep", parameters={"seconds": 60}, timeout=0.3, retry_policy={"max_attempts": 1}
-    ),
-    End.SKIPPED: inline("skipped", when="false"),
-    End.CANCELLED: inline("cancelled", approval={"timeout": 0.5, "default": "reject"}),
-}  # fmt: skip
-EXPECTED = {
-    (DependencyType.ALL_COMPLETE, End.SKIPPED): "upstream_skipped",
-    (DependencyType.ANY_COMPLETE, End.SKIPPED): "upstream_skipped",
-}
-
-
-async def test_the_truth_table_cell_by_cell(served: Api) -> None:
-    """A child of each type after a parent of each end, in one workflow: what the deciding code says is what happens."""
-    parents = list(ENDS.values())
-    cells = [(kind, end) for kind in DependencyType for end in ENDS]
-    children = [
-        inline(f"{kind.value}_after_{end.value.lower()}", ENDS[end]["step_id"], dependency_type=kind.value)
-        for kind, end in cells
-    ]
-    done = await over(served, await create(served, *parents, *children))
-    assert done["status"] == "FAILED"
-    found = states(done)
-    assert [found[p["step_id"]] for p in parents] == ["COMPLETED", "FAILED", "TIMEOUT", "SKIPPED", "REJECTED"]
-    for kind, end in cells:
-        step_id = f"{kind.value}_after_{end.value.lower()}"
-        runs = outcome(kind, end) == "runs"
-        assert found[step_id] == ("COMPLETED" if runs else "SKIPPED"), step_id
-        if not runs:
-            usual = "no_failure" if kind is DependencyType.ANY_FAILED else "upstream_failed"
-            assert reasons(done)[step_id] == EXPECTED.get((kind, end), usual), step_id
 
 
 async def test_a_failure_runs_its_step_and_what_can_still_run(served: Api) -> None:

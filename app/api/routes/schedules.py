@@ -5,7 +5,9 @@ from typing import Annotated
 from fastapi import Path, Request, Response
 
 from app.api.answers import as_json, json_response, send
-from app.api.deps import Key, Ports
+from app.api.cursors import cursor as make_cursor
+from app.api.cursors import place_of
+from app.api.deps import DEFAULT_PAGE, Cursor, Key, Limit, Ports
 from app.api.problems import problems
 from app.api.routing import PREFIX, api_router
 from app.api.schemas.schedules import Schedule, ScheduleCreate, ScheduleList
@@ -20,9 +22,12 @@ router = api_router(f"{PREFIX}/schedules", "workflows")
 
 
 @router.get("", responses=problems(), response_model=ScheduleList)
-async def list_schedules(services: Ports) -> Response:
-    """All schedules, by name, each with its next and its last run."""
-    return json_response({"schedules": [schedule_view(s) for s in await services.schedules.all()]})
+async def list_schedules(services: Ports, limit: Limit = DEFAULT_PAGE, cursor: Cursor = None) -> Response:
+    """Schedules by name, a page at a time, each with its next and its last run."""
+    after = "" if cursor is None else place_of("schedules", cursor)
+    found = await services.schedules.page(limit + 1, after)
+    following = make_cursor("schedules", found[limit - 1].name) if len(found) > limit else None
+    return json_response({"schedules": [schedule_view(s) for s in found[:limit]], "next_cursor": following})
 
 
 @router.post("", status_code=201, responses=problems(404, 409, body=True), response_model=Schedule)

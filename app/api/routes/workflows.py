@@ -8,7 +8,7 @@ from fastapi import Depends, Path, Query, Request, Response
 
 from app.api.answers import as_json, json_response, send
 from app.api.cursors import cursor as make_cursor
-from app.api.cursors import place_of
+from app.api.cursors import place_of, whole_place_of
 from app.api.deps import (
     ANONYMOUS,
     DEFAULT_PAGE,
@@ -30,16 +30,18 @@ from app.api.schemas.workflows import (
     WorkflowCreate,
     WorkflowDefinitionCreate,
     WorkflowGraph,
+    WorkflowItemList,
     WorkflowList,
     WorkflowRerun,
     WorkflowRun,
     WorkflowStart,
+    WorkflowStepList,
     WorkflowValidated,
 )
 from app.api.sse import EventStream
 from app.api.tenants import tenant_of
 from app.api.workflow_stream import workflow_events
-from app.api.workflow_views import graph_view, validated_view, workflow_summary, workflow_view
+from app.api.workflow_views import graph_view, items_view, steps_view, validated_view, workflow_summary, workflow_view
 from app.domain.errors import NotFound
 from app.domain.ids import is_object_id
 from app.domain.ports import WorkflowQuery
@@ -49,7 +51,7 @@ from app.operations.once import Answer, IdempotencyKey, answer_once
 from app.operations.workflows import controlling as controls
 from app.operations.workflows.creating import Origin, create, run_stored
 from app.operations.workflows.defining import judged
-from app.operations.workflows.inspecting import inspect_workflow
+from app.operations.workflows.inspecting import inspect_graph, inspect_items, inspect_steps, inspect_workflow
 from app.operations.workflows.loading import load
 from app.services import Services
 
@@ -140,19 +142,43 @@ async def list_workflows(
 
 @router.get("/{workflow_id}", responses=problems(404), response_model=Workflow)
 async def get_workflow(services: Ports, workflow_id: WorkflowId) -> Response:
-    """The whole run: steps in the order of the definition, each with the state of its job, what it has put out, and why
-    it was skipped. The ETag is its `seq`.
+    """The run: steps in the order of the definition, each with the state of its job, what it has put out, and why it
+    was skipped. Of a very large one the first 500, items included; `next_cursor` goes on at `…/steps`. The ETag is its
+    `seq`.
     """
     workflow = (await load(services, workflow_id)).workflow
     view = workflow_view(await inspect_workflow(services, workflow))
     return json_response(view, headers={"ETag": f'"{workflow.seq}"'})
 
 
+@router.get("/{workflow_id}/steps", responses=problems(404), response_model=WorkflowStepList)
+async def list_workflow_steps(
+    services: Ports, workflow_id: WorkflowId, limit: Limit = DEFAULT_PAGE, cursor: Cursor = None
+) -> Response:
+    """Steps of a run, in the order of the definition, a page at a time. Items that are shown with a step count in
+    `limit`, too.
+    """
+    start = 0 if cursor is None else whole_place_of(f"steps:{workflow_id}", cursor)
+    return json_response(steps_view(await inspect_steps(services, await load(services, workflow_id), start, limit)))
+
+
+@router.get("/{workflow_id}/steps/{step_id}/items", responses=problems(404), response_model=WorkflowItemList)
+async def list_workflow_step_items(
+    services: Ports, workflow_id: WorkflowId, step_id: StepId, limit: Limit = DEFAULT_PAGE, cursor: Cursor = None
+) -> Response:
+    """Items of a `for_each`, in order, a page at a time, each with what it has put out."""
+    start = 0 if cursor is None else whole_place_of(f"items:{workflow_id}/{step_id}", cursor)
+    loaded = await load(services, workflow_id)
+    counts = loaded.workflow.step(step_id).items
+    items = range(start, min(start + limit, counts.total if counts else 0))
+    return json_response(items_view(await inspect_items(services, loaded, step_id, items), step_id, items))
+
+
 @router.get("/{workflow_id}/graph", responses=problems(404), response_model=WorkflowGraph)
 async def get_workflow_graph(services: Ports, workflow_id: WorkflowId) -> Response:
     """The run as a graph: nodes with their states, edges, and where to draw them."""
     workflow = (await load(services, workflow_id)).workflow
-    return json_response(graph_view(await inspect_workflow(services, workflow)))
+    return json_response(graph_view(await inspect_graph(services, workflow)))
 
 
 @router.get("/{workflow_id}/events", status_code=200, responses={**STREAM, **problems(404)}, response_class=EventStream)

@@ -41,3 +41,4 @@ class ScheduleList(Outgoing):
     """Schedules, by name."""
 
     schedules: list[Schedule]
+    next_cursor: str | None

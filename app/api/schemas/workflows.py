@@ -171,7 +171,8 @@ class WorkflowStep(Outgoing):
     cached_from: str | None = Field(description="The job whose outputs it took over.")
     approval: WorkflowApproval | None
     run: int = Field(description="0, and one more for each retry or rerun of it.")
-    items: list[WorkflowItem] | None
+    item_counts: dict[str, int] | None = Field(description="Of a `for_each`: total, active, completed, unsuccessful.")
+    items: list[WorkflowItem] | None = Field(description="The first 100; all of them are on `…/steps/{step_id}/items`.")
 
 
 class WorkflowHistoryEntry(Outgoing):
@@ -204,12 +205,35 @@ class WorkflowSummary(Outgoing):
     finished_at: Timestamp | None
 
 
+class WorkflowItemResult(WorkflowItem):
+    """An item of a `for_each` with what it has put out."""
+
+    outputs: Any
+
+
+class WorkflowItemList(Outgoing):
+    """Items of a step, in order."""
+
+    step_id: str
+    item_counts: dict[str, int] | None
+    items: list[WorkflowItemResult]
+    next_cursor: str | None
+
+
+class WorkflowStepList(Outgoing):
+    """Steps of a run, in the order of the definition."""
+
+    steps: list[WorkflowStep]
+    next_cursor: str | None
+
+
 class Workflow(WorkflowSummary):
-    """A whole run."""
+    """A run. Of a very large one the first steps, as many as have 500 with their items."""
 
     description: str
     outputs: dict[str, Any] = Field(description="Of the last steps, by step.")
     steps: list[WorkflowStep]
+    next_cursor: str | None = Field(description="Where `GET …/steps` goes on; null where all steps are here.")
     history: list[WorkflowHistoryEntry]
 
 

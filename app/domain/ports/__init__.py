@@ -41,6 +41,7 @@ from app.domain.ports.stores import (
 from app.domain.ports.sweeps import Sampler, TrialStore
 from app.domain.ports.webhooks import Delivery, Message, Webhooks
 from app.domain.ports.workflows import (
+    DefinitionRow,
     DefinitionStore,
     ScheduleStore,
     StepCache,
@@ -64,6 +65,7 @@ __all__ = [
     "ChangeFeed",
     "DatasetStore",
     "DecisionStore",
+    "DefinitionRow",
     "DefinitionStore",
     "Delivery",
     "DependencyGraph",

@@ -63,8 +63,8 @@ class BatchStore(Protocol):
     async def next_waiting(self, batch_id: str, most: int) -> list[str]:
         """Ids of its SUBMITTED jobs: of each effective class the first in order, at most `most`."""
 
-    async def of_open(self, job_ids: Iterable[str]) -> set[str]:
-        """Those of these jobs whose batch has not ended."""
+    async def kept(self, batch_ids: Iterable[str], since: datetime) -> set[str]:
+        """Those of these that have not ended, or not before `since`."""
 
     async def first_open(self, batch_ids: Iterable[str]) -> dict[str, str]:
         """Of each, the first in order of the jobs that have not ended; one that has none is left out."""

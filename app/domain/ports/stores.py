@@ -113,6 +113,8 @@ class EndedJob(NamedTuple):
 
     finished_at: datetime
     id: str
+    batch_id: str | None = None
+    workflow_id: str | None = None
 
 
 class NodeStore(Protocol):

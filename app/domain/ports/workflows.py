@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -31,6 +31,17 @@ class WorkflowPage:
     next_after: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class DefinitionRow:
+    """A version of a definition as it stands in a listing, without its steps."""
+
+    name: str
+    version: int
+    description: str
+    templates: Mapping[str, int]
+    created_at: datetime
+
+
 class DefinitionStore(Protocol):
     """Definitions by name and version. What was stored never changes."""
 
@@ -40,8 +51,11 @@ class DefinitionStore(Protocol):
     async def get(self, name: str, version: int | None = None) -> PinnedDefinition | None:
         """That version, else the newest."""
 
-    async def names(self) -> list[str]:
-        """All names, in their order."""
+    async def page(self, limit: int, after: str = "") -> list[DefinitionRow]:
+        """The newest version of each name beyond `after`, by name."""
+
+    async def versions(self, name: str, limit: int, before: int | None = None) -> list[DefinitionRow]:
+        """Versions of one below `before`, the newest first."""
 
 
 class WorkflowStore(Protocol):
@@ -60,6 +74,9 @@ class WorkflowStore(Protocol):
     async def open(self, limit: int, after: str | None = None) -> list[str]:
         """Ids of those that are RUNNING or PAUSED, in order, from beyond `after` on."""
 
+    async def kept(self, workflow_ids: Iterable[str], since: datetime) -> set[str]:
+        """Those of these that are not over, or not since before `since`."""
+
     async def approvals_due(self, now: datetime, limit: int) -> list[str]:
         """Ids of those in which an approval's time is over."""
 
@@ -69,8 +86,8 @@ class ScheduleStore(Protocol):
 
     async def get(self, name: str) -> Schedule | None: ...
 
-    async def all(self) -> list[Schedule]:
-        """By name."""
+    async def page(self, limit: int, after: str = "") -> list[Schedule]:
+        """Those beyond this name, by name."""
 
     async def insert(self, schedule: Schedule) -> bool:
         """False when the name is taken."""

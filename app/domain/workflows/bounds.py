@@ -13,6 +13,8 @@ MAX_EDGES = 100_000
 MAX_INPUTS = 100
 MAX_EXPRESSIONS = 200
 """Of one step."""
+MAX_ALL_EXPRESSIONS = 20_000
+"""Of a definition."""
 MAX_HISTORY = 1_000
 """Entries of a workflow's history, beyond which users change it no more."""
 MAX_APPROVAL = 365 * 86_400.0

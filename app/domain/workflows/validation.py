@@ -17,6 +17,7 @@ from app.domain.ids import STEP_ID, is_name_id
 from app.domain.json import Json, unsafe_places
 from app.domain.nearest import unknown_name
 from app.domain.workflows.bounds import (
+    MAX_ALL_EXPRESSIONS,
     MAX_APPROVAL,
     MAX_EDGES,
     MAX_EXPRESSIONS,
@@ -52,6 +53,8 @@ def form_errors(definition: Definition) -> Iterator[FieldError]:
     yield from _id_errors(definition)
     for n, step in enumerate(definition.steps):
         yield from _step_errors(step, f"steps[{n}]")
+    if sum(map(_expressions, definition.steps)) > MAX_ALL_EXPRESSIONS:
+        yield FieldError("steps", f"hold more than {MAX_ALL_EXPRESSIONS:,} expressions together; put some together")
     yield from _graph_errors(definition)
     items = sum(len(s.for_each) for s in definition.steps if isinstance(s.for_each, tuple))
     if items + len(definition.steps) > MAX_NODES:
@@ -109,11 +112,19 @@ def _id_errors(definition: Definition) -> Iterator[FieldError]:
 
 def _step_errors(step: StepDefinition, path: str) -> Iterator[FieldError]:
     yield from unsafe_places(step.parameters, f"{path}.parameters")
-    expressions = sum(1 for _ in islice(embedded(step.parameters), MAX_EXPRESSIONS + 1))
-    if expressions > MAX_EXPRESSIONS:
+    if _embedded(step) > MAX_EXPRESSIONS:
         yield FieldError(f"{path}.parameters", f"hold more than {MAX_EXPRESSIONS} expressions; put some together")
     yield from _fan_out_errors(step, path)
     yield from _approval_errors(step, path)
+
+
+def _embedded(step: StepDefinition) -> int:
+    """Expressions in its parameters, counted no further than one beyond what it may have."""
+    return sum(1 for _ in islice(embedded(step.parameters), MAX_EXPRESSIONS + 1))
+
+
+def _expressions(step: StepDefinition) -> int:
+    return _embedded(step) + (step.when is not None) + isinstance(step.for_each, str)
 
 
 def _fan_out_errors(step: StepDefinition, path: str) -> Iterator[FieldError]:

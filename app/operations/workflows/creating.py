@@ -10,10 +10,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from app.domain.errors import Invalid, NotFound
-from app.domain.ids import derived_workflow_id, is_name_id, new_workflow_id
+from app.domain.errors import Invalid
+from app.domain.ids import derived_workflow_id, new_workflow_id
 from app.domain.json import Json
-from app.domain.nearest import nearest_name
 from app.domain.transitions import Stamp
 from app.domain.workflows.changes import apply, change
 from app.domain.workflows.controls import start as start_run
@@ -25,6 +24,7 @@ from app.operations.quotas import refuse_over_quota
 from app.operations.workflows.advancing import advanced
 from app.operations.workflows.defining import judged
 from app.operations.workflows.loading import Loaded
+from app.operations.workflows.stored import stored_definition
 from app.operations.workflows.wishes import look_after
 from app.services import Services
 
@@ -64,14 +64,6 @@ async def run_stored(services: Services, name: str, given: Mapping[str, Json], o
         raise Invalid(errors)
     await refuse_over_quota(services, origin.tenant)
     return await _insert(services, pinned, inputs, origin)
-
-
-async def stored_definition(services: Services, name: str) -> PinnedDefinition:
-    """The newest version. Raises NotFound with the nearest name."""
-    pinned = await services.definitions.get(name) if is_name_id(name) else None
-    if pinned is None:
-        raise NotFound("workflow definition", name[:80], nearest_name(name, await services.definitions.names()))
-    return pinned
 
 
 async def _insert(

@@ -17,7 +17,7 @@ from app.domain.templates import Template
 from app.domain.workflows.asked import step_request_errors
 from app.domain.workflows.bounds import MAX_DEFINITION
 from app.domain.workflows.definition import Definition, PinnedDefinition
-from app.domain.workflows.typing import expressions_of, type_error
+from app.domain.workflows.typing import Place, expressions_of, type_error
 from app.domain.workflows.validation import form_errors
 from app.operations.plan import policy_of
 from app.operations.templates import usable_template
@@ -82,9 +82,11 @@ async def _asked_errors(
 
 
 async def _expression_errors(services: Services, pinned: PinnedDefinition) -> list[FieldError]:
-    places = [
-        place for n, step in enumerate(pinned.definition.steps) for place in expressions_of(pinned, step, f"steps[{n}]")
-    ]
+    places: list[Place] = []
+    for n, step in enumerate(pinned.definition.steps):
+        places += expressions_of(pinned, step, f"steps[{n}]")
+        if n % GIVE_WAY == GIVE_WAY - 1:
+            await asyncio.sleep(0)
     found = await services.expressions.check([place.expression for place in places])
     told = (type_error(pinned, place, of) for place, of in zip(places, found, strict=True))
     return [error for error in told if error is not None]

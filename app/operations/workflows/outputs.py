@@ -22,14 +22,13 @@ def item_source(workflow_id: str, step_id: str, n: int, state: ItemState) -> str
     return state.cached_from or JobRef(step_id, n, state.run).job_id(workflow_id)
 
 
-def sources(workflow: Workflow, step_id: str) -> Sequence[str | None]:
-    """The jobs of a step, one for each item of a `for_each`; None for what has none."""
+def sources(workflow: Workflow, step_id: str, of_items: range | None = None) -> Sequence[str | None]:
+    """The jobs of a step, one for each item of a `for_each` (of these, or of all); None for what has none."""
     state = workflow.step(step_id)
     if state.items is not None:
         items = workflow.items.get(step_id, {})
-        return [
-            item_source(workflow.id, step_id, n, items[n]) if n in items else None for n in range(state.items.total)
-        ]
+        wanted = range(state.items.total) if of_items is None else of_items
+        return [item_source(workflow.id, step_id, n, items[n]) if n in items else None for n in wanted]
     without = (StepStatus.PENDING, StepStatus.SKIPPED, StepStatus.AWAITING_APPROVAL, StepStatus.REJECTED)
     had_job = state.status not in without and not state.never_began
     return [source_of(workflow.id, step_id, state) if had_job else None]

@@ -12,7 +12,8 @@ from app.domain.ids import is_name_id
 from app.domain.nearest import nearest_name, unknown_name
 from app.domain.workflows.schedules import MISSED, Schedule, cron_fault, due, next_moment, zone_of
 from app.domain.workflows.validation import NAME_RULE, given_inputs
-from app.operations.workflows.creating import run_stored, scheduled, stored_definition
+from app.operations.workflows.creating import run_stored, scheduled
+from app.operations.workflows.stored import NAMES, stored_definition
 from app.services import Services
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ def _faults(asked: Schedule) -> list[FieldError]:
 async def delete_schedule(services: Services, name: str) -> None:
     """Forget it; its runs stay. Raises NotFound with the nearest name."""
     if not is_name_id(name) or not await services.schedules.delete(name):
-        known = [schedule.name for schedule in await services.schedules.all()]
+        known = [schedule.name for schedule in await services.schedules.page(NAMES)]
         raise NotFound("schedule", name[:80], nearest_name(name, known))
 
 

@@ -120,9 +120,9 @@ class MemoryBatchStore:
         found = {i: [job for job in await self._of(i) if not job.terminal] for i in batch_ids}
         return {i: min(jobs, key=lambda job: (job.order_key, job.id)).id for i, jobs in found.items() if jobs}
 
-    async def of_open(self, job_ids: Iterable[str]) -> set[str]:
-        found = (await self._jobs.get_many(job_ids)).values()
-        return {job.id for job in found if job.batch_id in self._batches and not self._batches[job.batch_id].ended}
+    async def kept(self, batch_ids: Iterable[str], since: datetime) -> set[str]:
+        found = [self._batches[i] for i in batch_ids if i in self._batches]
+        return {batch.id for batch in found if batch.finished_at is None or batch.finished_at >= since}
 
     async def _of(self, batch_id: str) -> tuple[Job, ...]:
         return (await self._jobs.find(JobQuery(batch_id=batch_id, limit=EVERY))).jobs

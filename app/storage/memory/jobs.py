@@ -133,7 +133,11 @@ class MemoryJobStore:
         return moved
 
     async def ended_before(self, moment: datetime, limit: int, after: EndedJob | None = None) -> list[EndedJob]:
-        ended = [EndedJob(j.finished_at, j.id) for j in self._in(*TERMINAL) if j.finished_at and j.finished_at < moment]
+        ended = [
+            EndedJob(j.finished_at, j.id, j.batch_id, j.workflow_id)
+            for j in self._in(*TERMINAL)
+            if j.finished_at and j.finished_at < moment
+        ]
         return [job for job in sorted(ended) if after is None or job > after][:limit]
 
     async def depended_on(self, job_ids: Iterable[str]) -> set[str]:

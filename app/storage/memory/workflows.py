@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from app.domain.ports.workflows import WorkflowPage, WorkflowQuery
+from app.domain.ports.workflows import DefinitionRow, WorkflowPage, WorkflowQuery
 from app.domain.workflows.changes import WorkflowChange, apply
 from app.domain.workflows.definition import Definition, PinnedDefinition
 from app.domain.workflows.schedules import Schedule
@@ -34,8 +34,18 @@ class MemoryDefinitionStore:
             return versions[-1] if versions else None
         return versions[version - 1] if 0 < version <= len(versions) else None
 
-    async def names(self) -> list[str]:
-        return sorted(self._versions)
+    async def page(self, limit: int, after: str = "") -> list[DefinitionRow]:
+        return [_row(self._versions[name][-1]) for name in sorted(self._versions) if name > after][:limit]
+
+    async def versions(self, name: str, limit: int, before: int | None = None) -> list[DefinitionRow]:
+        found = reversed(self._versions.get(name, []))
+        return [_row(each) for each in found if before is None or each.version < before][:limit]
+
+
+def _row(pinned: PinnedDefinition) -> DefinitionRow:
+    return DefinitionRow(
+        pinned.name, pinned.version, pinned.definition.description, pinned.templates, pinned.created_at
+    )
 
 
 class MemoryWorkflowStore:
@@ -79,6 +89,10 @@ class MemoryWorkflowStore:
         ids = sorted(w.id for w in self._workflows.values() if w.status in OPEN)
         return [workflow_id for workflow_id in ids if workflow_id > (after or "")][:limit]
 
+    async def kept(self, workflow_ids: Iterable[str], since: datetime) -> set[str]:
+        found = [self._workflows[i] for i in workflow_ids if i in self._workflows]
+        return {workflow.id for workflow in found if workflow.finished_at is None or workflow.finished_at >= since}
+
     async def approvals_due(self, now: datetime, limit: int) -> list[str]:
         waiting = [w for w in self._workflows.values() if w.status is WorkflowStatus.RUNNING]
         due = sorted((w.approve_by, w.id) for w in waiting if w.approve_by is not None and w.approve_by <= now)
@@ -94,8 +108,8 @@ class MemoryScheduleStore:
     async def get(self, name: str) -> Schedule | None:
         return self._schedules.get(name)
 
-    async def all(self) -> list[Schedule]:
-        return [self._schedules[name] for name in sorted(self._schedules)]
+    async def page(self, limit: int, after: str = "") -> list[Schedule]:
+        return [self._schedules[name] for name in sorted(self._schedules) if name > after][:limit]
 
     async def insert(self, schedule: Schedule) -> bool:
         return self._schedules.setdefault(schedule.name, schedule) == schedule
@@ -104,7 +118,7 @@ class MemoryScheduleStore:
         return self._schedules.pop(name, None) is not None
 
     async def due(self, now: datetime, limit: int) -> list[Schedule]:
-        return [s for s in await self.all() if s.next_at is not None and s.next_at <= now][:limit]
+        return [s for _, s in sorted(self._schedules.items()) if s.next_at is not None and s.next_at <= now][:limit]
 
     async def move_on(self, before: Schedule, after: Schedule) -> bool:
         present = self._schedules.get(before.name)

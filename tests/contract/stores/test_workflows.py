@@ -28,6 +28,7 @@ from app.storage.memory.workflows import (
     MemoryWorkflowStore,
 )
 from app.storage.mongo import Database, connect
+from app.storage.workflow_documents import definition_json
 from app.storage.workflows import MongoDefinitionStore, MongoScheduleStore, MongoStepCache, MongoWorkflowStore
 from tests.contract.conftest import DRIVERS
 from tests.support.drivers import AFTER, BEFORE, LosingCollection
@@ -127,6 +128,18 @@ async def test_what_is_stored_is_what_the_domain_makes_of_it(stores: Stores) -> 
     assert [e.reason for e in workflow.history][-2:] == ["cancelled", "rerun"]
 
 
+async def test_those_are_kept_that_are_not_over_so_long(stores: Stores) -> None:
+    workflow = await begun(stores)
+    ids, soon, late = [workflow.id, "wf_none"], NOW, NOW + timedelta(seconds=1)
+    assert await stores.workflows.kept(ids, late) == {workflow.id}
+    workflow = await committed(stores, workflow, made(workflow, cancel(workflow, PINNED, None)))
+    workflow = await committed(stores, workflow, ended(workflow, ("a", None), status="CANCELLED"))
+    assert workflow.finished_at == NOW
+    assert (await stores.workflows.kept(ids, soon), await stores.workflows.kept(ids, late)) == ({workflow.id}, set())
+    await committed(stores, workflow, made(workflow, retry(workflow, PINNED, None)))
+    assert await stores.workflows.kept(ids, late) == {workflow.id}
+
+
 async def test_one_of_two_changes_of_one_version_is_made(stores: Stores) -> None:
     workflow = await begun(stores)
     first, second = ended(workflow, ("a", None)), made(workflow, cancel(workflow, PINNED, None))
@@ -216,7 +229,34 @@ async def test_definitions_are_kept_whole_and_versions_never_change(stores: Stor
     newest = await stores.definitions.get("whole")
     assert newest is not None and newest.version == 3
     assert await stores.definitions.get("whole", 4) is None and await stores.definitions.get("none") is None
-    assert await stores.definitions.names() == ["whole"]
+    rows = await stores.definitions.versions("whole", 10)
+    assert [(r.version, r.description) for r in rows] == [(3, "x"), (2, "about"), (1, "about")]
+    assert (rows[2].name, rows[2].templates, rows[2].created_at) == ("whole", {"noop": 1, "sleep": 1}, NOW)
+    assert await stores.definitions.versions("whole", 1, before=3) == rows[1:2]
+    assert await stores.definitions.versions("none", 10) == []
+
+
+async def test_definitions_are_listed_at_their_newest_versions_in_pages(stores: Stores) -> None:
+    for name in ("c", "a", "b", "a"):
+        for n in range(2):
+            await stores.definitions.define(replace(WHOLE, name=name, description=f"{n}"), {"noop": 1}, NOW)
+    page = await stores.definitions.page(2)
+    assert [(row.name, row.version, row.description) for row in page] == [("a", 4, "1"), ("b", 2, "1")]
+    assert [row.name for row in await stores.definitions.page(2, "b")] == ["c"]
+
+
+async def test_no_more_definitions_are_remembered_than_there_is_room_for(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stores.mongo is None:
+        pytest.skip("memory is the store")
+    size = len(definition_json(WHOLE))
+    monkeypatch.setattr("app.storage.workflows.REMEMBERED", 2 * size + 10)
+    store = MongoDefinitionStore(stores.mongo)
+    for name in "abc":
+        await store.define(replace(WHOLE, name=name), {"noop": 1}, NOW)
+    assert await store.get("b", 1) is not None and await store.get("a", 1) is not None
+    assert list(store._known._kept) == [("b", 1), ("a", 1)]
 
 
 async def test_two_who_define_at_once_get_two_versions(stores: Stores) -> None:
@@ -240,7 +280,8 @@ async def test_schedules_are_kept_and_moved_on_once(stores: Stores) -> None:
     await stores.schedules.insert(schedule("later", next_at=NOW + timedelta(hours=1)))
     await stores.schedules.insert(schedule("never", next_at=None))
     assert [s.name for s in await stores.schedules.due(NOW, 10)] == ["nightly"]
-    assert [s.name for s in await stores.schedules.all()] == ["later", "never", "nightly"]
+    assert [s.name for s in await stores.schedules.page(2)] == ["later", "never"]
+    assert [s.name for s in await stores.schedules.page(2, "never")] == ["nightly"]
     after = schedule(next_at=NOW + timedelta(days=1), last_at=NOW, last_workflow_id="wf_1")
     assert await stores.schedules.move_on(schedule(), after)
     assert not await stores.schedules.move_on(schedule(), after)

@@ -76,6 +76,13 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "an expression that is too deep": (
         definition(step("a", when="(" * 900 + "true" + ")" * 900)), "steps[0].when", "",
     ),
+    "more expressions than a definition may have": (
+        definition(
+            *(step(f"s{n}", job_template="sleep", parameters={"seconds": "${{ 1 }}" * 200}) for n in range(100)),
+            step("one_more", when="true"),
+        ),
+        "steps", "20,000 expressions together",
+    ),
     "an item outside a for_each": (
         definition(step("a", job_template="sleep", parameters={"seconds": "${{ item }}"})),
         "steps[0].parameters.seconds", "item",

@@ -18,15 +18,18 @@ from app.domain.records import ArtifactInfo, LogLine, MetricPoint
 from app.domain.secrets import Sealed
 from app.domain.states import JobStatus
 from app.domain.sweeps.trials import Trial
+from app.domain.workflows.state import WorkflowStatus
 from app.scheduler import retention
 from app.scheduler.retention import Retention
 from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.secrets import MemorySecretStore
+from app.storage.memory.workflows import MemoryWorkflowStore
 from tests.support.leases import taken
 from tests.unit.domain.builders import NOW, a_job
 from tests.unit.scheduler.cluster import Cluster
+from tests.unit.workflows.builders import new, pinned, step
 
 DAY = timedelta(days=1)
 
@@ -38,8 +41,9 @@ class World(Cluster):
         super().__init__(RETENTION_JOBS_DAYS="10")
         self.logs, self.series, self.files = MemoryLogStore(), MemoryMetricStore(), MemoryArtifactStore()
         self.secrets = MemorySecretStore()
+        self.workflows = MemoryWorkflowStore()
         stores = {"logs": self.logs, "metrics": self.series, "artifacts": self.files, "secrets": self.secrets}
-        self.services = replace(self.services, **stores)
+        self.services = replace(self.services, workflows=self.workflows, **stores)
         self.retention = Retention(self.services)
         self._source = folder / "source"
         self._source.write_bytes(b"x")
@@ -105,6 +109,53 @@ async def test_many_that_must_stay_hide_none_that_may_go(world: World, monkeypat
     others = [await world.ended(20) for _ in range(7)]
     await world.retention.run_once()
     assert [(await world.left(j.id))[-1] for j in (*parents, *others)] == [True] * 7 + [False] * 7
+
+
+async def test_many_that_must_stay_hide_none_from_the_rounds_that_follow(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCHES", 2)
+    parents = [await world.ended(30) for _ in range(7)]
+    await world.add(replace(a_job().job, dependencies=tuple(p.id for p in parents)))
+    other = await world.ended(20)
+    for _ in range(3):
+        await world.retention.run_once()
+    assert await world.left(other.id) == NONE
+    assert await world.left(parents[0].id) == ALL
+
+
+async def test_jobs_of_a_workflow_stay_as_long_as_that(world: World) -> None:
+    """Steps after them read what they have put out, and a retry does: were they gone, the keeper would make them
+    again."""
+    old = await world.ended(20)
+    world.jobs._jobs[old.id] = replace(old, workflow_id="wf_a", step_id="a")
+    workflows = world.workflows._workflows
+    definition = pinned(step("a"), step("b", "a"))
+    for status, over_since in ((WorkflowStatus.RUNNING, None), (WorkflowStatus.FAILED, NOW - 9 * DAY)):
+        workflow = replace(new(definition), id="wf_a", status=status, finished_at=over_since)
+        workflows["wf_a"] = workflow
+        await world.retention.run_once()
+        assert await world.left(old.id) == ALL
+    workflows["wf_a"] = replace(workflow, finished_at=NOW - 11 * DAY)
+    await world.retention.run_once()
+    assert await world.left(old.id) == NONE
+
+
+async def test_jobs_of_a_batch_stay_as_long_as_that(world: World) -> None:
+    """Its counts are counted from them, and a retry begins them again."""
+    old = await world.ended(20)
+    world.jobs._jobs[old.id] = replace(old, batch_id="batch_a")
+    entry = first_entry(world.services.stamp())
+    batches: dict[str, Batch] = world.services.batches._batches  # type: ignore[attr-defined]
+    batch = Batch("batch_a", BatchKind.BATCH, "s", "default", BatchStatus.RUNNING, 1, 1, NOW, (entry,))
+    for over_since in (None, NOW - 9 * DAY):
+        batches["batch_a"] = replace(batch, finished_at=over_since)
+        await world.retention.run_once()
+        assert await world.left(old.id) == ALL
+    batches["batch_a"] = replace(batch, finished_at=NOW - 11 * DAY)
+    await world.retention.run_once()
+    assert await world.left(old.id) == NONE
 
 
 @pytest.mark.parametrize("port", ["logs", "metrics", "artifacts", "secrets", "trials"])
