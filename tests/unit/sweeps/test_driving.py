@@ -148,6 +148,25 @@ async def test_five_equal_failures_in_a_row_stop_it() -> None:
     assert batch.control.reason.startswith("failing: 5 trials in a row failed alike")
 
 
+async def test_an_objective_that_no_trial_tells_stops_it_and_names_what_they_told() -> None:
+    world = await a_world(a_search())
+    for _ in range(5):
+        await world.look()
+        job = (await world.jobs(JobStatus.QUEUED))[0]
+        await world.completed(await world.running(job), loss=0.5, f1=0.1)
+    await world.look()
+    batch = await world.batch()
+    assert batch.control is not None
+    why = "no_objective: none of the first 5 trials that completed told accuracy; they told f1, loss"
+    assert (batch.control.action, batch.control.reason) == ("stop", why)
+    for job in await world.jobs(JobStatus.QUEUED):
+        await cancel(world.stores, job.id, "ann", None)
+    await world.look()
+    batch = await world.batch()
+    assert (batch.status, batch.history[-1].detail) == (BatchStatus.FAILED, why)
+    assert len(await world.trials()) == 7
+
+
 async def test_a_paused_sweep_asks_no_more_and_goes_on_when_it_is_resumed() -> None:
     world = await a_world(a_search())
     await world.look()
