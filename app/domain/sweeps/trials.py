@@ -139,11 +139,15 @@ def _without_objective(sweep: Sweep, ended: Sequence[Trial]) -> str | None:
     """What the first trials that completed told instead, where there are so many and none told the objective. One that
     told it as NaN told it."""
     ends = [trial.end for trial in ended if trial.end is not None and trial.end.outcome in SUCCESSES][:JUDGED_BY]
-    if len(ends) < min(JUDGED_BY, sweep.max_trials) or any(end.value is not None or sweep.objective in end.told for end in ends):
+    if len(ends) < min(JUDGED_BY, sweep.max_trials) or any(
+        end.value is not None or sweep.objective in end.told for end in ends
+    ):
         return None
     names = sorted({name for end in ends for name in end.told})
     told = ", ".join(names) or "no metric at all"
-    return f"none of the first {len(ends)} trials that completed told {sweep.objective}; they told {told}"[:LONGEST_DETAIL]
+    return f"none of the first {len(ends)} trials that completed told {sweep.objective}; they told {told}"[
+        :LONGEST_DETAIL
+    ]
 
 
 def as_told(trials: Iterable[Trial], untold: Iterable[int]) -> list[Trial]:

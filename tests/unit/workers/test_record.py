@@ -76,7 +76,12 @@ def test_a_metric_that_is_not_finite_is_no_point_and_is_named_in_the_result() ->
     assert "not_finite" not in said(started("train"), finished("train")).result()
 
 
-NOT_JSON = {"half": b'{"a": 1', "deep": b"[" * 100_000, "half a character": b'{"a": "\\ud800", "b": NaN}', "nothing": b""}
+NOT_JSON = {
+    "half": b'{"a": 1',
+    "deep": b"[" * 100_000,
+    "half a character": b'{"a": "\\ud800", "b": NaN}',
+    "nothing": b"",
+}
 
 
 def test_json_as_python_writes_it_is_read() -> None:
