@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
-
 from app.domain.environment import forbidden_env, inherited_env, thread_env
 from app.domain.json import Json
 from app.domain.placeholders import substitute, text_of

@@ -11,7 +11,6 @@ from app.domain.sweeps.ranking import Best, best_point, best_rung
 from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import SUCCESSES, Outcome, Trial, TrialEnd
 
-
 TOLD_KEPT = 20
 
 

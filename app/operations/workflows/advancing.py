@@ -15,7 +15,6 @@ import structlog
 
 from app.domain.errors import Conflict
 from app.domain.job import Job
-from app.domain.states import JobStatus
 from app.domain.transitions import SYSTEM, Stamp
 from app.domain.workflows.advance import Advance, Ended, Facts, advance
 from app.domain.workflows.changes import Draft, apply, change, over
