@@ -120,7 +120,7 @@ class RunRecord:
         return list(self._files.values())
 
     def result(self) -> dict[str, Json]:
-        """`{"metrics": {name: last value}, "steps": {step: outputs}}`, and the names in `not_finite` of metrics that were
-        told as NaN or infinite, where there are any."""
+        """`{"metrics": {name: last value}, "steps": {step: outputs}}`; and where metrics were told as NaN or infinite,
+        their names in `not_finite`."""
         strange = {"not_finite": sorted(self._not_finite)} if self._not_finite else {}
         return {"metrics": dict(self._metrics), "steps": dict(self.outputs), **strange}

@@ -1,6 +1,4 @@
-"""Things that are used by one at a time, given in turn: whoever waits gets one before anybody gets two, however much any
-of them asks for.
-"""
+"""Things that are used by one at a time, given in turn: whoever waits gets one before anybody gets two."""
 
 from __future__ import annotations
 

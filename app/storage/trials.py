@@ -1,7 +1,8 @@
 """Trials of sweeps in MongoDB.
 
     {_id: "{sweep}-{number}", sweep_id, number, job_id, values: [[name, value]], asked_at, untold: [number], seq,
-     rungs: [[step, value]], stopped_at, end: {outcome, at, value, step, cluster_seconds, fingerprint, told: [name]} | null}
+     rungs: [[step, value]], stopped_at,
+     end: {outcome, at, value, step, cluster_seconds, fingerprint, told: [name]} | null}
 
 Names of parameters may hold dots, so that values are pairs, which also keeps their order. A record is inserted once,
 and replaced only by the one that follows its `seq`.

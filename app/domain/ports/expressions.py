@@ -15,7 +15,7 @@ class Expressions(Protocol):
         """The type of each, in order, or what is wrong with its text."""
 
     async def evaluate(self, wanted: Sequence[Evaluation], whose: str = "") -> list[Value | Fault]:
-        """The value of each, in order, or why it has none. `whose`: the tenant that asks; tenants are served in turn."""
+        """The value of each, in order, or why it has none. `whose`: the tenant that asks; they are served in turn."""
 
     async def stop(self) -> None:
         """End what evaluates."""

@@ -39,8 +39,8 @@ SUCCESSES = frozenset({Outcome.COMPLETED, Outcome.PRUNED})
 class TrialEnd:
     """`value`: the objective at the trial's best step, None where it was never a number; `step`: that step, where it
     was told; `cluster_seconds`: for how long its runs held their allocations; `fingerprint`: equal for failures that
-    are alike; `told`: of one that completed without a value, what it told instead, the objective alone where that was told
-    and was no number."""
+    are alike; `told`: of one that completed without a value, what it told instead, the objective alone where that was
+    told and was no number."""
 
     outcome: Outcome
     at: datetime

@@ -53,6 +53,15 @@ async def test_at_most_so_many_are_under_way() -> None:
     assert len(await world.jobs(JobStatus.QUEUED)) == 3
 
 
+async def test_a_search_that_learns_asks_some_in_each_look_so_that_others_have_theirs() -> None:
+    world = await a_world(a_search(strategy="tpe", max_trials=20, max_parallel=20))
+    asked = []
+    for _ in range(3):
+        await world.look()
+        asked.append(len(await world.jobs()))
+    assert asked == [16, 20, 20]
+
+
 async def test_a_trial_is_a_job_with_its_values_in_its_batch() -> None:
     world = World(a_search(), JobRequest("hyperparameter_tuning", {"algorithm": "svm"}, tags=("night",)))
     await world.begin()

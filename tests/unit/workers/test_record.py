@@ -90,7 +90,7 @@ def test_json_as_python_writes_it_is_read() -> None:
 
 @pytest.mark.parametrize("case", NOT_JSON)
 def test_what_is_no_json_is_refused(case: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError):  # noqa: PT011 - in whatever words
         decode(NOT_JSON[case])
 
 
