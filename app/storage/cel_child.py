@@ -5,8 +5,8 @@ The time of the processor is bounded here, for each item: when it is used up the
 in. So a machine that is busy with other things makes no expression fail.
 
 One JSON object a line comes in, `{"op": "check" | "evaluate", "items": [{text, variables, values?}]}`, and one goes
-out: an array of `{"type"}`, `{"value"}` or `{"fault", "position"?}`, of the first items only where they take long. Nothing
-else is imported here, and nothing is written but the answers.
+out: an array of `{"type"}`, `{"value"}` or `{"fault", "position"?}`, of the first items only where they take long.
+Nothing else is imported here, and nothing is written but the answers.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ SUGGESTIONS = 3
 """How often it is asked for something new, before that is drawn at random."""
 
 LEARNED_AT_ONCE = 16
-"""Trials of a search that learns that are asked in one look: each takes a moment, in which no other sweep is looked at."""
+"""Trials of a search that learns that are asked in one look: while they are, no other sweep is looked at."""
 
 
 class Book:
