@@ -80,7 +80,7 @@ async def asks() -> None:
 def busy() -> None:
     """Trials are told apart by how long they sleep, 2 s and a few milliseconds."""
     space = {"seconds": {"type": "float", "low": SECONDS, "high": SECONDS + 0.01}}
-    body = {"sweep": {"template": "sleep", "space": space, "strategy": "random", "objective": "none"}}
+    body = {"sweep": {"template": "sleep", "space": space, "strategy": "random", "objective": "slept_seconds"}}
     body["sweep"] |= {"max_trials": TRIALS, "max_parallel": AT_ONCE}
     settings = {"MAX_CONCURRENT_JOBS": str(AT_ONCE)}
     with kit.service(workers=1, **settings) as (base, stores):

@@ -35,6 +35,7 @@ class RunRecord:
         self._steps = {step: StepState(step, "SKIPPED" if step in done else "PENDING") for step in steps}
         self._within = 0.0
         self._metrics: dict[str, Json] = {}
+        self._not_finite: set[str] = set()
         self._text: str | None = None
         self._points: list[MetricPoint] = []
         self._files: dict[str, KeptFile] = {}
@@ -74,8 +75,10 @@ class RunRecord:
         self._text = line.get("text") or self._text
         if self.step in self._steps:
             self._steps[self.step] = replace(self._steps[self.step], text=self._text)
-        metrics = line.get("metrics") or {}
+        told = line.get("metrics") or {}
+        metrics = {name: value for name, value in told.items() if value is not None}
         self._metrics.update(metrics)
+        self._not_finite |= told.keys() - metrics.keys()
         self._points += [MetricPoint(k, v, line.get("n"), line.get("step"), at) for k, v in metrics.items()]
         self.changed = True
 
@@ -117,5 +120,7 @@ class RunRecord:
         return list(self._files.values())
 
     def result(self) -> dict[str, Json]:
-        """`{"metrics": {name: last value}, "steps": {step: outputs}}`."""
-        return {"metrics": dict(self._metrics), "steps": dict(self.outputs)}
+        """`{"metrics": {name: last value}, "steps": {step: outputs}}`; and where metrics were told as NaN or infinite,
+        their names in `not_finite`."""
+        strange = {"not_finite": sorted(self._not_finite)} if self._not_finite else {}
+        return {"metrics": dict(self._metrics), "steps": dict(self.outputs), **strange}

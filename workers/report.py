@@ -1,12 +1,13 @@
 """The report of a run: one JSON object a line, from the process that runs the job to its supervisor.
 
 One writer, whole lines, in the order of events; the last line of a run is `finished` or `failed`. Numbers that JSON
-cannot hold never reach it: a metric that is not finite is left out. A step that reports its progress in a tight loop
-must not flood the supervisor, so bare progress is thinned to 20 a second; metrics are a series and all go through.
+cannot hold never reach it: a metric that is not finite is null. A step that reports its progress in a tight loop must
+not flood the supervisor, so bare progress is thinned to 20 a second; metrics are a series and all go through.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -53,16 +54,28 @@ def encode(line: Mapping[str, Json]) -> bytes:
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
 
 
-def finite_metrics(metrics: Mapping[str, Json] | None) -> dict[str, float]:
-    """The metrics that are finite numbers; characters that a stored key cannot hold become `_`."""
-    out: dict[str, float] = {}
+def decode(text: bytes) -> Json:
+    """JSON as trainings write it: NaN and infinity, which JSON has not and Python writes, become null. Raises
+    ValueError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            return orjson.loads(orjson.dumps(json.loads(text, parse_constant=lambda _: None)))
+        except (RecursionError, TypeError) as error:
+            raise ValueError(str(error)) from error
+
+
+def told_metrics(metrics: Mapping[str, Json] | None) -> dict[str, float | None]:
+    """The metrics that are numbers, None for one that is not finite or null; characters that a stored key cannot hold
+    become `_`."""
+    out: dict[str, float | None] = {}
     for name, value in (metrics or {}).items():
         try:
-            number = float(value)
-        except (TypeError, ValueError):
+            number = math.nan if value is None else float(value)
+        except (TypeError, ValueError, OverflowError):
             continue
-        if math.isfinite(number):
-            out[_KEY_TROUBLE.sub("_", str(name))[:100] or "_"] = number
+        out[_KEY_TROUBLE.sub("_", str(name))[:100] or "_"] = number if math.isfinite(number) else None
     return out
 
 
@@ -109,7 +122,7 @@ class Reporter:
         """`progress` 0..1 of this step, None keeps the last one. Bare progress may be held back for a moment."""
         if progress is not None and math.isfinite(progress):
             self._progress = min(1.0, max(0.0, float(progress)))
-        numbers = finite_metrics(metrics)
+        numbers = told_metrics(metrics)
         line = {"type": "progress", "step": step, "progress": self._progress, "metrics": numbers, "n": n, "text": text}
         now = time.monotonic()
         if not numbers and now - self._sent_at < PROGRESS_INTERVAL:

@@ -157,13 +157,14 @@ def _item_counts(state: StepState) -> View | None:
 
 def _item(view: WorkflowView, step_id: str, n: int, state: ItemState | None) -> View:
     if state is None or state.status is StepStatus.PENDING:
-        return {"item": n, "status": StepStatus.PENDING, "job_id": None, "error": None}
+        return {"item": n, "status": StepStatus.PENDING, "job_id": None, "cached_from": None, "error": None}
     job_id = None if state.error is not None else item_source(view.workflow.id, step_id, n, state)
     job = view.jobs.get(job_id or "")
     return {
         "item": n,
         "status": status_of(state.status, job, many=False),
-        "job_id": job_id,
+        "job_id": None if state.cached_from else job_id,
+        "cached_from": state.cached_from,
         "error": _error(state.error, job, state.status),
     }
 

@@ -74,12 +74,12 @@ async def _end_strays(services: Services, search: Search) -> None:
 
 
 async def _allowed(services: Services, search: Search, count: int) -> int:
-    """How many may be asked now: none while the tenant has as many jobs waiting as it may have."""
+    """How many may be asked in this look: none while the tenant has as many jobs waiting as it may have."""
     try:
         await refuse_over_quota(services, search.definition.request.tenant)
     except QuotaExceeded:
         return 0
-    return count
+    return search.book.at_once(count)
 
 
 async def _stop(services: Services, search: Search, why: str) -> None:

@@ -1,7 +1,9 @@
 """Expressions in bounded children: a pool of processes that are started when first needed and replaced when they fail.
 
 A batch goes to one child. When the child dies over it, or is silent for too long, it is killed, and each item is tried
-alone: only the guilty one gets the fault. So one bad expression costs others a moment, never their value.
+alone: only the guilty one gets the fault. So one bad expression costs others a moment, never their value. Children are
+given to tenants in turn, and a child that has worked for a while gives back what it has, so that nobody waits for more
+than a moment of each other tenant.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import orjson
 import structlog
 
 from app.domain.expressions import MAX_INPUT, Evaluation, Expression, Fault, Typed, Value, size_fault
+from app.storage.sharing import Shared
 
 log = structlog.get_logger()
 CHILDREN = 2
@@ -87,7 +90,7 @@ class CelExpressions:
 
     def __init__(self, children: int = CHILDREN, seconds: float = SECONDS) -> None:
         self._all = [_Child() for _ in range(children)]
-        self._free: asyncio.LifoQueue[_Child] | None = None
+        self._free = Shared(self._all)
         self._seconds = seconds
 
     async def check(self, wanted: Sequence[Expression]) -> list[Typed | Fault]:
@@ -106,14 +109,14 @@ class CelExpressions:
         found |= zip(asked, map(_typed, answers), strict=True)
         return [found[key] for key in keys]
 
-    async def evaluate(self, wanted: Sequence[Evaluation]) -> list[Value | Fault]:
+    async def evaluate(self, wanted: Sequence[Evaluation], whose: str = "") -> list[Value | Fault]:
         faults = [size_fault(each.expression.text) or _input_fault(each) for each in wanted]
         items = [
             {"text": e.expression.text, "variables": dict(e.expression.variables), "values": dict(e.values)}
             for e, fault in zip(wanted, faults, strict=True)
             if not fault
         ]
-        answers = iter(await self._ask("evaluate", items))
+        answers = iter(await self._ask("evaluate", items, whose))
         return [fault or _value(next(answers)) for fault in faults]
 
     async def stop(self) -> None:
@@ -121,31 +124,22 @@ class CelExpressions:
         for child in self._all:
             await child.stop()
 
-    async def _ask(self, op: str, items: Sequence[Item]) -> list[Answer]:
+    async def _ask(self, op: str, items: Sequence[Item], whose: str = "") -> list[Answer]:
         answers: list[Answer] = []
-        for start in range(0, len(items), BATCH):
-            answers += await self._batch(op, items[start : start + BATCH])
+        while len(answers) < len(items):
+            answers += await self._batch(op, items[len(answers) : len(answers) + BATCH], whose)
         return answers
 
-    async def _batch(self, op: str, items: Sequence[Item]) -> list[Answer]:
+    async def _batch(self, op: str, items: Sequence[Item], whose: str) -> list[Answer]:
+        """Answers to the first of them, or to all."""
         try:
-            return await self._with_child(op, items)
+            async with self._free.one(whose) as child:
+                return await child.ask(op, items, self._seconds)
         except ChildFailed:
             if len(items) == 1:
                 log.warning("expression.refused", text=items[0]["text"][:200])
                 return [{"fault": TOO_LONG}]
-        return [answer for item in items for answer in await self._batch(op, [item])]
-
-    async def _with_child(self, op: str, items: Sequence[Item]) -> list[Answer]:
-        if self._free is None:
-            self._free = asyncio.LifoQueue()
-            for each in self._all:
-                self._free.put_nowait(each)
-        child = await self._free.get()
-        try:
-            return await child.ask(op, items, self._seconds)
-        finally:
-            self._free.put_nowait(child)
+        return [answer for item in items for answer in await self._batch(op, [item], whose)]
 
 
 def _input_fault(wanted: Evaluation) -> Fault | None:

@@ -157,7 +157,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexModel]]:
     """What makes the store delete by itself. Only the service makes these: a worker does not know its settings.
 
-    Metrics go with their job; those that a run wrote after its job was gone are found by their age.
+    Metrics go with their job; those that a run wrote after its job was gone are found by their age. What a step has put
+    out is taken over for half as long as it is kept, so that whoever takes it over has it for the other half.
     """
     return {
         "answers": (_kept("at", retention.answers),),
@@ -170,7 +171,7 @@ def kept_indexes(retention: RetentionSettings) -> Mapping[str, Sequence[IndexMod
         "decisions": (_kept("at", DECISIONS_KEPT),),
         "quarantine": (_kept("first_seen", retention.jobs),),
         "workflows": (_kept("finished_at", retention.jobs),),
-        "step_cache": (_kept("at", retention.jobs),),
+        "step_cache": (_kept("at", retention.jobs / 2),),
     }
 
 

@@ -1,7 +1,8 @@
 """Trials of sweeps in MongoDB.
 
     {_id: "{sweep}-{number}", sweep_id, number, job_id, values: [[name, value]], asked_at, untold: [number], seq,
-     rungs: [[step, value]], stopped_at, end: {outcome, at, value, step, cluster_seconds, fingerprint} | null}
+     rungs: [[step, value]], stopped_at,
+     end: {outcome, at, value, step, cluster_seconds, fingerprint, told: [name]} | null}
 
 Names of parameters may hold dots, so that values are pairs, which also keeps their order. A record is inserted once,
 and replaced only by the one that follows its `seq`.
@@ -78,6 +79,10 @@ def _document(trial: Trial) -> Document:
     }
 
 
+def _end(d: Mapping[str, Any]) -> TrialEnd:
+    return TrialEnd(**{**d, "outcome": Outcome(d["outcome"]), "told": tuple(d.get("told", ()))})
+
+
 def _trial(d: Mapping[str, Any]) -> Trial:
     end = d["end"]
     return Trial(
@@ -85,5 +90,5 @@ def _trial(d: Mapping[str, Any]) -> Trial:
         values=dict(d["values"]),
         untold=tuple(d["untold"]),
         rungs=dict(d["rungs"]),
-        end=None if end is None else TrialEnd(**{**end, "outcome": Outcome(end["outcome"])}),
+        end=None if end is None else _end(end),
     )

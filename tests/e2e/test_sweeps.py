@@ -218,7 +218,7 @@ def sleeping(**more: Any) -> dict[str, Any]:
         "template": "sleep",
         "space": {"seconds": {"type": "float", "low": 0.2, "high": 0.5}},
         "strategy": "random",
-        "objective": "seconds",
+        "objective": "slept_seconds",
         "seed": 11,
         **more,
     }

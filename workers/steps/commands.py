@@ -19,12 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
-import orjson
-
 from app.domain.environment import forbidden_env, inherited_env, thread_env
 from app.domain.json import Json
 from app.domain.placeholders import substitute, text_of
 from workers.process import die_with_parent
+from workers.report import decode
 from workers.steps.context import StepContext
 from workers.steps.event_file import EventFile
 from workers.steps.exchange import Exchange
@@ -171,8 +170,8 @@ def _read_outputs(path: Path) -> Mapping[str, Json]:
     if path.stat().st_size > MAX_OUTPUTS:
         raise PermanentFailure("TF_OUTPUTS is larger than 1 MiB; keep data in TF_ARTIFACTS instead")
     try:
-        outputs = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
+        outputs = decode(path.read_bytes())
+    except ValueError as error:
         raise PermanentFailure(f"TF_OUTPUTS is not JSON: {error}") from error
     if not isinstance(outputs, dict):
         raise PermanentFailure('TF_OUTPUTS must hold a JSON object such as {"accuracy": 0.9}')

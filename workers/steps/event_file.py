@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import orjson
-
 from app.domain.json import Json
+from workers.report import decode
 from workers.steps.context import StepContext
 
 MAX_READ = 1 << 20
@@ -53,8 +52,8 @@ class EventFile:
         if not line.strip():
             return
         try:
-            event = orjson.loads(line)
-        except orjson.JSONDecodeError:
+            event = decode(line)
+        except ValueError:
             event = None
         if not isinstance(event, dict):
             self._complain(line)

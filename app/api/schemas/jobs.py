@@ -191,6 +191,9 @@ class JobResult(Outgoing):
 
     metrics: dict[str, Any] = Field(description="The last value of each metric.")
     steps: dict[str, Any] = Field(description="The outputs of each step, by its name.")
+    not_finite: list[str] | None = Field(
+        None, description="Metrics that were told as NaN or infinite, which count as no value; left out without any."
+    )
 
 
 class HistoryEntry(Outgoing):

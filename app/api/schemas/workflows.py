@@ -146,6 +146,7 @@ class WorkflowItem(Outgoing):
     item: int
     status: StepState
     job_id: str | None
+    cached_from: str | None = Field(description="The job whose outputs it took over.")
     error: dict[str, Any] | None
 
 

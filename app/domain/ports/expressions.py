@@ -14,8 +14,8 @@ class Expressions(Protocol):
     async def check(self, wanted: Sequence[Expression]) -> list[Typed | Fault]:
         """The type of each, in order, or what is wrong with its text."""
 
-    async def evaluate(self, wanted: Sequence[Evaluation]) -> list[Value | Fault]:
-        """The value of each, in order, or why it has none."""
+    async def evaluate(self, wanted: Sequence[Evaluation], whose: str = "") -> list[Value | Fault]:
+        """The value of each, in order, or why it has none. `whose`: the tenant that asks; they are served in turn."""
 
     async def stop(self) -> None:
         """End what evaluates."""

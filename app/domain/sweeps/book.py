@@ -18,6 +18,9 @@ STARTUP = 10
 SUGGESTIONS = 3
 """How often it is asked for something new, before that is drawn at random."""
 
+LEARNED_AT_ONCE = 16
+"""Trials of a search that learns that are asked in one look: while they are, no other sweep is looked at."""
+
 
 class Book:
     """Of one sweep. Trials are told by number; those that follow each other without a gap."""
@@ -60,6 +63,10 @@ class Book:
     def learns(self) -> bool:
         """Whether the next trial is to be suggested by what is known of those before."""
         return self.sweep.strategy == "tpe" and self.next_number >= STARTUP
+
+    def at_once(self, count: int) -> int:
+        """How many of so many are to be asked in one look."""
+        return min(count, LEARNED_AT_ONCE) if self.sweep.strategy == "tpe" else count
 
     def drawn(self) -> Values | None:
         """What the next trial tries without learning; None where there is nothing that was not tried."""

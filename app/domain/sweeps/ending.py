@@ -11,6 +11,8 @@ from app.domain.sweeps.ranking import Best, best_point, best_rung
 from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import SUCCESSES, Outcome, Trial, TrialEnd
 
+TOLD_KEPT = 20
+
 
 def trial_end(sweep: Sweep, trial: Trial, job: Job, points: Sequence[MetricPoint]) -> TrialEnd:
     """Of a job that has ended. What a failed one told before it failed is no value of it. Where the last run told
@@ -27,7 +29,19 @@ def trial_end(sweep: Sweep, trial: Trial, job: Job, points: Sequence[MetricPoint
         step=None if best is None else best[1],
         cluster_seconds=cluster_seconds(job),
         fingerprint=None if job.error is None else job.error.fingerprint or job.error.code,
+        told=told_instead(sweep, job, points) if outcome in SUCCESSES and best is None else (),
     )
+
+
+def told_instead(sweep: Sweep, job: Job, points: Sequence[MetricPoint]) -> tuple[str, ...]:
+    """The names under which a job without a value told numbers, sorted, so many of them; or the objective alone, where
+    that was told and never was a number."""
+    strange = (job.result or {}).get("not_finite") or ()
+    outputs = outputs_of(job)
+    if points or sweep.objective in outputs or sweep.objective in strange:
+        return (sweep.objective,)
+    numbers = {name for name, said in outputs.items() if isinstance(said, int | float) and not isinstance(said, bool)}
+    return tuple(sorted(numbers.union(strange))[:TOLD_KEPT])
 
 
 def outputs_of(job: Job) -> Mapping[str, Json]:

@@ -16,7 +16,9 @@ from app.domain.sweeps.space import Values, key
 from app.domain.sweeps.sweep import Sweep
 
 FAILURES_IN_A_ROW = 5
-FAILURES_SHOWN = 300
+LONGEST_DETAIL = 400
+JUDGED_BY = 5
+"""Trials that completed, the first ones, of which one at least must have told the objective."""
 
 
 class Outcome(StrEnum):
@@ -37,7 +39,8 @@ SUCCESSES = frozenset({Outcome.COMPLETED, Outcome.PRUNED})
 class TrialEnd:
     """`value`: the objective at the trial's best step, None where it was never a number; `step`: that step, where it
     was told; `cluster_seconds`: for how long its runs held their allocations; `fingerprint`: equal for failures that
-    are alike."""
+    are alike; `told`: of one that completed without a value, what it told instead, the objective alone where that was
+    told and was no number."""
 
     outcome: Outcome
     at: datetime
@@ -45,6 +48,7 @@ class TrialEnd:
     step: int | None = None
     cluster_seconds: float = 0.0
     fingerprint: str | None = None
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Over(StrEnum):
     ALL_ASKED = "all_asked"
     GOAL_REACHED = "goal_reached"
     FAILING = "failing"
+    NO_OBJECTIVE = "no_objective"
     USED_UP = "used_up"
 
 
@@ -89,7 +94,7 @@ class Outlook:
 
     @property
     def stops(self) -> bool:
-        return self.over in (Over.GOAL_REACHED, Over.FAILING)
+        return self.over in (Over.GOAL_REACHED, Over.FAILING, Over.NO_OBJECTIVE)
 
 
 def outlook(sweep: Sweep, trials: Sequence[Trial]) -> Outlook:
@@ -100,6 +105,8 @@ def outlook(sweep: Sweep, trials: Sequence[Trial]) -> Outlook:
         return Outlook(over=Over.GOAL_REACHED, detail=f"trial {best.number} reached {best.end.value:g}")
     if (fault := _failing(ended)) is not None:
         return Outlook(over=Over.FAILING, detail=fault)
+    if (instead := _without_objective(sweep, ended)) is not None:
+        return Outlook(over=Over.NO_OBJECTIVE, detail=instead)
     asked = trials[-1].number + 1 if trials else 0
     left = sweep.max_trials - asked
     if left <= 0:
@@ -126,6 +133,21 @@ def _failing(ended: Sequence[Trial]) -> str | None:
         if row >= FAILURES_IN_A_ROW:
             return f"{row} trials in a row failed alike, the last was trial {trial.number}"
     return None
+
+
+def _without_objective(sweep: Sweep, ended: Sequence[Trial]) -> str | None:
+    """What the first trials that completed told instead, where there are so many and none told the objective. One that
+    told it as NaN told it."""
+    ends = [trial.end for trial in ended if trial.end is not None and trial.end.outcome in SUCCESSES][:JUDGED_BY]
+    if len(ends) < min(JUDGED_BY, sweep.max_trials) or any(
+        end.value is not None or sweep.objective in end.told for end in ends
+    ):
+        return None
+    names = sorted({name for end in ends for name in end.told})
+    told = ", ".join(names) or "no metric at all"
+    return f"none of the first {len(ends)} trials that completed told {sweep.objective}; they told {told}"[
+        :LONGEST_DETAIL
+    ]
 
 
 def as_told(trials: Iterable[Trial], untold: Iterable[int]) -> list[Trial]:

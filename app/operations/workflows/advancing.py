@@ -15,11 +15,10 @@ import structlog
 
 from app.domain.errors import Conflict
 from app.domain.job import Job
-from app.domain.states import JobStatus
 from app.domain.transitions import SYSTEM, Stamp
 from app.domain.workflows.advance import Advance, Ended, Facts, advance
 from app.domain.workflows.changes import Draft, apply, change, over
-from app.domain.workflows.state import OF_JOB, JobRef, Workflow
+from app.domain.workflows.state import OF_JOB, JobRef, StepStatus, Workflow
 from app.operations.workflows import caching
 from app.operations.workflows.evaluating import facts_of
 from app.operations.workflows.loading import Loaded, load
@@ -116,7 +115,7 @@ async def _noted(services: Services, workflow_id: str, jobs: Sequence[Job]) -> l
                 return Draft(now.workflow, ended=ended)
 
             _, made = await change_workflow(services, workflow_id, decide)
-        await _remember(services, seen[-1], jobs)
+        await _remember(services, seen[-1], ended)
         return made
     except Exception:
         log.exception("workflow.advance_failed", workflow_id=workflow_id, jobs=len(jobs))
@@ -141,9 +140,10 @@ def _run_of(job: Job) -> int | None:
     return next((ref.run for ref in runs if ref.job_id(job.workflow_id) == job.id), None)
 
 
-async def _remember(services: Services, loaded: Loaded, jobs: Sequence[Job]) -> None:
+async def _remember(services: Services, loaded: Loaded, ended: Sequence[Ended]) -> None:
     """Jobs of steps with `cache` are known from now on by what they were made from."""
-    for job in jobs:
-        step = loaded.pinned.steps.get(job.step_id or "")
-        if step is not None and step.cache and job.status is JobStatus.COMPLETED:
-            await caching.remember(services, job)
+    steps, done = loaded.pinned.steps, StepStatus.COMPLETED
+    refs = [each.ref for each in ended if each.status is done and each.ref.step_id in steps]
+    ids = [ref.job_id(loaded.workflow.id) for ref in refs if steps[ref.step_id].cache]
+    for job in (await services.jobs.get_many(ids)).values() if ids else ():
+        await caching.remember(services, job)

@@ -18,24 +18,37 @@ from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.specification import Specification
 from app.domain.states import JobStatus
+from app.domain.workflows.asked import outputs_of
 from app.services import Services
 
 DEFAULT_MODEL = "model.skops"
 
 
 async def earlier(services: Services, specification: Specification) -> str | None:
-    """The job that did this before, when all that it kept is still there."""
+    """The job that did this before, when what its outputs name is still there."""
+    if specification.secret_values:
+        return None
     key = await key_of(
         services, specification.template.id, specification.template.version, specification.shown_parameters,
         specification.request.tenant, [s.command for s in specification.steps],
     )  # fmt: skip
     found = await services.step_cache.find([key])
     job = await services.jobs.get(found[key]) if key in found else None
-    return job.id if job is not None and job.status is JobStatus.COMPLETED else None
+    return job.id if job is not None and await _is_whole(services, job) else None
+
+
+async def _is_whole(services: Services, job: Job) -> bool:
+    """Whether it completed, and every artifact that its outputs name is there."""
+    if job.status is not JobStatus.COMPLETED:
+        return False
+    named = [place for said in outputs_of(job.result).values() if (place := _artifact(said)) is not None]
+    return all([await services.artifacts.get(*place) is not None for place in named])
 
 
 async def remember(services: Services, job: Job) -> None:
-    """Let others take over what this completed job has put out."""
+    """Let others take over what this completed job has put out; not of one with secrets, which are no part of a key."""
+    if job.sealed is not None:
+        return
     key = await key_of(
         services, job.template, job.template_version, job.parameters, job.tenant, [s.command for s in job.steps]
     )
@@ -53,10 +66,12 @@ async def key_of(
 
 async def _digested(services: Services, value: Json) -> Json:
     """A reference to an artifact as its digest, everything else as it is."""
-    if not isinstance(value, str):
-        return value
-    job_id, _, name = value.partition("/")
-    if not job_id.startswith("job_") or not is_object_id(job_id):
-        return value
-    info = await services.artifacts.get(job_id, name or DEFAULT_MODEL)
+    place = _artifact(value)
+    info = await services.artifacts.get(*place) if place is not None else None
     return value if info is None else f"sha256:{info.sha256}/{info.name}"
+
+
+def _artifact(value: Json) -> tuple[str, str] | None:
+    """The job and the name of the artifact that a value refers to; None where it is no reference."""
+    job_id, _, name = value.partition("/") if isinstance(value, str) else ("", "", "")
+    return (job_id, name or DEFAULT_MODEL) if job_id.startswith("job_") and is_object_id(job_id) else None

@@ -68,7 +68,8 @@ async def facts_of(services: Services, loaded: Loaded, asked: Sequence[str]) -> 
         if isinstance(step.for_each, str):
             wanted.append((step, "for_each", list_text(step.for_each)))
     scope = await scope_of(services, loaded.workflow, [text for *_, text in wanted])
-    found = await services.expressions.evaluate([_evaluation(loaded, scope, step, text) for step, _, text in wanted])
+    evaluations = [_evaluation(loaded, scope, step, text) for step, _, text in wanted]
+    found = await services.expressions.evaluate(evaluations, loaded.workflow.tenant)
     values = {(step.step_id, part): value for (step, part, _), value in zip(wanted, found, strict=True)}
     return {s.step_id: _facts(values.get((s.step_id, "when")), values.get((s.step_id, "for_each"))) for s in steps}
 
@@ -123,7 +124,7 @@ async def rendered(services: Services, loaded: Loaded, refs: Sequence[JobRef]) -
     wanted: list[Evaluation] = []
     for ref, of in zip(refs, texts, strict=True):
         wanted += [_with_item(loaded, scope, ref, text, items) for text in of]
-    found = iter(await services.expressions.evaluate(wanted) if wanted else [])
+    found = iter(await services.expressions.evaluate(wanted, workflow.tenant) if wanted else [])
     values = [{text: next(found) for text in of} for of in texts]
     return [
         _fill(parameters, of) if _has_its_item(ref, items) else Fault("for_each does not give this item any more")
@@ -141,7 +142,8 @@ async def _items(services: Services, loaded: Loaded, scope: Scope, step_id: str)
     step = loaded.pinned.steps[step_id]
     if not isinstance(step.for_each, str):
         return step.for_each or ()
-    [found] = await services.expressions.evaluate([_evaluation(loaded, scope, step, list_text(step.for_each))])
+    wanted = _evaluation(loaded, scope, step, list_text(step.for_each))
+    [found] = await services.expressions.evaluate([wanted], loaded.workflow.tenant)
     return found.value if isinstance(found, Value) and isinstance(found.value, list) else ()
 
 

@@ -21,7 +21,7 @@ def trial(number: int, sweep: str = SWEEP, **more: object) -> Trial:
     return replace(Trial(sweep, number, f"job_{number}", values, asked, untold=(0, 2)), **more)  # type: ignore[arg-type]
 
 
-END = TrialEnd(Outcome.PRUNED, NOON, 0.91, 27, 12.5, None)
+END = TrialEnd(Outcome.PRUNED, NOON, 0.91, 27, 12.5, None, ("f1", "loss"))
 
 
 async def test_trials_come_back_as_they_were_by_number(small: SmallStores) -> None:

@@ -169,3 +169,32 @@ async def test_a_child_that_is_killed_is_replaced(expressions: CelExpressions) -
     process.kill()
     await process.wait()
     assert await expressions.evaluate([asked("2")]) == [Value(2)]
+
+
+def a_bomb(n: int) -> Evaluation:
+    """A fifth of a second of the processor, and no value."""
+    text = f"inputs.l.map(a, inputs.t + inputs.t + string({n}))"
+    variables = {"inputs.l": "list", "inputs.t": "string"}
+    return Evaluation(Expression(text, variables), {"inputs.l": list(range(5_000)), "inputs.t": "x" * 20_000})
+
+
+async def waiting(expressions: CelExpressions, bombs: list[list[Evaluation]]) -> list[asyncio.Task[Any]]:
+    """One tenant's questions, all asked, the first under way."""
+    await expressions.evaluate([asked("1")])
+    tasks = [asyncio.create_task(expressions.evaluate(each, "loud")) for each in bombs]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_many_bombs_of_one_tenant_hold_up_another_for_one_of_them(expressions: CelExpressions) -> None:
+    loud = await waiting(expressions, [[a_bomb(n)] for n in range(12)])
+    assert await expressions.evaluate([asked("inputs.n")], "quiet") == [Value(3)]
+    assert sum(task.done() for task in loud) <= 2
+    assert all(isinstance(fault, Fault) for [fault] in await asyncio.gather(*loud))
+
+
+async def test_a_question_of_many_bombs_is_answered_piece_by_piece(expressions: CelExpressions) -> None:
+    [loud] = await waiting(expressions, [[a_bomb(n) for n in range(20)]])
+    assert await expressions.evaluate([asked("inputs.n")], "quiet") == [Value(3)]
+    assert not loud.done()
+    assert all(isinstance(fault, Fault) for fault in await loud)

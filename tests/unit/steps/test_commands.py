@@ -68,17 +68,18 @@ with open(os.environ["TF_EVENTS"], "a") as events:
     events.write("not json\\n[1]\\n")
     events.write('{"progress": 1, "metrics": {"loss": NaN}}\\n{"progress": 0.9, "text": "unended"}')
 own = {k: v for k, v in os.environ.items() if k in ("TF_JOB_ID", "TF_RUN_NO", "TF_ATTEMPT", "TF_STEP")}
-json.dump({"parameters": parameters, "own": own}, open(os.environ["TF_OUTPUTS"], "w"))
+json.dump({"parameters": parameters, "own": own, "accuracy": float("nan")}, open(os.environ["TF_OUTPUTS"], "w"))
 """
     ran = run(python(code), {"learning_rate": 0.5}, run_no=7, attempt=2)
     assert ran.failure is None
     own = {"TF_JOB_ID": "job_a", "TF_RUN_NO": "7", "TF_ATTEMPT": "2", "TF_STEP": "train"}
-    assert ran.outputs["train"] == {"parameters": {"learning_rate": 0.5}, "own": own}
+    assert ran.outputs["train"] == {"parameters": {"learning_rate": 0.5}, "own": own, "accuracy": None}
     assert ran.artifacts["weights.bin"].read_bytes() == b"w"
     assert ran.artifacts["plots__loss.txt"].read_text() == "falling"
     assert (Path(ran.of("checkpoint")[-1]["path"]) / "state.json").exists()
-    first, *_, last = ran.of("progress")
-    assert (first["progress"], first["metrics"], first["n"]) == (0.4, {"loss": 0.2}, 3)
+    first, strange, last = ran.of("progress")
+    assert (first["progress"], first["metrics"], first["n"]) == (0.4, {"loss": 0.2, "bad": None}, 3)
+    assert (strange["progress"], strange["metrics"]) == (1, {"loss": None})
     assert (last["progress"], last["text"]) == (0.9, "unended")
     assert len([text for text in ran.texts if "TF_EVENTS" in text]) == 1
 

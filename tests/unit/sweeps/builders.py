@@ -63,7 +63,7 @@ def ended(
     number: int, value: float | None = None, *, outcome: str = "completed", after: float = 0, **more: Any
 ) -> Trial:
     """A trial that ended `after` seconds, by default in the order of the numbers."""
-    fields = {name: more.pop(name) for name in ("fingerprint", "cluster_seconds") if name in more}
+    fields = {name: more.pop(name) for name in ("fingerprint", "cluster_seconds", "told") if name in more}
     end = TrialEnd(Outcome(outcome), at(after or 100 + number), value, **fields)
     return a_trial(number, end=end, **more)
 

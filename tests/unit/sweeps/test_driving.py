@@ -53,6 +53,15 @@ async def test_at_most_so_many_are_under_way() -> None:
     assert len(await world.jobs(JobStatus.QUEUED)) == 3
 
 
+async def test_a_search_that_learns_asks_some_in_each_look_so_that_others_have_theirs() -> None:
+    world = await a_world(a_search(strategy="tpe", max_trials=20, max_parallel=20))
+    asked = []
+    for _ in range(3):
+        await world.look()
+        asked.append(len(await world.jobs()))
+    assert asked == [16, 20, 20]
+
+
 async def test_a_trial_is_a_job_with_its_values_in_its_batch() -> None:
     world = World(a_search(), JobRequest("hyperparameter_tuning", {"algorithm": "svm"}, tags=("night",)))
     await world.begin()
@@ -146,6 +155,25 @@ async def test_five_equal_failures_in_a_row_stop_it() -> None:
     batch = await world.batch()
     assert batch.control is not None and batch.control.reason is not None
     assert batch.control.reason.startswith("failing: 5 trials in a row failed alike")
+
+
+async def test_an_objective_that_no_trial_tells_stops_it_and_names_what_they_told() -> None:
+    world = await a_world(a_search())
+    for _ in range(5):
+        await world.look()
+        job = (await world.jobs(JobStatus.QUEUED))[0]
+        await world.completed(await world.running(job), loss=0.5, f1=0.1)
+    await world.look()
+    batch = await world.batch()
+    assert batch.control is not None
+    why = "no_objective: none of the first 5 trials that completed told accuracy; they told f1, loss"
+    assert (batch.control.action, batch.control.reason) == ("stop", why)
+    for job in await world.jobs(JobStatus.QUEUED):
+        await cancel(world.stores, job.id, "ann", None)
+    await world.look()
+    batch = await world.batch()
+    assert (batch.status, batch.history[-1].detail) == (BatchStatus.FAILED, why)
+    assert len(await world.trials()) == 7
 
 
 async def test_a_paused_sweep_asks_no_more_and_goes_on_when_it_is_resumed() -> None:

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+import optuna
 import pytest
 
 from app.domain.sweeps.drawing import seed_of
-from app.domain.sweeps.space import Space, Values, key
+from app.domain.sweeps.space import Dimension, Space, Values, key
 from app.domain.sweeps.trials import Trial
-from app.sampling import OptunaSampler
+from app.sampling import OptunaSampler, _asked, _distribution, _inside
 from tests.unit.sweeps.builders import SVM, a_trial, choice, drawn, ended, log, number, whole
 
 EVERY = Space.of(
@@ -48,6 +49,34 @@ async def test_what_is_suggested_belongs_to_the_space(space: Space) -> None:
             elif d.name in values:
                 assert d.low <= values[d.name] <= d.high
         past.append(a_trial(number_, values))
+
+
+class Fixed:
+    """A trial for which the model suggests what it is told to."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
+        return min(high, max(low, self.number))
+
+
+WIDEST = whole("widest", 0, 1 << 53)
+
+
+@pytest.mark.parametrize("d", [*EVERY.dimensions, WIDEST], ids=lambda d: d.name)
+def test_no_number_has_steps_for_the_model_and_each_point_is_found_again(d: Dimension) -> None:
+    """With steps it works out the mass of each cell under each trial, number by number."""
+    made = _distribution(optuna, d)
+    if d.kind == "categorical":
+        assert made == optuna.distributions.CategoricalDistribution(range(len(d.values)))
+        return
+    assert isinstance(made, optuna.distributions.FloatDistribution)
+    assert made.step is None
+    points = [d.low, d.high] if d.points is None else [d.points[n] for n in (0, 1, len(d.points) // 2, -1)]
+    assert [_asked(Fixed(_inside(d, point)), d) for point in points] == points  # type: ignore[arg-type]
+    ends = (made.low, made.high)
+    assert [_asked(Fixed(end), d) for end in ends] == [points[0], points[-1]]  # type: ignore[arg-type]
 
 
 async def test_the_same_record_and_seed_suggest_the_same() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from app.domain.sweeps.asha import EarlyStopping, goes_on
+from app.domain.sweeps.ending import trial_end
 from app.domain.sweeps.judging import judge
 from app.domain.sweeps.ranking import best_of, best_point, ranked
 from app.domain.sweeps.trials import Outlook, Over, as_told, outlook
+from tests.unit.domain.builders import a_job
 from tests.unit.sweeps.builders import a_sweep, a_trial, ended, points
 
 OUTLOOKS = {
@@ -40,7 +42,10 @@ ROWS = {
         [*(ended(n, **DEAD) for n in range(4)), ended(4, outcome="failed", fingerprint="bb")],
         Outlook(ask=4),
     ),
-    "trials without a value fail nothing": ([ended(n) for n in range(9)], Outlook(ask=4)),
+    "trials whose objective was never a number fail nothing": (
+        [ended(n, told=("accuracy",)) for n in range(9)],
+        Outlook(ask=4),
+    ),
     "a user's cancel says nothing": (
         [*(ended(n, **DEAD) for n in range(3)), ended(3, outcome="cancelled"), *(ended(n, **DEAD) for n in (4, 5))],
         Outlook(0, Over.FAILING, "5 trials in a row failed alike, the last was trial 5"),
@@ -50,6 +55,41 @@ ROWS = {
         Outlook(0, Over.FAILING, "5 trials in a row failed alike, the last was trial 5"),
     ),
 }
+
+
+MISSING = "none of the first 5 trials that completed told accuracy; they told f1, loss"
+WITHOUT = {
+    "five without it": ({}, [ended(n, told=("loss", "f1")) for n in range(5)], MISSING),
+    "what any of them told": ({}, [ended(n, told=("loss",) if n else ("f1",)) for n in range(5)], MISSING),
+    "four without it": ({}, [ended(n) for n in range(4)], None),
+    "one of the first with it": ({}, [ended(n, 0.1 if n == 3 else None) for n in range(9)], None),
+    "one of the first with NaN": ({}, [ended(n, told=("accuracy",) if n == 3 else ()) for n in range(9)], None),
+    "one with it, later": ({}, [ended(n, 0.1 if n == 5 else None, told=("f1", "loss")) for n in range(6)], MISSING),
+    "those that failed count for nothing": (
+        {},
+        [*(ended(n, outcome="failed", fingerprint=str(n)) for n in range(9)), *(ended(n) for n in range(9, 13))],
+        None,
+    ),
+    "all of few": (
+        {"max_trials": 2},
+        [ended(0), ended(1)],
+        "none of the first 2 trials that completed told accuracy; they told no metric at all",
+    ),
+    "not all of few": ({"max_trials": 3}, [ended(0), ended(1), a_trial(2)], None),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT)
+def test_an_objective_that_nobody_tells_stops_it(case: str) -> None:
+    asked, trials, want = WITHOUT[case]
+    look = outlook(a_sweep(**asked), trials)
+    assert (look.over is Over.NO_OBJECTIVE, look.stops, look.detail) == (want is not None, want is not None, want)
+
+
+def test_the_reason_stays_short_whatever_trials_tell() -> None:
+    names = tuple("m" * 100 + str(n) for n in range(20))
+    detail = outlook(a_sweep(), [ended(n, told=names) for n in range(5)]).detail
+    assert detail is not None and len(detail) == 400
 
 
 @pytest.mark.parametrize("case", OUTLOOKS)
@@ -145,6 +185,27 @@ VALUES = {
 def test_the_value_of_a_trial(case: str) -> None:
     told, outputs, want = VALUES[case]
     assert best_point(a_sweep(), points(told), outputs) == want
+
+
+TOLD = {
+    "other metrics and outputs": (
+        {"metrics": {"loss": 1.0}, "steps": {"s": {"f1": 0.5, "model": "m", "ok": True}}},
+        ("f1", "loss"),
+    ),
+    "others as NaN": ({"metrics": {}, "steps": {}, "not_finite": ["loss"]}, ("loss",)),
+    "the objective as NaN": ({"metrics": {"loss": 1.0}, "steps": {}, "not_finite": ["accuracy"]}, ("accuracy",)),
+    "the objective as text": ({"metrics": {"loss": 1.0}, "steps": {"s": {"accuracy": "high"}}}, ("accuracy",)),
+    "the objective": ({"metrics": {"accuracy": 0.5, "loss": 1.0}, "steps": {}}, ()),
+    "many": ({"metrics": {f"m{n:02}": n for n in range(50)}, "steps": {}}, tuple(f"m{n:02}" for n in range(20))),
+    "no result": (None, ()),
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_what_a_trial_told_instead_of_the_objective(case: str) -> None:
+    result, want = TOLD[case]
+    job = a_job().completed(result=result).job
+    assert trial_end(a_sweep(), a_trial(0), job, []).told == want
 
 
 def test_the_best_comes_first_ties_by_cost_then_by_id_and_without_a_value_last() -> None:

@@ -139,10 +139,10 @@ class World:
         points = [MetricPoint(self.sweep.objective, value, n, "train", at) for n, value in values.items()]
         await self.stores.metrics.append(job.id, job.run_no, points)
 
-    async def completed(self, job: Job, value: float | None = None) -> Job:
+    async def completed(self, job: Job, value: float | None = None, **metrics: float) -> Job:
         if value is not None:
             await self.tell(job, {None: value})
-        return await self._moved(job, complete(job, RunEnd(result={"metrics": {}, "steps": {}}), self._stamp()))
+        return await self._moved(job, complete(job, RunEnd(result={"metrics": metrics, "steps": {}}), self._stamp()))
 
     async def failed(self, job: Job, fault: str = "broken") -> Job:
         error = JobError("error", "it broke", fingerprint=fault)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.clock import NOON
 from workers.record import RunRecord
+from workers.report import Reporter, decode, encode
 from workers.run import RunEnding, RunReport
 
 TWO = ("prepare", "train")
@@ -59,6 +62,36 @@ def test_metrics_are_a_series_and_a_last_value() -> None:
     ]
     assert not record.has_points
     assert record.result() == {"metrics": {"loss": 0.5}, "steps": {"train": {"model": "m"}}}
+
+
+def test_a_metric_that_is_not_finite_is_no_point_and_is_named_in_the_result() -> None:
+    sent: list[dict[str, object]] = []
+    reporter = Reporter(sent.append)
+    reporter.progress("train", 0.1, {"loss": float("nan"), "accuracy": 0.5, "a.b": float("inf"), "note": "x"}, 1)
+    reporter.progress("train", 0.2, {"loss": 10**400, "gone": None}, 2)
+    record = said(started("train"), *(decode(encode(line)) for line in sent), finished("train"))
+    assert [(p.name, p.value) for p in record.take_points()] == [("accuracy", 0.5)]
+    result = record.result()
+    assert (result["metrics"], result["not_finite"]) == ({"accuracy": 0.5}, ["a_b", "gone", "loss"])
+    assert "not_finite" not in said(started("train"), finished("train")).result()
+
+
+NOT_JSON = {
+    "half": b'{"a": 1',
+    "deep": b"[" * 100_000,
+    "half a character": b'{"a": "\\ud800", "b": NaN}',
+    "nothing": b"",
+}
+
+
+def test_json_as_python_writes_it_is_read() -> None:
+    assert decode(b'{"a": NaN, "b": [-Infinity, 1.5], "c": "NaN"}') == {"a": None, "b": [None, 1.5], "c": "NaN"}
+
+
+@pytest.mark.parametrize("case", NOT_JSON)
+def test_what_is_no_json_is_refused(case: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - in whatever words
+        decode(NOT_JSON[case])
 
 
 def test_points_that_were_not_stored_keep_their_order() -> None:
