@@ -26,8 +26,9 @@ from app.dev.embedded import EmbeddedServers
 from app.domain.builtin_templates import builtin_templates
 from app.domain.ids import new_job_id
 from app.domain.job import Job
+from app.domain.new_job import build_job
 from app.domain.records import JobQuery
-from app.domain.specification import JobRequest, SubmitPolicy, build_job, specify
+from app.domain.specification import JobRequest, SubmitPolicy, specify
 from app.domain.transitions import RunEnd, Stamp, apply, complete, place, start
 from app.storage.documents import job_document
 from app.storage.indexes import INDEXES, ensure_indexes

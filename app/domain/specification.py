@@ -1,6 +1,6 @@
-"""From a request and a template to a job: everything resolved, checked and planned before anything is stored.
+"""From a request and a template to a specification: everything resolved and checked before anything is stored.
 
-Pure: ids, the time, the name's suffix and what nodes exist are arguments. All errors of a request come at once.
+Pure: what nodes exist is an argument. All errors of a request come at once.
 """
 
 from __future__ import annotations
@@ -9,27 +9,23 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
 
-from app.domain.asked import asked_paths
 from app.domain.durations import Duration
 from app.domain.errors import MOST_ERRORS, FieldError, Invalid
 from app.domain.ids import is_object_id
-from app.domain.job import Asked, DependencyType, Job
+from app.domain.job import DependencyType
 from app.domain.json import Json, unsafe_places
 from app.domain.naming import semantic_name
 from app.domain.nodes import matches
-from app.domain.priority import Priority, order_key
+from app.domain.priority import Priority
 from app.domain.request_checks import MAX_NAME, is_name, label_errors, limit_errors, retry_errors, seconds_errors
 from app.domain.resources import Vector, largest_misfit, request_errors
 from app.domain.retry import RetryPolicy
 from app.domain.secrets import masked_errors, without_secrets
 from app.domain.sizing.evidence import Sizing
 from app.domain.sizing.kinship import Kinship, name_in
-from app.domain.states import JobStatus
 from app.domain.step_checks import executor_errors, read_by_steps, step_errors
 from app.domain.templates import Step, Template, canonical_parameters, resolve_parameters
-from app.domain.transitions import Stamp, first_entry
 
 MAX_TAGS, MAX_DEPENDENCIES = 50, 1_000
 DEFAULT_TENANT = "default"
@@ -246,61 +242,3 @@ def _retry_policy(request: JobRequest, template: Template, policy: SubmitPolicy)
 def _timeout(request: JobRequest, template: Template, policy: SubmitPolicy) -> float:
     """Over all steps, in seconds: the request's, else the template's, else JOB_TIMEOUT."""
     return request.timeout or template.timeout or policy.job_timeout.total_seconds()
-
-
-def _asked(specification: Specification) -> tuple[str, ...]:
-    """What the request gives of all that a template may give, too."""
-    parts = ("name", "timeout", "executor", "resources", "retry_policy", "limits")
-    said = {part: getattr(specification.request, part) for part in parts}
-    return asked_paths({**said, "parameters": specification.asked})
-
-
-_AS_ASKED = (
-    *("tenant", "priority", "dependencies", "dependency_type", "tags", "metadata", "node_selector", "prefer"),
-    *("preemptible", "start_after", "queue_deadline"),
-)
-"""What a job takes over from its request as it is."""
-_AS_SPECIFIED = ("executor", "steps", "resources", "retry_policy", "timeout", "expected", "sizing", "limits")
-"""What it takes over from its specification."""
-
-
-def build_job(
-    specification: Specification,
-    *,
-    job_id: str,
-    name: str,
-    eligible: bool,
-    stamp: Stamp,
-    tie: float = 0,
-    **more: Any,
-) -> Job:
-    """The job as it is inserted: QUEUED when eligible, else SUBMITTED. `more`: attributes that no request has, such as
-    whose it is.
-
-    Its secrets are not in it: whoever inserts it stores `specification.secret_values` first, under its `sealed`.
-    """
-    request = specification.request
-    status = JobStatus.QUEUED if eligible else JobStatus.SUBMITTED
-    asked = {part: getattr(request, part) for part in _AS_ASKED}
-    specified = {part: getattr(specification, part) for part in _AS_SPECIFIED}
-    return Job(
-        id=job_id,
-        name=name,
-        status=status,
-        seq=1,
-        template=specification.template.id,
-        template_version=specification.template.version,
-        parameters=specification.shown_parameters,
-        effective_priority=request.priority,
-        order_key=order_key(stamp.at, tie),
-        submitted_at=stamp.at,
-        history=(first_entry(status, stamp),),
-        resume=specification.template.resume,
-        secrets=specification.template.schema.secrets,
-        sealed=job_id if specification.secret_values else None,
-        asked=(Asked(1, _asked(specification)),),
-        queued_at=stamp.at if eligible else None,
-        **asked,
-        **specified,
-        **more,
-    )

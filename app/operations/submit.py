@@ -18,10 +18,11 @@ from app.domain.explain import Reason
 from app.domain.ids import new_job_id
 from app.domain.job import Job
 from app.domain.naming import suffixed
+from app.domain.new_job import build_job
 from app.domain.priority import RANK
 from app.domain.queueing import ticket_of
 from app.domain.records import Place, StoredAnswer
-from app.domain.specification import JobRequest, Specification, build_job
+from app.domain.specification import JobRequest, Specification
 from app.domain.states import JobStatus
 from app.operations.board import recent_board
 from app.operations.change import lend_upwards, look_again

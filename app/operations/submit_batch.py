@@ -19,10 +19,11 @@ from app.domain.dependencies import Met, Verdict
 from app.domain.errors import FieldError, Invalid
 from app.domain.job import Job
 from app.domain.naming import suffixed
+from app.domain.new_job import build_job
 from app.domain.queueing import ticket_of
 from app.domain.records import StoredAnswer
 from app.domain.siblings import base_names
-from app.domain.specification import Specification, build_job
+from app.domain.specification import Specification
 from app.domain.states import JobStatus
 from app.domain.transitions import Stamp
 from app.operations.advance import decide_waiting

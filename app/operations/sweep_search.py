@@ -16,8 +16,9 @@ from app.domain.batches import ENDING, Batch, BatchStatus, member_id
 from app.domain.control_transitions import request_control
 from app.domain.job import Job
 from app.domain.naming import suffixed
+from app.domain.new_job import build_job
 from app.domain.records import JobQuery, MetricPoint
-from app.domain.specification import JobRequest, Specification, build_job
+from app.domain.specification import JobRequest, Specification
 from app.domain.states import TERMINAL, JobStatus
 from app.domain.sweeps.asked import MOST_PARALLEL
 from app.domain.sweeps.book import Book

@@ -93,7 +93,7 @@ class CelExpressions:
         self._free = Shared(self._all)
         self._seconds = seconds
 
-    async def check(self, wanted: Sequence[Expression]) -> list[Typed | Fault]:
+    async def check(self, wanted: Sequence[Expression], whose: str = "") -> list[Typed | Fault]:
         """Equal ones are asked once."""
         keys = [(each.text, tuple(each.variables.items())) for each in wanted]
         found: dict[object, Typed | Fault] = {}
@@ -105,7 +105,7 @@ class CelExpressions:
                 found[key] = fault
             else:
                 asked[key] = {"text": each.text, "variables": dict(each.variables)}
-        answers = await self._ask("check", list(asked.values()))
+        answers = await self._ask("check", list(asked.values()), whose)
         found |= zip(asked, map(_typed, answers), strict=True)
         return [found[key] for key in keys]
 

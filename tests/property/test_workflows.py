@@ -57,10 +57,10 @@ class Crashing:
 class Constants:
     """Expressions that are `true`, `false`, or a number of items."""
 
-    async def check(self, wanted: Sequence[Expression]) -> list[Typed | Fault]:
+    async def check(self, wanted: Sequence[Expression], whose: str = "") -> list[Typed | Fault]:
         return [Typed("dyn") for _ in wanted]
 
-    async def evaluate(self, wanted: Sequence[Evaluation]) -> list[Value | Fault]:
+    async def evaluate(self, wanted: Sequence[Evaluation], whose: str = "") -> list[Value | Fault]:
         return [Value({"true": True, "false": False}.get(each.expression.text)) for each in wanted]
 
     async def stop(self) -> None: ...

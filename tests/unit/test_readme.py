@@ -57,7 +57,7 @@ def test_every_other_request_is_accepted(body: dict[str, Any]) -> None:
 async def test_workflows_are_accepted(body: dict[str, Any]) -> None:
     services = memory_services(FixedClock(), FakeHealth())
     try:
-        pinned = await judged(services, WorkflowCreate.model_validate(body).to_definition(), 0)
+        pinned = await judged(services, WorkflowCreate.model_validate(body).to_definition(), 0, "default")
     finally:
         await services.expressions.stop()
     assert len(pinned.steps) == 3

@@ -108,10 +108,10 @@ async def create_workflow(body: WorkflowCreate, request: Request, services: Port
 @large_body
 async def validate_workflow(body: WorkflowDefinitionCreate, request: Request, services: Ports, key: Key) -> Response:
     """Judge a definition as a creation does, and store nothing of it."""
-    definition, size = body.to_definition(), _size(request)
+    definition, size, tenant = body.to_definition(), _size(request), tenant_of(request)
 
     async def do() -> Answer:
-        return Answer(200, as_json(validated_view(await judged(services, definition, size))))
+        return Answer(200, as_json(validated_view(await judged(services, definition, size, tenant))))
 
     return send(await answer_once(services, key, do))
 

@@ -46,7 +46,7 @@ class Origin:
 
 async def create(services: Services, definition: Definition, size: int, origin: Origin, *, start: bool) -> Workflow:
     """Judge, store, and unless `start` is false run a definition. Raises Invalid, QuotaExceeded, Unavailable."""
-    pinned = await judged(services, definition, size)
+    pinned = await judged(services, definition, size, origin.tenant)
     await refuse_over_quota(services, origin.tenant)
     inputs, errors = given_inputs(definition, {})
     if start and errors:

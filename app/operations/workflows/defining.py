@@ -26,9 +26,9 @@ from app.services import Services
 GIVE_WAY = 50
 
 
-async def judged(services: Services, definition: Definition, size: int) -> PinnedDefinition:
-    """The definition with the newest versions of its templates; not stored. `size`: bytes of its JSON. Raises Invalid
-    with up to a hundred faults."""
+async def judged(services: Services, definition: Definition, size: int, whose: str) -> PinnedDefinition:
+    """The definition with the newest versions of its templates; not stored. `size`: bytes of its JSON; `whose`: the
+    tenant that asks. Raises Invalid with up to a hundred faults."""
     if size > MAX_DEFINITION:
         message = f"the definition is {size:,} bytes of JSON; at most {MAX_DEFINITION:,}: keep data in files"
         raise Invalid.one("", message)
@@ -37,7 +37,7 @@ async def judged(services: Services, definition: Definition, size: int) -> Pinne
     versions = {template_id: template.version for template_id, template in templates.items()}
     pinned = PinnedDefinition(definition, 0, versions, services.clock.now())
     errors = await _asked_errors(pinned, templates, await policy_of(services))
-    errors += await _expression_errors(services, pinned)
+    errors += await _expression_errors(services, pinned, whose)
     _raise(errors)
     return pinned
 
@@ -81,12 +81,12 @@ async def _asked_errors(
     return errors
 
 
-async def _expression_errors(services: Services, pinned: PinnedDefinition) -> list[FieldError]:
+async def _expression_errors(services: Services, pinned: PinnedDefinition, whose: str) -> list[FieldError]:
     places: list[Place] = []
     for n, step in enumerate(pinned.definition.steps):
         places += expressions_of(pinned, step, f"steps[{n}]")
         if n % GIVE_WAY == GIVE_WAY - 1:
             await asyncio.sleep(0)
-    found = await services.expressions.check([place.expression for place in places])
+    found = await services.expressions.check([place.expression for place in places], whose)
     told = (type_error(pinned, place, of) for place, of in zip(places, found, strict=True))
     return [error for error in told if error is not None]

@@ -16,8 +16,9 @@ from app.domain.errors import Invalid
 from app.domain.expressions import Fault
 from app.domain.job import Job
 from app.domain.json import Json
+from app.domain.new_job import build_job
 from app.domain.queueing import ticket_of
-from app.domain.specification import Specification, build_job
+from app.domain.specification import Specification
 from app.domain.states import JobStatus
 from app.domain.workflows.advance import Ended
 from app.domain.workflows.asked import handed_on, produced, request_of

@@ -11,7 +11,8 @@ from app.domain.batches import Batch, BatchKind, BatchStatus, member_id, new_bat
 from app.domain.builtin_templates import builtin_templates
 from app.domain.ids import new_job_id
 from app.domain.job import Job, JobError
-from app.domain.specification import JobRequest, SubmitPolicy, build_job, specify
+from app.domain.new_job import build_job
+from app.domain.specification import JobRequest, SubmitPolicy, specify
 from app.domain.states import JobStatus
 from app.domain.templates import Template
 from app.domain.transitions import RunEnd, Stamp, apply

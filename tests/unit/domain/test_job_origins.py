@@ -12,10 +12,11 @@ from app.domain.builtin_templates import builtin_layers, builtin_templates
 from app.domain.job import Asked, Job
 from app.domain.job_origins import job_origins
 from app.domain.layers import Layer, derive
+from app.domain.new_job import build_job
 from app.domain.origins import Origin, Source, template_origins
 from app.domain.resources import Vector
 from app.domain.sizing.evidence import Sizing
-from app.domain.specification import JobRequest, SubmitPolicy, build_job, specify
+from app.domain.specification import JobRequest, SubmitPolicy, specify
 from app.domain.states import JobStatus
 from app.domain.step_catalog import STEP_PARAMETERS
 from app.domain.templates import Parameter, TemplateDraft
