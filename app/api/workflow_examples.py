@@ -129,7 +129,14 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "200": {
             "step_id": "train", "item_counts": {"total": 1, "active": 0, "completed": 1, "unsuccessful": 0},
             "items": [
-                {"item": 0, "status": "COMPLETED", "job_id": JOB_ID, "error": None, "outputs": {"accuracy": 0.95}}
+                {
+                    "item": 0,
+                    "status": "COMPLETED",
+                    "job_id": JOB_ID,
+                    "cached_from": None,
+                    "error": None,
+                    "outputs": {"accuracy": 0.95},
+                }
             ],
             "next_cursor": None,
         }

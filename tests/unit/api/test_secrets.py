@@ -51,7 +51,15 @@ async def test_no_read_operation_answers_a_secret(api: Api) -> None:
     asked = 0
     for path in paths:
         url = path.format(
-            job_id=job_id, template_id="guarded", node_id="n", name="x", decision_id="1", batch_id="b", workflow_id="w"
+            job_id=job_id,
+            template_id="guarded",
+            node_id="n",
+            name="x",
+            decision_id="1",
+            batch_id="b",
+            workflow_id="w",
+            workflow_name="x",
+            step_id="s",
         )
         limit = {"timeout_seconds": "0.1"} if "events" in path else {}
         async with api.client.stream("GET", url, params=limit) as answer:

@@ -39,6 +39,7 @@ KNOWN = {
     "batch_id": "batch_1",
     "workflow_id": "workflow_1",
     "step_id": "train",
+    "workflow_name": "pipeline",
 }
 
 

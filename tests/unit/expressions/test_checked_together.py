@@ -54,9 +54,9 @@ async def test_equal_ones_are_asked_once(expressions: CelExpressions, monkeypatc
     asked: list[int] = []
     ask = expressions._ask
 
-    async def counted(op: str, items: list[dict[str, object]]) -> list[dict[str, object]]:
+    async def counted(op: str, items: list[dict[str, object]], whose: str) -> list[dict[str, object]]:
         asked.append(len(items))
-        return await ask(op, items)
+        return await ask(op, items, whose)
 
     monkeypatch.setattr(expressions, "_ask", counted)
     found = await expressions.check([Expression("1 > 0"), Expression(" "), Expression("1 > 0"), Expression(" ")])

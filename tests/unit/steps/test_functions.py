@@ -77,7 +77,7 @@ def test_a_function_reports_and_returns(run: Run, tmp_path: Path) -> None:
         "type": "progress",
         "step": "trains",
         "progress": 0.5,
-        "metrics": {"loss": 0.25, "a_b": 1.0},
+        "metrics": {"loss": 0.25, "bad": None, "a_b": 1.0},
         "n": 2,
         "text": "halfway",
     }
