@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.api.history_views import entry_view
 from app.api.sweep_views import sweep_view
-from app.domain.batches import ENDING, Batch, BatchEntry, BatchStatus, Callback, Counts
+from app.domain.batches import ENDING, Batch, BatchStatus, Callback, Counts
 from app.domain.states import TERMINAL, JobStatus
 from app.domain.timestamps import optional_rfc3339 as moment
 from app.domain.timestamps import rfc3339
@@ -53,7 +54,7 @@ def batch_summary(batch: Batch, counts: Counts) -> View:
 
 def batch_view(batch: Batch, counts: Counts) -> View:
     """The whole batch."""
-    history = [_entry(entry) for entry in batch.history]
+    history = [entry_view(entry) for entry in batch.history]
     return {**batch_summary(batch, counts), "sweep": sweep_view(batch), "history": history}
 
 
@@ -97,16 +98,4 @@ def _callback(callback: Callback) -> View:
         "next_try_at": moment(callback.due),
         "delivered_at": moment(callback.delivered_at),
         "trouble": callback.trouble,
-    }
-
-
-def _entry(entry: BatchEntry) -> View:
-    return {
-        "seq": entry.seq,
-        "from": entry.source,
-        "to": entry.to,
-        "reason": entry.reason,
-        "at": rfc3339(entry.at),
-        "actor": entry.actor,
-        "detail": entry.detail,
     }

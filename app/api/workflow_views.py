@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.cursors import cursor
+from app.api.history_views import entry_view
 from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.timestamps import optional_rfc3339 as moment
@@ -19,7 +20,6 @@ from app.domain.workflows.state import (
     StepState,
     StepStatus,
     Workflow,
-    WorkflowEntry,
 )
 from app.operations.workflows.inspecting import WorkflowView
 from app.operations.workflows.outputs import item_source, outputs_in, source_of, sources
@@ -56,7 +56,7 @@ def workflow_view(view: WorkflowView) -> View:
         "description": view.pinned.definition.description,
         "outputs": {step_id: each for step_id, each in outputs.items() if each is not None},
         **steps_view(view),
-        "history": [_entry(entry) for entry in workflow.history],
+        "history": [entry_view(entry) for entry in workflow.history],
     }
 
 
@@ -166,18 +166,6 @@ def _item(view: WorkflowView, step_id: str, n: int, state: ItemState | None) -> 
         "job_id": None if state.cached_from else job_id,
         "cached_from": state.cached_from,
         "error": _error(state.error, job, state.status),
-    }
-
-
-def _entry(entry: WorkflowEntry) -> View:
-    return {
-        "seq": entry.seq,
-        "from": entry.source,
-        "to": entry.to,
-        "reason": entry.reason,
-        "at": rfc3339(entry.at),
-        "actor": entry.actor,
-        "detail": entry.detail,
     }
 
 
