@@ -2,7 +2,9 @@
 
 A run that was killed for its memory would have needed more than it got, one that met its time limit would have taken
 longer: both count as so much more. One that was cancelled, lost, preempted or that failed says nothing. Nor does a run
-say how many cores it could use that used all it had, while its prior would give it more.
+say how many cores it could use that used all it had, while its prior would give it more. A training computes all the
+time: one that got less than a core shared it with too many others, and counts as one that used a core. Else few cores
+on a crowded node would teach to give still fewer.
 """
 
 from __future__ import annotations
@@ -99,4 +101,5 @@ def _cores(run: PastRun, prior: Prior) -> float | None:
     used, had = run.cpu_seconds / run.seconds, run.asked.cpu_millicores / 1_000
     if had < prior.cores and used >= ALL_USED * had:
         return None
-    return math.log(used / prior.cores)
+    least = min(1.0, had) if run.features is not None else 0.0
+    return math.log(max(used, least) / prior.cores)

@@ -9,7 +9,7 @@ from math import exp, log
 import pytest
 
 from app.domain.resources import Vector
-from app.domain.sizing.features import TableFacts, features_of
+from app.domain.sizing.features import Features, TableFacts, features_of
 from app.domain.sizing.history import Level, is_enough
 from app.domain.sizing.kinship import Kinship, name_in
 from app.domain.sizing.measures import Outcome
@@ -22,11 +22,11 @@ assert PRIOR is not None
 
 
 def test_a_residual_is_what_was_used_over_what_was_foretold() -> None:
-    found = residual_of(a_run(2 * PRIOR.memory_mib, seconds=3 * PRIOR.seconds, cores=0.5))
+    found = residual_of(a_run(2 * PRIOR.memory_mib, seconds=3 * PRIOR.seconds, cores=1.5))
     assert found is not None
     assert found.memory == pytest.approx(log(2))
     assert found.seconds == pytest.approx(log(3))
-    assert found.cores == pytest.approx(log(0.5))
+    assert found.cores == pytest.approx(log(1.5))
 
 
 def test_without_a_prior_it_is_the_logarithm_of_what_was_used() -> None:
@@ -61,6 +61,18 @@ def test_what_was_not_measured_says_nothing(missing: dict[str, float | None]) ->
     assert found is not None
     assert (found.memory is None) is ("peak" in missing)
     assert (found.cores is None) is ("cores" in missing)
+
+
+@pytest.mark.parametrize(
+    ("features", "asked", "used", "counts"),
+    [(SVM, 2_000, 0.2, 1.0), (SVM, 500, 0.2, 0.5), (SVM, 2_000, 1.5, 1.5), (None, 2_000, 0.2, 0.2)],
+)
+def test_a_training_on_a_crowded_node_does_not_teach_to_give_fewer_cores(
+    features: Features | None, asked: int, used: float, counts: float
+) -> None:
+    found = residual_of(a_run(asked=Vector(asked, 4_096, 0, 0), cores=used, features=features))
+    assert found is not None
+    assert found.cores == pytest.approx(log(counts))
 
 
 def test_a_run_that_used_all_its_cores_does_not_say_how_many_it_could_use() -> None:

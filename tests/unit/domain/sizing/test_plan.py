@@ -70,9 +70,9 @@ def test_nothing_is_smaller_than_a_quarter_of_a_gigabyte_unless_its_template_is(
 
 
 def test_cores_are_those_that_nine_in_ten_runs_use() -> None:
-    past = [a_run(1_000, cores=0.4 if n else 0.9, ago=(n + 1) * HOUR) for n in range(40)]
-    assert sized(history(past)).resources.cpu_millicores == 500
-    assert sized(history(past[:3])).resources.cpu_millicores == 1_000
+    past = [a_run(1_000, cores=1.2 if n else 1.7, ago=(n + 1) * HOUR) for n in range(40)]
+    assert sized(history(past)).resources.cpu_millicores == 1_250
+    assert sized(history(past[:3])).resources.cpu_millicores == 1_750
 
 
 def test_without_runs_cores_are_those_that_it_uses_well() -> None:
