@@ -400,6 +400,8 @@ async def test_a_claim_that_was_cut_off_by_the_stop_is_put_back(services: Servic
         cluster.worker._claims.close("test")
         await cluster.dispatch(job_id)
         job = await cluster.job(job_id)
+        assert cluster.worker._heart is not None
+        await cluster.worker._heart.stop()  # a beat that found it first would call it lost
         await commit_all(services, [(job, start(job, services.stamp()))])
     job = await cluster.job(job_id)
     assert (job.status, job.history[-1].reason, job.attempt) == (JobStatus.QUEUED, "drained", 1)
