@@ -15,7 +15,7 @@ from app.domain.specification import JobRequest, Specification, SubmitPolicy, sp
 from app.domain.templates import Template
 from app.operations.parents import hopeless_errors, places_of, unknown_errors
 from app.operations.plan import policy_of, reference_errors, registered, template_of
-from app.operations.sizing import Remembered, sized
+from app.operations.sizing import Kinds, sized
 from app.services import Services
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Planning:
         self._services, self._policy = services, policy
         self._templates: dict[str, Template] = {}
         self._references: dict[tuple[str, str, str], tuple[Dataset | None, list[FieldError]]] = {}
-        self._sized = Remembered()
+        self._kinds: Kinds = {}
 
     async def plan(self, request: JobRequest) -> Specification:
         """As `app.operations.plan.plan`."""
@@ -41,7 +41,7 @@ class Planning:
         if errors:
             raise Invalid(errors)
         facts = None if dataset is None else dataset.facts
-        return await sized(self._services, specification, facts, self._policy, self._sized)
+        return await sized(self._services, specification, facts, self._policy, self._kinds)
 
     async def _references_of(self, specification: Specification) -> tuple[Dataset | None, list[FieldError]]:
         """The registered data set that it reads, and what is wrong with what it names."""

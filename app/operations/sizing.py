@@ -23,6 +23,8 @@ from app.services import Services
 
 MAX_AGE = 5.0
 """Seconds for which runs are not read again."""
+MOST_PLANS = 1_000
+"""That are remembered of a kind, as long as its runs are."""
 MOST_RUNS = 150
 """That are read of a group: the hundred that count, and those between that say nothing of one quantity or the other."""
 
@@ -34,14 +36,20 @@ class _Kind:
     facts: TableFacts
     standing: Standing
     modelled: bool
+    plans: dict[Case, Sized] = field(default_factory=dict)
+
+    def plan(self, case: Case) -> Sized:
+        """Made once for equal cases."""
+        found = self.plans.get(case)
+        if found is None:
+            found = size(case, self.standing)
+            if len(self.plans) < MOST_PLANS:
+                self.plans[case] = found
+        return found
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """What the jobs of one call share: kinds, and the plans of equal cases."""
-
-    kinds: dict[Kinship, _Kind] = field(default_factory=dict)
-    plans: dict[tuple[Kinship, Case], Sized] = field(default_factory=dict)
+Kinds = dict[Kinship, _Kind]
+"""What the jobs of one call share."""
 
 
 async def sized(
@@ -49,21 +57,20 @@ async def sized(
     specification: Specification,
     registered: Mapping[str, Json] | None,
     policy: SubmitPolicy,
-    remembered: Remembered | None = None,
+    kinds: Kinds | None = None,
 ) -> Specification:
     """The specification with its resources, what a run should take, and why. `registered`: facts of its data set;
-    `remembered`: of the same call.
+    `kinds`: those that the same call has met.
 
     Raises Invalid where the template asks for more than the largest node has, and nothing is known that would do.
     """
-    seen, kin = remembered or Remembered(), specification.kin
-    kind = seen.kinds.get(kin)
+    kin = specification.kin
+    kind = None if kinds is None else kinds.get(kin)
     if kind is None:
-        kind = seen.kinds[kin] = await _kind(services, kin, registered, modelled=is_modelled(specification.template))
-    case = _case(specification, kind, policy.open_to(specification.request.node_selector))
-    plan = seen.plans.get((kin, case))
-    if plan is None:
-        plan = seen.plans[kin, case] = size(case, kind.standing)
+        kind = await _kind(services, kin, registered, modelled=is_modelled(specification.template))
+        if kinds is not None:
+            kinds[kin] = kind
+    plan = kind.plan(_case(specification, kind, policy.open_to(specification.request.node_selector)))
     if plan.sizing.source == TEMPLATE and (misfit := largest_misfit(plan.resources, list(policy.capacities))):
         raise Invalid(_too_large(plan.resources, misfit))
     return replace(specification, resources=plan.resources, expected=plan.duration, sizing=plan.sizing)
