@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from app.domain.queueing import Ticket
+from app.domain.queueing import ticket_of
 from app.domain.states import JobStatus
 from app.metrics import Metrics
 from app.scheduler.loading import load
@@ -23,6 +23,8 @@ log = structlog.get_logger()
 COST_FACTOR = 20.0
 EVERY = 1.0
 """Seconds between two looks at the epoch."""
+PART = 1_000
+"""Jobs that are added at a time."""
 
 
 class IndexKeeper:
@@ -46,8 +48,7 @@ class IndexKeeper:
         await self.restore()
         began = time.monotonic()
         if began >= self._next_sweep:
-            await self._add_missing()
-            await self._remove_stale()
+            await self._sweep()
             ended = time.monotonic()
             self._next_sweep = ended + COST_FACTOR * (ended - began)
 
@@ -56,36 +57,30 @@ class IndexKeeper:
         self._metrics.index_repairs.labels("rebuilt").inc()
         log.warning("index.rebuilt", jobs=indexed)
 
-    async def _add_missing(self) -> None:
-        async for tickets in self._services.jobs.queued_tickets():
-            if self._rebuilding.locked():
-                return
-            await self._add(tickets)
-
-    async def _add(self, tickets: Sequence[Ticket]) -> None:
-        """Loaded again before they are added: the sweep is slower than the scheduler."""
-        absent = await self._services.queue.missing([t.job_id for t in tickets])
-        if not absent:
+    async def _sweep(self) -> None:
+        """What is there and what should be are not read in one moment, so whatever differs is looked at again."""
+        present = {job_id async for batch in self._services.queue.all_ids() for job_id in batch}
+        queued = await self._services.jobs.in_state([JobStatus.QUEUED])
+        if self._rebuilding.locked():
             return
-        jobs = (await load(self._services, absent)).jobs
-        queued = {job.id for job in jobs.values() if job.status is JobStatus.QUEUED}
-        lost = [t for t in tickets if t.job_id in queued]
+        lacking = [job_id for job_id in queued if job_id not in present]
+        for start in range(0, len(lacking), PART):
+            await self._add(lacking[start : start + PART])
+        await self._remove([job_id for job_id in present if job_id not in queued])
+
+    async def _add(self, suspects: Sequence[str]) -> None:
+        absent = await self._services.queue.missing(suspects)
+        loaded = await load(self._services, absent)
+        lost = [ticket_of(job) for job in loaded.jobs.values() if job.status is JobStatus.QUEUED]
         if lost:
             await self._services.queue.enqueue(lost)
             self._metrics.index_repairs.labels("missing").inc(len(lost))
             log.warning("index.missing_added", jobs=len(lost))
 
-    async def _remove_stale(self) -> None:
-        present = [job_id async for batch in self._services.queue.all_ids() for job_id in batch]
-        if not present or self._rebuilding.locked():
-            return
-        queued = await self._services.jobs.in_state([JobStatus.QUEUED])
-        suspects = [job_id for job_id in present if job_id not in queued]
-        if not suspects:
-            return
+    async def _remove(self, suspects: Sequence[str]) -> None:
         loaded = await load(self._services, suspects)
-        queued_now = {job.id for job in loaded.jobs.values() if job.status is JobStatus.QUEUED}
-        stale = [job_id for job_id in suspects if job_id not in queued_now and job_id not in loaded.faults]
+        queued = {job.id for job in loaded.jobs.values() if job.status is JobStatus.QUEUED}
+        stale = [job_id for job_id in suspects if job_id not in queued and job_id not in loaded.faults]
         removed = await self._services.queue.dequeue(stale) if stale else 0
         if removed:
             self._metrics.index_repairs.labels("stale").inc(removed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from app.domain.job import Attempt
@@ -49,7 +50,9 @@ def attempt_from(d: Mapping[str, Any]) -> Attempt:
     return Attempt(**{**d, "asked": None if asked is None else vector_from(asked)})
 
 
+@lru_cache(maxsize=1_024)
 def sizing_document(sizing: Sizing) -> Document:
+    """Remembered, since equal jobs of one kind have the same. Nobody changes it."""
     found: Document = {"source": sizing.source, "resources": vector_document(sizing.resources)}
     found |= {name: value for name in _PLAIN if (value := getattr(sizing, name))}
     if sizing.suggestion is not None:
