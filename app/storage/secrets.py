@@ -1,8 +1,8 @@
-"""Secrets of jobs in MongoDB, in a collection that nothing else reads: it may be given rights of its own.
+"""Secrets in MongoDB, in a collection that nothing else reads: it may be given rights of its own.
 
-    {_id: the `sealed` of a job, job_id, values: {name: text}, at}
+    {_id: the `sealed` of a job, a workflow or a schedule, job_id: its owner, values: {name: text}, at}
 
-A document is written before the job that names it, and never changed. What no job names any more, retention finds.
+A document is written before its owner names it, and never changed. What is not named any more, retention finds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MongoSecretStore:
 
     async def put(self, sealed: Sealed) -> None:
         """Sent again after a lost answer it meets itself: an id is sealed once."""
-        document: Document = {"_id": sealed.id, "job_id": sealed.job_id, "values": dict(sealed.values), "at": sealed.at}
+        document: Document = {"_id": sealed.id, "job_id": sealed.owner, "values": dict(sealed.values), "at": sealed.at}
         try:
             await until_answered(lambda: self._secrets.insert_one(document), self._patience)
         except DuplicateKeyError:
@@ -39,8 +39,8 @@ class MongoSecretStore:
     async def delete(self, sealed_ids: Iterable[str]) -> None:
         await self._delete({"_id": {"$in": list(sealed_ids)}})
 
-    async def delete_of(self, job_ids: Sequence[str]) -> None:
-        await self._delete({"job_id": {"$in": list(job_ids)}})
+    async def delete_of(self, owners: Sequence[str]) -> None:
+        await self._delete({"job_id": {"$in": list(owners)}})
 
     async def _delete(self, wanted: Document) -> None:
         await until_answered(lambda: self._secrets.delete_many(wanted), self._patience)

@@ -25,7 +25,7 @@ from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.secrets import MemorySecretStore
-from app.storage.memory.workflows import MemoryWorkflowStore
+from app.storage.memory.workflows import MemoryScheduleStore, MemoryWorkflowStore
 from tests.support.leases import taken
 from tests.unit.domain.builders import NOW, a_job
 from tests.unit.scheduler.cluster import Cluster
@@ -41,9 +41,9 @@ class World(Cluster):
         super().__init__(RETENTION_JOBS_DAYS="10")
         self.logs, self.series, self.files = MemoryLogStore(), MemoryMetricStore(), MemoryArtifactStore()
         self.secrets = MemorySecretStore()
-        self.workflows = MemoryWorkflowStore()
+        self.workflows, self.schedules = MemoryWorkflowStore(), MemoryScheduleStore()
         stores = {"logs": self.logs, "metrics": self.series, "artifacts": self.files, "secrets": self.secrets}
-        self.services = replace(self.services, workflows=self.workflows, **stores)
+        self.services = replace(self.services, workflows=self.workflows, schedules=self.schedules, **stores)
         self.retention = Retention(self.services)
         self._source = folder / "source"
         self._source.write_bytes(b"x")
