@@ -1,5 +1,5 @@
-"""A secret of a workflow is shown nowhere: not by its definition, runs, schedules, their jobs and events, nor in what is
-stored of them. It reaches the jobs of the steps that it is handed to, and these alone."""
+"""A secret of a workflow is shown nowhere: not by its definition, runs, schedules, their jobs and events, nor in what
+is stored of them. It reaches the jobs of the steps that it is handed to, and these alone."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from app.domain.records import ArtifactInfo, LogLine, MetricPoint
 from app.domain.secrets import Sealed
 from app.domain.states import JobStatus
 from app.domain.sweeps.trials import Trial
+from app.domain.workflows.schedules import Schedule
 from app.domain.workflows.state import WorkflowStatus
 from app.scheduler import retention
 from app.scheduler.retention import Retention
@@ -230,3 +231,19 @@ async def test_the_secrets_of_a_sweep_stay_as_long_as_it_is_there(world: World) 
     await world.retention.run_once()
     assert await world.secrets.get("batch_a") == {"token": "x"}
     assert await world.secrets.get("batch_gone") is None
+
+
+async def test_the_secrets_of_runs_and_schedules_stay_as_long_as_they_are_named(world: World) -> None:
+    run = replace(new(pinned(step("a"))), id="wf_a", status=WorkflowStatus.RUNNING, sealed="wf_a-2")
+    await world.workflows.insert(run)
+    nightly = Schedule("wf_b", "test", "0 2 * * *", "UTC", "skip", "default", NOW, NOW, sealed="schedule:wf_b-1")
+    await world.schedules.insert(nightly)
+    named, unnamed = ("wf_a-2", "schedule:wf_b-1"), ("wf_a-1", "wf_b-1", "schedule:wf_b-0", "schedule:gone-1")
+    for sealed_id in (*named, *unnamed):
+        await world.secrets.put(Sealed(sealed_id, sealed_id.rpartition("-")[0], {"token": "x"}, NOW - DAY))
+    await world.retention.run_once()
+    assert [await world.secrets.get(i) is not None for i in (*named, *unnamed)] == [True] * 2 + [False] * 4
+    del world.workflows._workflows["wf_a"]
+    await world.schedules.delete("wf_b")
+    await world.retention.run_once()
+    assert [await world.secrets.get(i) for i in named] == [None, None], "they go with what named them"
