@@ -12,8 +12,9 @@ from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.errors import Invalid
 from app.domain.secrets import Sealed
-from app.storage.failures import PATIENCE, answered, until_answered
+from app.storage.failures import PATIENCE, answered, unstorable, until_answered
 from app.storage.mongo import Database, Document
 
 
@@ -24,12 +25,18 @@ class MongoSecretStore:
         self._secrets, self._patience = database["secrets"], patience
 
     async def put(self, sealed: Sealed) -> None:
-        """Sent again after a lost answer it meets itself: an id is sealed once."""
+        """Sent again after a lost answer it meets itself: an id is sealed once. What is too large raises Invalid, which
+        tells nothing of it."""
         document: Document = {"_id": sealed.id, "job_id": sealed.owner, "values": dict(sealed.values), "at": sealed.at}
         try:
             await until_answered(lambda: self._secrets.insert_one(document), self._patience)
         except DuplicateKeyError:
             return
+        except Exception as error:
+            if unstorable(error):
+                message = "these secrets are too large to be stored together; make them smaller"
+                raise Invalid.one("", message, code="not_storable") from None
+            raise
 
     async def get(self, sealed_id: str) -> Mapping[str, str] | None:
         with answered():
