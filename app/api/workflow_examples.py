@@ -43,6 +43,14 @@ _SEARCH = {
         {"step_id": "tell", "job_template": "command", "parameters": {"command": ["echo", "training failed"]}},
     ],
 }  # fmt: skip
+_GUARDED = {
+    "workflow_name": "guarded",
+    "inputs": {"token": {"type": "secret"}},
+    "steps": [
+        {"step_id": "fetch", "job_template": "guarded_fetch", "parameters": {"token": "${{ inputs.token }}"}},
+    ],
+}  # fmt: skip
+_SECRET = {"inputs": {"token": "an-example-and-no-secret"}}
 _SUMMARY = {
     "workflow_id": WORKFLOW_ID, "workflow_name": "complete_ml_pipeline", "version": 1, "tenant": "default",
     "status": "RUNNING", "seq": 1, "inputs": {}, "counts": {"ACTIVE": 1, "PENDING": 2}, "wish": None, "schedule": None,
@@ -97,9 +105,16 @@ _STORED = {
 }  # fmt: skip
 _REASON = {"with a reason": {"reason": "wrong data"}}
 REQUESTS: dict[str, dict[str, Any]] = {
-    "create_workflow": {"pipeline": PIPELINE, "fan-out, condition, approval": {**_SEARCH, "start": False}},
+    "create_workflow": {
+        "pipeline": PIPELINE,
+        "fan-out, condition, approval": {**_SEARCH, "start": False},
+        "secret input": {**_GUARDED, "start": False},
+    },
     "validate_workflow": {"pipeline": PIPELINE},
-    "run_workflow": {"by name": {"workflow_name": "best_of_three", "inputs": {"least": 0.95}}},
+    "run_workflow": {
+        "by name": {"workflow_name": "best_of_three", "inputs": {"least": 0.95}},
+        "with a secret": {"workflow_name": "guarded", **_SECRET},
+    },
     "start_workflow": {"with inputs": {"inputs": {"least": 0.95}}},
     "cancel_workflow": _REASON,
     "pause_workflow": _REASON,
@@ -110,7 +125,10 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
     "approve_workflow_step": {"with a reason": {"reason": "accuracy is fine"}},
     "reject_workflow_step": {"with a reason": {"reason": "not on a Friday"}},
-    "create_schedule": {"weekdays": _SCHEDULE},
+    "create_schedule": {
+        "weekdays": _SCHEDULE,
+        "with a secret": {**_SCHEDULE, "name": "guarded-nightly", "workflow_name": "guarded", **_SECRET},
+    },
 }  # fmt: skip
 ANSWERS: dict[str, dict[str, Any]] = {
     "create_workflow": {"201": WORKFLOW},
@@ -162,6 +180,14 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "list_workflow_definition_versions": {
         "200": {"workflow_name": "complete_ml_pipeline", "versions": [_STORED], "next_cursor": None}
     },
-    "list_schedules": {"200": {"schedules": [_SCHEDULED], "next_cursor": None}},
+    "list_schedules": {
+        "200": {
+            "schedules": [
+                {**_SCHEDULED, "name": "guarded-nightly", "workflow_name": "guarded", "inputs": {"token": "***"}},
+                _SCHEDULED,
+            ],
+            "next_cursor": None,
+        }
+    },
     "create_schedule": {"201": _SCHEDULED},
 }  # fmt: skip

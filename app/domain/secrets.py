@@ -27,17 +27,18 @@ Redact = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """The secrets of a job, by the name of their parameter. A job names the id of the one that holds."""
+    """The secrets of a job by the name of their parameter, or those of a run of a workflow, or of a schedule
+    (`app.domain.workflows.secrets`). What they are of, `owner`, names the id of the one that holds."""
 
     id: str
-    job_id: str
+    owner: str
     values: Mapping[str, str] = field(repr=False)
     at: datetime
 
 
-def sealed_by(job_id: str, op: str) -> str:
-    """The id of what a change seals: another one than that of the job's first, which has the job's own id."""
-    return f"{job_id}-{op}"
+def sealed_by(owner: str, op: str) -> str:
+    """The id of what a change seals: another one than that of a job's first, which has the job's own id."""
+    return f"{owner}-{op}"
 
 
 def without_secrets(parameters: Mapping[str, Json], secrets: Collection[str]) -> Mapping[str, Json]:
@@ -47,11 +48,11 @@ def without_secrets(parameters: Mapping[str, Json], secrets: Collection[str]) ->
     return {k: HIDDEN if k in secrets and v is not None else v for k, v in parameters.items()}
 
 
-def masked_errors(parameters: Mapping[str, Json], secrets: Iterable[str]) -> Iterator[FieldError]:
+def masked_errors(given: Mapping[str, Json], secrets: Iterable[str], place: str = "parameters") -> Iterator[FieldError]:
     """A secret that was read and sent back is no secret: the run would be given three asterisks."""
     for name in secrets:
-        if parameters.get(name) == HIDDEN:
-            yield FieldError(f"parameters.{name}", f"reads `{HIDDEN}`, as a secret is shown; give its value")
+        if given.get(name) == HIDDEN:
+            yield FieldError(f"{place}.{name}", f"reads `{HIDDEN}`, as a secret is shown; give its value")
 
 
 def redactor(values: Iterable[Json]) -> Redact | None:

@@ -126,6 +126,12 @@ class Schema:
         )
 
 
+def secret_names(template: Template) -> frozenset[str]:
+    """The names of its secret parameters, other names among them."""
+    secret = (template.schema.by_name[name] for name in template.schema.secrets)
+    return frozenset(name for parameter in secret for name in (parameter.name, *parameter.aliases))
+
+
 def infer_type(value: Json) -> str:
     """The parameter type of a value; None may be anything, so it is an object."""
     for kind, name in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array")):

@@ -11,12 +11,13 @@ Every question is answered by an index, and with nothing to delete there are fiv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
 from app.domain.ports import EndedJob
+from app.domain.workflows.secrets import is_of_workflow, schedule_of
 from app.services import Services
 
 log = structlog.get_logger()
@@ -29,7 +30,7 @@ FILES = 500
 """Stored files, and owners of files, that are looked at in a round."""
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
-"""Secrets are sealed before their job is stored, or changed to name them; after so long it never will."""
+"""Secrets are sealed before what names them is stored, or changed to name them; after so long it never will."""
 
 
 class Retention:
@@ -99,16 +100,33 @@ class Retention:
         return len(gone)
 
     async def _unnamed_secrets(self, before: datetime) -> int:
-        """Secrets that no job names: of a submit that came to nothing, or replaced by those of a retry. A job that is
-        there and cannot be read keeps all of its own; those of a sweep, under its id, go with its first trial."""
+        """Secrets that nothing names: of what came to nothing or is gone, or replaced by those of a retry."""
         sealed = await self._services.secrets.older(before, self._sealed, FILES)
         self._sealed = sealed[-1][0] if len(sealed) == FILES else ""
+        runs = [(i, owner) for i, owner in sealed if is_of_workflow(owner)]
+        scheduled = [(i, name) for i, owner in sealed if (name := schedule_of(owner)) is not None]
+        jobs = [(i, owner) for i, owner in sealed if not is_of_workflow(owner) and schedule_of(owner) is None]
+        unnamed = await _unnamed(runs, self._services.workflows.sealed_of)
+        unnamed += await _unnamed(scheduled, self._services.schedules.sealed_of)
+        unnamed += await self._unnamed_by_jobs(jobs)
+        if unnamed:
+            await self._services.secrets.delete(unnamed)
+        return len(unnamed)
+
+    async def _unnamed_by_jobs(self, sealed: Sequence[tuple[str, str]]) -> list[str]:
+        """A job that is there and cannot be read keeps all of its own; those of a sweep, under its id, go with its
+        first trial."""
         owners = {job_id for _, job_id in sealed}
         jobs = await self._services.jobs.get_many(owners) if owners else {}
         gone = await self._services.jobs.absent(owners - jobs.keys()) if owners - jobs.keys() else set()
         kept = await self._services.batches.get_many(i for i, _ in sealed) if sealed else {}
         others = [(i, owner) for i, owner in sealed if i not in kept]
-        unnamed = [i for i, owner in others if owner in gone or (owner in jobs and jobs[owner].sealed != i)]
-        if unnamed:
-            await self._services.secrets.delete(unnamed)
-        return len(unnamed)
+        return [i for i, owner in others if owner in gone or (owner in jobs and jobs[owner].sealed != i)]
+
+
+async def _unnamed(
+    sealed: Sequence[tuple[str, str]], sealed_of: Callable[[set[str]], Awaitable[Mapping[str, str | None]]]
+) -> list[str]:
+    """Those that their owners, runs or schedules, do not name."""
+    named = await sealed_of({owner for _, owner in sealed}) if sealed else {}
+    return [sealed_id for sealed_id, owner in sealed if named.get(owner) != sealed_id]

@@ -1,8 +1,8 @@
-"""Secrets of jobs in MongoDB, in a collection that nothing else reads: it may be given rights of its own.
+"""Secrets in MongoDB, in a collection that nothing else reads: it may be given rights of its own.
 
-    {_id: the `sealed` of a job, job_id, values: {name: text}, at}
+    {_id: the `sealed` of a job, a workflow or a schedule, job_id: its owner, values: {name: text}, at}
 
-A document is written before the job that names it, and never changed. What no job names any more, retention finds.
+A document is written before its owner names it, and never changed. What is not named any more, retention finds.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from datetime import datetime
 
 from pymongo.errors import DuplicateKeyError
 
+from app.domain.errors import Invalid
 from app.domain.secrets import Sealed
-from app.storage.failures import PATIENCE, answered, until_answered
+from app.storage.failures import PATIENCE, answered, unstorable, until_answered
 from app.storage.mongo import Database, Document
 
 
@@ -24,12 +25,18 @@ class MongoSecretStore:
         self._secrets, self._patience = database["secrets"], patience
 
     async def put(self, sealed: Sealed) -> None:
-        """Sent again after a lost answer it meets itself: an id is sealed once."""
-        document: Document = {"_id": sealed.id, "job_id": sealed.job_id, "values": dict(sealed.values), "at": sealed.at}
+        """Sent again after a lost answer it meets itself: an id is sealed once. What is too large raises Invalid, which
+        tells nothing of it."""
+        document: Document = {"_id": sealed.id, "job_id": sealed.owner, "values": dict(sealed.values), "at": sealed.at}
         try:
             await until_answered(lambda: self._secrets.insert_one(document), self._patience)
         except DuplicateKeyError:
             return
+        except Exception as error:
+            if unstorable(error):
+                message = "these secrets are too large to be stored together; make them smaller"
+                raise Invalid.one("", message, code="not_storable") from None
+            raise
 
     async def get(self, sealed_id: str) -> Mapping[str, str] | None:
         with answered():
@@ -39,8 +46,8 @@ class MongoSecretStore:
     async def delete(self, sealed_ids: Iterable[str]) -> None:
         await self._delete({"_id": {"$in": list(sealed_ids)}})
 
-    async def delete_of(self, job_ids: Sequence[str]) -> None:
-        await self._delete({"job_id": {"$in": list(job_ids)}})
+    async def delete_of(self, owners: Sequence[str]) -> None:
+        await self._delete({"job_id": {"$in": list(owners)}})
 
     async def _delete(self, wanted: Document) -> None:
         await until_answered(lambda: self._secrets.delete_many(wanted), self._patience)

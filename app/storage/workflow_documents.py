@@ -45,7 +45,7 @@ _PLAIN = (
     "name", "version", "tenant", "seq", "submitted_at", "inputs", "counts", "wish", "approve_by", "started_at",
     "finished_at", "schedule",
 )  # fmt: skip
-_SCHEDULE = tuple(f.name for f in fields(Schedule) if f.name != "name")
+_SCHEDULE = tuple(f.name for f in fields(Schedule) if f.name not in ("name", "sealed"))
 
 
 Stored = Document | str
@@ -149,6 +149,7 @@ def workflow_document(workflow: Workflow) -> Document:
         "_id": workflow.id,
         "status": workflow.status.value,
         **{name: getattr(workflow, name) for name in _PLAIN},
+        "sealed": workflow.sealed,
         "inputs": dict(workflow.inputs),
         "counts": dict(workflow.counts),
         "steps": {step_id: step_document(state) for step_id, state in workflow.steps.items()},
@@ -178,6 +179,7 @@ def workflow_from(d: Mapping[str, Any]) -> Workflow:
         steps=Decoded(d.get("steps") or {}, _step_from, str),
         items={step_id: Decoded(of, _item_from, int) for step_id, of in items.items()},
         history=tuple(_entry_from(entry) for entry in d["history"]),
+        sealed=d.get("sealed"),
         **{name: d[name] for name in _PLAIN},
     )
 
@@ -192,6 +194,7 @@ def change_update(change: WorkflowChange) -> Document:
         "approve_by": change.approve_by,
         "started_at": change.started_at,
         "finished_at": change.finished_at,
+        "sealed": change.sealed,
         "last": last_of(change),
     }
     if any(entry.reason == "started" for entry in change.entries):
@@ -286,8 +289,9 @@ def _step_definition(raw: Mapping[str, Any]) -> StepDefinition:
 
 
 def schedule_document(schedule: Schedule) -> Document:
-    return {"_id": schedule.name, **{name: getattr(schedule, name) for name in _SCHEDULE}}
+    parts = {name: getattr(schedule, name) for name in _SCHEDULE}
+    return {"_id": schedule.name, "sealed": schedule.sealed, **parts}
 
 
 def schedule_from(d: Mapping[str, Any]) -> Schedule:
-    return Schedule(name=d["_id"], **{name: d[name] for name in _SCHEDULE})
+    return Schedule(name=d["_id"], sealed=d.get("sealed"), **{name: d[name] for name in _SCHEDULE})

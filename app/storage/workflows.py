@@ -19,7 +19,7 @@ from app.domain.workflows.schedules import Schedule
 from app.domain.workflows.state import Workflow, WorkflowStatus
 from app.quarantine import Quarantine
 from app.storage.failures import PATIENCE, answered, not_storable, unstorable, until_answered
-from app.storage.mongo import Database, Document
+from app.storage.mongo import Collection, Database, Document
 from app.storage.quarantine import Reading
 from app.storage.wholes import kept_ids
 from app.storage.workflow_documents import (
@@ -207,6 +207,9 @@ class MongoWorkflowStore:
     async def kept(self, workflow_ids: Iterable[str], since: datetime) -> set[str]:
         return await kept_ids(self._workflows, workflow_ids, since)
 
+    async def sealed_of(self, workflow_ids: Iterable[str]) -> dict[str, str | None]:
+        return await _sealed_of(self._workflows, workflow_ids)
+
     async def approvals_due(self, now: datetime, limit: int) -> list[str]:
         wanted: Document = {"status": WorkflowStatus.RUNNING.value, "approve_by": {"$lte": now}}
         return await self._ids(wanted, "approve_by", limit)
@@ -239,6 +242,9 @@ class MongoScheduleStore:
             return await self.get(schedule.name) == schedule
         return True
 
+    async def sealed_of(self, names: Iterable[str]) -> dict[str, str | None]:
+        return await _sealed_of(self._schedules, names)
+
     async def delete(self, name: str) -> bool:
         result = await until_answered(lambda: self._schedules.delete_one({"_id": name}), self._patience)
         return bool(result.deleted_count)
@@ -258,6 +264,12 @@ class MongoScheduleStore:
         with answered():
             documents = await found.to_list(None)
         return await self._reading.each(documents, schedule_from)
+
+
+async def _sealed_of(collection: Collection, ids: Iterable[str]) -> dict[str, str | None]:
+    with answered():
+        found = await collection.find({"_id": {"$in": list(ids)}}, {"sealed": 1}).to_list(None)
+    return {d["_id"]: d.get("sealed") for d in found}
 
 
 class MongoStepCache:

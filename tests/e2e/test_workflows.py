@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from bson import json_util
 from pymongo import MongoClient
 
 from app.dev.embedded import Endpoints
@@ -333,3 +335,53 @@ async def test_a_schedule_runs_each_moment_once(served: Api, env: dict[str, str]
     assert (await over(served, runs[0]))["status"] == "COMPLETED"
     assert (await served.client.delete(f"/api/v1/schedules/{name}")).status_code == 204
     assert isinstance(served.client, httpx.AsyncClient)
+
+
+FETCH = """
+import hashlib, json, os
+token = os.environ['TOKEN']
+print('fetched with ' + token)
+json.dump({'digest': hashlib.sha256(token.encode()).hexdigest(), 'said': token}, open(os.environ['TF_OUTPUTS'], 'w'))
+"""
+
+
+async def test_a_secret_input_reaches_the_runs_and_stands_nowhere_else(served: Api, env: dict[str, str]) -> None:
+    """The second step is released by the process that commits the end of the first: a real worker."""
+    name, secret, other = f"guarded_{os.urandom(3).hex()}", "an-example-and-no-secret", "another-one-and-no-secret"
+    template = {
+        "name": name, "parameters": [{"name": "token", "type": "secret", "required": True}],
+        "resource_requirements": {**SMALL, "gpu_count": 0},
+        "execution_steps": [
+            {"step": "fetch", "command": ["python", "-c", FETCH], "env": {"TOKEN": "${{ parameters.token }}"}},
+        ],
+    }  # fmt: skip
+    answer = await served.client.post("/api/v1/templates", json=template)
+    assert answer.status_code == 201, answer.text
+    fetch = {"step_id": "first", "job_template": name, "parameters": {"token": "${{ inputs.token }}"}}
+    steps = [fetch, {**fetch, "step_id": "second", "depends_on": ["first"]}]
+    inputs = {"token": {"type": "secret"}}
+    await post(served, "", {"workflow_name": name, "inputs": inputs, "steps": steps, "start": False}, 201)
+    done = await over(served, await post(served, "/run", {"workflow_name": name, "inputs": {"token": secret}}, 201))
+    assert done["status"] == "COMPLETED", done
+    assert [s["outputs"] for s in done["steps"]] == [{"digest": digest_of(secret), "said": "***"}] * 2
+    body = {"from_step": "second", "parameters": {"token": other}}
+    await post(served, f"/{done['workflow_id']}/rerun", body)
+    again = await over(served, done)
+    assert [s["outputs"]["digest"] for s in again["steps"]] == [digest_of(secret), digest_of(other)]
+    logs = (await served.client.get(f"/api/v1/jobs/{step_of(again, 'second')['job_id']}/logs")).json()
+    assert [line["text"] for line in logs["lines"]] == ["fetched with ***"]
+    with MongoClient[dict[str, Any]](env["MONGODB_URI"]) as client:
+        database = client[env["MONGODB_DATABASE"]]
+        holding = {
+            collection
+            for collection in database.list_collection_names()
+            for document in database[collection].find()
+            if any(text in json_util.dumps(document) + str(document) for text in (secret, other))
+        }
+    assert holding == {"secrets"}
+    told = "".join(log.read_text() for log in served.process.log.parent.glob("*.log"))
+    assert done["workflow_id"] in told and secret not in told and other not in told
+
+
+def digest_of(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

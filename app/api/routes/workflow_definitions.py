@@ -34,7 +34,7 @@ async def list_workflow_definitions(services: Ports, limit: Limit = DEFAULT_PAGE
 
 @router.get("/{workflow_name}", responses=problems(404), response_model=WorkflowDefinition)
 async def get_workflow_definition(services: Ports, workflow_name: WorkflowName, version: Version = None) -> Response:
-    """A stored workflow whole, at one version, in the form that `POST /workflows` takes; secrets read `***`."""
+    """A stored workflow whole, at one version, in the form that `POST /workflows` takes."""
     pinned = await stored_definition(services, workflow_name, version)
     return json_response(definition_view(pinned, await shown(services, pinned)))
 

@@ -18,7 +18,7 @@ class ScheduleCreate(Incoming):
     missed: str = Field(
         "skip", description="What becomes of times at which nothing ran: skip, or run_once.", max_length=20
     )
-    inputs: dict[str, Json] = Field(default_factory=dict)
+    inputs: dict[str, Json] = Field(default_factory=dict, description="Of each run. Secrets are stored apart.")
 
 
 class Schedule(Outgoing):
@@ -29,7 +29,7 @@ class Schedule(Outgoing):
     cron: str
     timezone: str
     missed: str
-    inputs: dict[str, Any]
+    inputs: dict[str, Any] = Field(description="As they were given; secrets read `***`.")
     created_at: Timestamp
     next_at: Timestamp | None
     last_at: Timestamp | None

@@ -20,7 +20,9 @@ class WorkflowDefinitionSummary(Outgoing):
 class WorkflowDefinition(WorkflowDefinitionSummary):
     """A version of a stored workflow."""
 
-    definition: dict[str, Any] = Field(description="As `POST /workflows` takes it; secrets read `***`.")
+    definition: dict[str, Any] = Field(
+        description="As `POST /workflows` takes it; secrets that one of an earlier release holds read `***`."
+    )
 
 
 class WorkflowDefinitionList(Outgoing):

@@ -29,8 +29,8 @@ FanOut = Annotated[Json, BeforeValidator(_list_or_text)]
 class WorkflowInputCreate(Incoming):
     """A value that a run is given when it starts, known to expressions as `inputs.NAME`."""
 
-    type: str = Field("string", description="string, integer, number, boolean, object or array.", max_length=20)
-    default: Json = Field(None, description="Without one it must be given.")
+    type: str = Field("string", description="string, integer, number, boolean, object, array or secret.", max_length=20)
+    default: Json = Field(None, description="Without one it must be given. A secret has none.")
 
 
 class ApprovalCreate(Incoming):
@@ -51,7 +51,9 @@ class WorkflowStepCreate(Incoming):
     step_id: str = Field(description="a-z, 0-9 and _, the first a letter or _; unique in the workflow.", max_length=200)
     job_template: str = Field(description="Id of a template.", max_length=63)
     parameters: dict[str, Json] = Field(
-        {}, description="Its parameters; may hold `${{ expressions }}`. Data not named is taken from steps before."
+        {},
+        description="Its parameters; may hold `${{ expressions }}`. Data not named is taken from steps before. One of "
+        "type secret is `${{ inputs.NAME }}`, NAME being an input of type secret.",
     )
     depends_on: list[str] = Field(default_factory=list, description="Steps that must end first.")
     dependency_type: DependencyType = DependencyType.ALL_COMPLETE
@@ -120,7 +122,7 @@ class WorkflowCreate(WorkflowDefinitionCreate):
 class WorkflowStart(Incoming):
     """The inputs of the run. The body may be left out."""
 
-    inputs: dict[str, Json] = Field(default_factory=dict)
+    inputs: dict[str, Json] = Field(default_factory=dict, description="By name. Secrets are stored apart.")
 
 
 class WorkflowRun(WorkflowStart):
@@ -137,7 +139,9 @@ class WorkflowRerun(Reasoned):
     """From where it is run again, with what changed."""
 
     from_step: str = Field(max_length=63)
-    parameters: dict[str, Json] = Field({}, description="Laid over those of that step: objects merge, lists replace.")
+    parameters: dict[str, Json] = Field(
+        {}, description="Laid over those of that step: objects merge, lists replace. Secrets are stored apart."
+    )
 
 
 class WorkflowItem(Outgoing):
@@ -197,7 +201,7 @@ class WorkflowSummary(Outgoing):
     tenant: str
     status: WorkflowStatus
     seq: int
-    inputs: dict[str, Any]
+    inputs: dict[str, Any] = Field(description="Defaults filled in; secrets read `***`.")
     counts: dict[str, int] = Field(description="Steps by state; ACTIVE ones have a job.")
     wish: str | None = Field(description="What was asked of its jobs and is not carried through yet.")
     schedule: str | None

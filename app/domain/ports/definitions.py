@@ -38,7 +38,7 @@ class TemplateStore(Protocol):
 
 
 class SecretStore(Protocol):
-    """Secrets of jobs, apart from them. What is sealed is never changed."""
+    """Secrets of jobs, workflows and schedules, apart from them. What is sealed is never changed."""
 
     async def put(self, sealed: Sealed) -> None:
         """Durable when it returns. Putting the same again is nothing."""
@@ -48,11 +48,11 @@ class SecretStore(Protocol):
 
     async def delete(self, sealed_ids: Iterable[str]) -> None: ...
 
-    async def delete_of(self, job_ids: Sequence[str]) -> None:
-        """Everything of these jobs."""
+    async def delete_of(self, owners: Sequence[str]) -> None:
+        """Everything of these."""
 
     async def older(self, before: datetime, after: str, limit: int) -> list[tuple[str, str]]:
-        """Sealed before that moment, as (id, job id), by id from beyond `after` on."""
+        """Sealed before that moment, as (id, owner), by id from beyond `after` on."""
 
 
 class DatasetStore(Protocol):

@@ -77,6 +77,9 @@ class WorkflowStore(Protocol):
     async def kept(self, workflow_ids: Iterable[str], since: datetime) -> set[str]:
         """Those of these that are not over, or not since before `since`."""
 
+    async def sealed_of(self, workflow_ids: Iterable[str]) -> dict[str, str | None]:
+        """The `sealed` of each of these that is there, whatever else of it cannot be read."""
+
     async def approvals_due(self, now: datetime, limit: int) -> list[str]:
         """Ids of those in which an approval's time is over."""
 
@@ -91,6 +94,9 @@ class ScheduleStore(Protocol):
 
     async def insert(self, schedule: Schedule) -> bool:
         """False when the name is taken."""
+
+    async def sealed_of(self, names: Iterable[str]) -> dict[str, str | None]:
+        """As of workflows."""
 
     async def delete(self, name: str) -> bool: ...
 

@@ -7,7 +7,7 @@ its form: `{job_id}/{artifact}` of that step's own job; the name of a data set t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from app.domain.errors import FieldError, Invalid
@@ -81,10 +81,13 @@ def step_request_errors(
     template: Template,
     parameters: Mapping[str, Json],
     policy: SubmitPolicy,
+    apart: Collection[str] = (),
 ) -> list[FieldError]:
-    """What a submit would refuse of a step with these parameters, but for what is not known yet."""
-    known = {name: value for name, value in parameters.items() if not any(embedded(value))}
+    """What a submit would refuse of a step with these parameters, but for what is not known yet. `apart`: those whose
+    values stand apart."""
+    known = {n: value for n, value in parameters.items() if n not in apart and not any(embedded(value))}
     try:
+        canonical_parameters(template, parameters)
         later = set(canonical_parameters(template, dict.fromkeys(parameters.keys() - known.keys())))
         if unknown := sorted(later.difference(template.schema.by_name)):
             names = template.schema.names

@@ -62,6 +62,7 @@ class WorkflowChange:
     started_at: datetime | None
     finished_at: datetime | None
     inputs: Mapping[str, object]
+    sealed: str | None
     steps: Mapping[str, StepState]
     items: Mapping[tuple[str, int], ItemState]
     forget_items: frozenset[str]
@@ -97,6 +98,7 @@ def change(before: Workflow, draft: Draft, after: Advance, stamp: Stamp) -> Work
         started_at=draft.workflow.started_at,
         finished_at=(draft.workflow.finished_at or stamp.at) if over else None,
         inputs=draft.workflow.inputs,
+        sealed=draft.workflow.sealed,
         steps=steps,
         items={**draft.items, **after.items},
         forget_items=draft.forget_items | after.forget,
@@ -134,6 +136,7 @@ def apply(workflow: Workflow, made: WorkflowChange) -> Workflow:
         items=_items_after(workflow, made),
         counts=made.counts,
         inputs=made.inputs,
+        sealed=made.sealed,
         wish=made.wish,
         approve_by=made.approve_by,
         started_at=made.started_at,

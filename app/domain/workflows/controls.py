@@ -43,11 +43,13 @@ def refuse(workflow: Workflow, because: str) -> Conflict:
     return Conflict(message, code="invalid_transition", current=workflow.status, allowed=ALLOWED[workflow.status])
 
 
-def start(workflow: Workflow, pinned: PinnedDefinition, inputs: Mapping[str, Json], at: datetime) -> Draft:
-    """PENDING → RUNNING with its inputs, which were checked."""
+def start(
+    workflow: Workflow, pinned: PinnedDefinition, inputs: Mapping[str, Json], at: datetime, sealed: str | None = None
+) -> Draft:
+    """PENDING → RUNNING with its inputs, which were checked. `sealed`: where those that are secret stand."""
     if workflow.status is not _W.PENDING:
         raise refuse(workflow, "it was started already")
-    after = replace(workflow, status=_W.RUNNING, inputs=inputs, started_at=at)
+    after = replace(workflow, status=_W.RUNNING, inputs=inputs, started_at=at, sealed=sealed)
     return Draft(after, reason="started", look_at=pinned.graph.order)
 
 
@@ -149,10 +151,15 @@ def _laid_over(workflow: Workflow, items: Mapping[tuple[str, int], ItemState]) -
 
 
 def rerun(
-    workflow: Workflow, pinned: PinnedDefinition, from_step: str, parameters: Mapping[str, Json], detail: str | None
+    workflow: Workflow,
+    pinned: PinnedDefinition,
+    from_step: str,
+    parameters: Mapping[str, Json],
+    detail: str | None,
+    sealed: str | None = None,
 ) -> Draft:
     """One that has ended → RUNNING: the step, with other parameters, and all below it are done anew; so is, as in a
-    retry, what else ended without success."""
+    retry, what else ended without success. `sealed`: where its secrets stand, when some are others."""
     if workflow.status not in OVER:
         raise refuse(workflow, "only one that ended is run again; cancel it first")
     if from_step not in pinned.steps:
@@ -169,6 +176,7 @@ def rerun(
     items = _again_items(workflow, others)
     after = touched(workflow, steps, status=_W.RUNNING, finished_at=None, wish=None)
     after = replace(after, items={s: of for s, of in _laid_over(workflow, items).items() if s not in anew})
+    after = replace(after, sealed=sealed or workflow.sealed)
     said = from_step if detail is None else f"{from_step}: {detail}"
     return Draft(after, steps, items, anew, reason="rerun", detail=said, look_at=pinned.graph.order)
 

@@ -2,6 +2,7 @@
 
 A step names a job template, and what else its job is asked with. Values may hold expressions (`app.domain.expressions`)
 over `inputs.NAME`, `steps.ID.outputs` and `steps.ID.status` of steps before it, and `item`, `index` of its `for_each`.
+Inputs of type `secret` are handed over instead (`app.domain.workflows.secrets`).
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from app.domain.priority import Priority
 from app.domain.workflows.graph import Graph
 
 FAIL, CONTINUE = "fail", "continue"
-INPUT_TYPES: Mapping[str, str] = {
+SECRET = "secret"  # noqa: S105 - the name of a type
+EXPRESSION_TYPES: Mapping[str, str] = {
     "string": "string", "integer": "int", "number": "double", "boolean": "bool", "object": "map", "array": "list",
 }  # fmt: skip
-"""Types of inputs, and what they are to expressions."""
+"""Types of inputs that expressions may speak of, and what they are to them."""
+INPUT_TYPES = (*EXPRESSION_TYPES, SECRET)
 
 
 @dataclass(frozen=True, slots=True)
 class InputDefinition:
-    """A value that a run is given when it starts. Without a default it must be given."""
+    """A value that a run is given when it starts. Without a default it must be given; a secret has none."""
 
     type: str = "string"
     default: Json = None

@@ -25,7 +25,8 @@ LATE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a workflow is run. `next_at`: the moment that is waited for; None when none will come."""
+    """When a workflow is run. `next_at`: the moment that is waited for; None when none will come. `sealed`: where the
+    secrets among its inputs stand."""
 
     name: str
     workflow_name: str
@@ -39,6 +40,7 @@ class Schedule:
     last_at: datetime | None = None
     last_workflow_id: str | None = None
     last_error: str | None = None
+    sealed: str | None = None
 
     def workflow_id(self, moment: datetime) -> str:
         """The id of the run of a moment."""

@@ -134,7 +134,7 @@ class Workflow:
     """A run of a definition. `steps` and `items` hold what is not fresh; `counts`: how many steps are in each state.
 
     `wish`: what a user asked of its jobs and is not carried through yet: cancel, pause, resume. `approve_by`: the first
-    moment at which the default of an approval is to be taken.
+    moment at which the default of an approval is to be taken. `sealed`: where its secrets stand.
     """
 
     id: str
@@ -154,6 +154,7 @@ class Workflow:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     schedule: str | None = None
+    sealed: str | None = None
 
     @property
     def over(self) -> bool:

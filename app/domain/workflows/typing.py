@@ -23,7 +23,8 @@ from app.domain.expressions import (
     steps_mentioned,
 )
 from app.domain.nearest import nearest_name
-from app.domain.workflows.definition import INPUT_TYPES, PinnedDefinition, StepDefinition
+from app.domain.workflows.definition import EXPRESSION_TYPES, PinnedDefinition, StepDefinition
+from app.domain.workflows.secrets import handed, used_wrongly
 
 _UNDECLARED = re.compile(r"undeclared reference to '((?:steps|inputs)\.\w+)")
 _CONDITION, _LIST, _VALUE = frozenset({"bool", "dyn"}), frozenset({"list", "dyn"}), None
@@ -46,9 +47,10 @@ def condition_text(when: str) -> str:
 
 
 def variables_of(pinned: PinnedDefinition, step: StepDefinition, text: str, *, of_item: bool) -> dict[str, str]:
-    """The variables that an expression of this step names, with their types."""
+    """The variables that an expression of this step names, with their types. Secret inputs are none."""
     inputs = pinned.definition.inputs
-    known = {f"inputs.{name}": INPUT_TYPES[inputs[name].type] for name in inputs_mentioned(text) if name in inputs}
+    types = {name: EXPRESSION_TYPES.get(inputs[name].type) for name in inputs_mentioned(text) if name in inputs}
+    known = {f"inputs.{name}": kind for name, kind in types.items() if kind is not None}
     for name in steps_mentioned(text):
         if pinned.graph.is_before(name, step.step_id):
             known |= {f"steps.{name}.outputs": "dyn", f"steps.{name}.status": "string"}
@@ -56,7 +58,7 @@ def variables_of(pinned: PinnedDefinition, step: StepDefinition, text: str, *, o
 
 
 def expressions_of(pinned: PinnedDefinition, step: StepDefinition, path: str) -> Iterator[Place]:
-    """All expressions of a step."""
+    """All expressions of a step; secret inputs that are handed over are none."""
 
     def place(at: str, text: str, types: frozenset[str] | None, *, of_item: bool = False) -> Place:
         return Place(at, step, Expression(text, variables_of(pinned, step, text, of_item=of_item)), types)
@@ -65,7 +67,9 @@ def expressions_of(pinned: PinnedDefinition, step: StepDefinition, path: str) ->
         yield place(f"{path}.when", condition_text(step.when), _CONDITION)
     if isinstance(step.for_each, str):
         yield place(f"{path}.for_each", is_whole(step.for_each) or step.for_each, _LIST)
-    for at, text in embedded(step.parameters, f"{path}.parameters"):
+    over = handed(pinned.definition, step.parameters)
+    parameters = {name: value for name, value in step.parameters.items() if name not in over}
+    for at, text in embedded(parameters, f"{path}.parameters"):
         yield place(at, text, _VALUE, of_item=step.for_each is not None)
 
 
@@ -90,6 +94,8 @@ def _fault(pinned: PinnedDefinition, place: Place, fault: Fault) -> FieldError:
 
 def _unknown(pinned: PinnedDefinition, place: Place, name: str) -> tuple[str, str | None]:
     root, _, what = name.partition(".")
+    if root == "inputs" and what in pinned.definition.inputs:
+        return used_wrongly(what), None
     if root == "inputs":
         near = nearest_name(what, pinned.definition.inputs)
         return f"unknown input {what[:80]}" + (f"; did you mean {near}?" if near else "; define it in inputs"), near

@@ -16,6 +16,7 @@ from app.domain.expressions import embedded
 from app.domain.ids import STEP_ID, is_name_id
 from app.domain.json import Json, unsafe_places
 from app.domain.nearest import unknown_name
+from app.domain.secrets import masked_errors
 from app.domain.workflows.bounds import (
     MAX_ALL_EXPRESSIONS,
     MAX_APPROVAL,
@@ -27,14 +28,24 @@ from app.domain.workflows.bounds import (
     MAX_NODES,
     MAX_STEPS,
 )
-from app.domain.workflows.definition import CONTINUE, FAIL, INPUT_TYPES, Definition, StepDefinition, graph_of
+from app.domain.workflows.definition import (
+    CONTINUE,
+    FAIL,
+    INPUT_TYPES,
+    SECRET,
+    Definition,
+    InputDefinition,
+    StepDefinition,
+    graph_of,
+)
 from app.domain.workflows.graph import Cycle
+from app.domain.workflows.secrets import secret_inputs
 
 ID_RULE = "1 to 63 characters of a-z, 0-9 and _, the first a letter or _"
 NAME_RULE = "1 to 63 characters of a-z, 0-9, _ and -, the first a letter or digit"
 _OF_INPUT: Mapping[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "object": (dict,),
-    "array": (list,),
+    "array": (list,), SECRET: (str,),
 }  # fmt: skip
 
 
@@ -70,18 +81,24 @@ def _input_errors(definition: Definition) -> Iterator[FieldError]:
         if each.type not in INPUT_TYPES:
             message, near = unknown_name("type", each.type[:80], INPUT_TYPES)
             yield FieldError(f"inputs.{name[:80]}.type", message, near)
-        elif each.default is not None and not fits(each.type, each.default):
-            yield FieldError(f"inputs.{name[:80]}.default", f"must be of type {each.type}")
+        elif each.default is not None and (wrong := _default_fault(each)):
+            yield FieldError(f"inputs.{name[:80]}.default", wrong)
         yield from unsafe_places(each.default, f"inputs.{name[:80]}.default")
 
 
+def _default_fault(each: InputDefinition) -> str | None:
+    if each.type == SECRET:
+        return "a secret has no default, since whoever reads the definition would know it; give it with each run"
+    return None if fits(each.type, each.default) else f"must be of type {each.type}"
+
+
 def fits(kind: str, value: Json) -> bool:
-    """Whether a value is of the type of an input. True and false are no numbers."""
+    """Whether a value is of the type of an input: a secret is text; true and false are no numbers."""
     return isinstance(value, _OF_INPUT[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 
 def given_inputs(definition: Definition, given: Mapping[str, Json]) -> tuple[dict[str, Json], list[FieldError]]:
-    """The inputs of a run, defaults filled in, and what is wrong with those that were given."""
+    """The inputs of a run, defaults filled in and secrets in clear, and what is wrong with those that were given."""
     errors = [
         FieldError(f"inputs.{name[:80]}", *unknown_name("input", name, definition.inputs))
         for name in given
@@ -90,10 +107,12 @@ def given_inputs(definition: Definition, given: Mapping[str, Json]) -> tuple[dic
     for name, each in definition.inputs.items():
         value = given.get(name)
         if value is None and each.default is None:
-            errors.append(FieldError(f"inputs.{name}", f"is required ({each.type}); give it, or define a default"))
+            remedy = "give it" if each.type == SECRET else "give it, or define a default"
+            errors.append(FieldError(f"inputs.{name}", f"is required ({each.type}); {remedy}"))
         elif value is not None and not fits(each.type, value):
             errors.append(FieldError(f"inputs.{name}", f"must be of type {each.type}"))
         errors += unsafe_places(value, f"inputs.{name}")
+    errors += masked_errors(given, secret_inputs(definition), "inputs")
     defaults = {name: each.default for name, each in definition.inputs.items()}
     return {**defaults, **{name: value for name, value in given.items() if value is not None}}, errors
 

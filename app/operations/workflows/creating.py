@@ -7,16 +7,17 @@ schedule, its id is derived, so that it is made once whatever dies in between; w
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from app.domain.errors import Invalid
+from app.domain.errors import FieldError, Invalid
 from app.domain.ids import derived_workflow_id, new_workflow_id
 from app.domain.json import Json
 from app.domain.transitions import Stamp
 from app.domain.workflows.changes import apply, change
 from app.domain.workflows.controls import start as start_run
 from app.domain.workflows.definition import Definition, PinnedDefinition
+from app.domain.workflows.secrets import secret_inputs, split_inputs
 from app.domain.workflows.state import StepStatus, Workflow, WorkflowEntry, WorkflowStatus, active_jobs
 from app.domain.workflows.validation import given_inputs
 from app.operations.once import IdempotencyKey
@@ -24,6 +25,7 @@ from app.operations.quotas import refuse_over_quota
 from app.operations.workflows.advancing import advanced
 from app.operations.workflows.defining import judged
 from app.operations.workflows.loading import Loaded
+from app.operations.workflows.secrets import drop_of_workflow, seal_values
 from app.operations.workflows.stored import stored_definition
 from app.operations.workflows.wishes import look_after
 from app.services import Services
@@ -50,16 +52,25 @@ async def create(services: Services, definition: Definition, size: int, origin: 
     await refuse_over_quota(services, origin.tenant)
     inputs, errors = given_inputs(definition, {})
     if start and errors:
-        remedy = "give it a default, or store with start: false and give it to POST …/start"
+        remedy = "or store with start: false, and give it to POST …/start"
         raise Invalid([replace(e, message=f"{e.message}; {remedy}") for e in errors])
     stored = await services.definitions.define(definition, pinned.templates, services.clock.now())
     return await _insert(services, stored, inputs if start else None, origin)
 
 
-async def run_stored(services: Services, name: str, given: Mapping[str, Json], origin: Origin) -> Workflow:
-    """Run the newest version of a stored definition. Raises NotFound with the nearest name, Invalid for its inputs."""
+async def run_stored(
+    services: Services, name: str, given: Mapping[str, Json], origin: Origin, kept_secret: Iterable[str] = ()
+) -> Workflow:
+    """Run the newest version of a stored definition. `kept_secret`: inputs that were sealed until now. Raises NotFound
+    with the nearest name, Invalid for its inputs."""
     pinned = await stored_definition(services, name)
     inputs, errors = given_inputs(pinned.definition, given)
+    known, secret = pinned.definition.inputs, secret_inputs(pinned.definition)
+    errors += [
+        FieldError(f"inputs.{each}", f"was given as a secret, and is {known[each].type} now; give it anew")
+        for each in kept_secret
+        if each in known and each not in secret
+    ]
     if errors:
         raise Invalid(errors)
     await refuse_over_quota(services, origin.tenant)
@@ -73,16 +84,27 @@ async def _insert(
     stamp = services.stamp(origin.actor)
     workflow = _new(pinned, origin, stamp)
     if inputs is not None:
-        draft = start_run(workflow, pinned, inputs, stamp.at)
-        made = change(workflow, draft, await advanced(services, Loaded(workflow, pinned), draft, stamp), stamp)
-        assert made is not None  # noqa: S101 - a start is always a change
-        workflow = apply(workflow, made)
-    if not await services.workflows.insert(workflow) and await _is_past(services, workflow.id):
-        return await _insert(services, pinned, inputs, replace(origin, workflow_id=None))
+        workflow = await _started(services, workflow, pinned, inputs, stamp)
+    if not await services.workflows.insert(workflow):
+        await drop_of_workflow(services, workflow.id, workflow.sealed)
+        if await _is_past(services, workflow.id):
+            return await _insert(services, pinned, inputs, replace(origin, workflow_id=None))
     if active_jobs(workflow):
         await look_after(services, workflow.id)
     found = await services.workflows.get(workflow.id)
     return found or workflow
+
+
+async def _started(
+    services: Services, workflow: Workflow, pinned: PinnedDefinition, inputs: Mapping[str, Json], stamp: Stamp
+) -> Workflow:
+    """The workflow as it is once it is started, its secrets sealed."""
+    shown, secrets = split_inputs(pinned.definition, inputs)
+    sealed = await seal_values(services, workflow.id, secrets, stamp)
+    draft = start_run(workflow, pinned, shown, stamp.at, sealed)
+    made = change(workflow, draft, await advanced(services, Loaded(workflow, pinned), draft, stamp), stamp)
+    assert made is not None  # noqa: S101 - a start is always a change
+    return apply(workflow, made)
 
 
 async def _is_past(services: Services, workflow_id: str) -> bool:

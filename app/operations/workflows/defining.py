@@ -16,7 +16,8 @@ from app.domain.specification import SubmitPolicy
 from app.domain.templates import Template
 from app.domain.workflows.asked import step_request_errors
 from app.domain.workflows.bounds import MAX_DEFINITION
-from app.domain.workflows.definition import Definition, PinnedDefinition
+from app.domain.workflows.definition import Definition, PinnedDefinition, StepDefinition
+from app.domain.workflows.secrets import given_secrets, secret_errors
 from app.domain.workflows.typing import Place, expressions_of, type_error
 from app.domain.workflows.validation import form_errors
 from app.operations.plan import policy_of
@@ -72,13 +73,21 @@ async def _asked_errors(
 ) -> list[FieldError]:
     errors: list[FieldError] = []
     for n, step in enumerate(pinned.definition.steps):
-        found = step_request_errors(pinned, step, templates[step.job_template], step.parameters, policy)
+        found = _step_errors(pinned, step, templates[step.job_template], policy)
         errors += [FieldError(f"steps[{n}].{e.path}", e.message, e.nearest) for e in found]
         if n % GIVE_WAY == GIVE_WAY - 1:
             await asyncio.sleep(0)
         if len(errors) >= MOST_ERRORS:
             break
     return errors
+
+
+def _step_errors(
+    pinned: PinnedDefinition, step: StepDefinition, template: Template, policy: SubmitPolicy
+) -> list[FieldError]:
+    apart = given_secrets(template, step.parameters)
+    refused = step_request_errors(pinned, step, template, step.parameters, policy, apart)
+    return [*secret_errors(pinned.definition, step, template), *refused]
 
 
 async def _expression_errors(services: Services, pinned: PinnedDefinition, whose: str) -> list[FieldError]:

@@ -22,10 +22,12 @@ from app.domain.json import Json
 from app.domain.workflows.advance import Facts
 from app.domain.workflows.asked import parameters_of
 from app.domain.workflows.definition import StepDefinition
+from app.domain.workflows.secrets import revealed
 from app.domain.workflows.state import JobRef, Workflow
 from app.domain.workflows.typing import condition_text, variables_of
 from app.operations.workflows.loading import Loaded
 from app.operations.workflows.outputs import step_outputs
+from app.operations.workflows.secrets import values_of
 from app.services import Services
 
 
@@ -109,9 +111,26 @@ def _count(found: Value | Fault | None) -> int | Fault | None:
 
 
 async def rendered(services: Services, loaded: Loaded, refs: Sequence[JobRef]) -> list[dict[str, Json] | Fault]:
-    """The parameters of each of these jobs, expressions filled in."""
+    """The parameters of each of these jobs, expressions filled in, secrets in clear: no expression sees these."""
     workflow, pinned = loaded
     raw = [parameters_of(pinned.steps[r.step_id], workflow.step(r.step_id)) for r in refs]
+    values = await values_of(services, workflow.sealed)
+    secrets = [revealed(pinned.definition, r.step_id, of, values) for r, of in zip(refs, raw, strict=True)]
+    open_ = [{n: v for n, v in of.items() if n not in apart} for of, apart in zip(raw, secrets, strict=True)]
+    filled_in = await _evaluated(services, loaded, refs, open_)
+    return [_with_secrets(of, apart) for of, apart in zip(filled_in, secrets, strict=True)]
+
+
+def _with_secrets(parameters: dict[str, Json] | Fault, secrets: Mapping[str, str | None]) -> dict[str, Json] | Fault:
+    if gone := [name for name, value in secrets.items() if value is None]:
+        return Fault(f"parameters.{gone[0]}: the secret is not stored any more; run the workflow again with it")
+    return parameters if isinstance(parameters, Fault) else {**parameters, **secrets}
+
+
+async def _evaluated(
+    services: Services, loaded: Loaded, refs: Sequence[JobRef], raw: Sequence[dict[str, Json]]
+) -> list[dict[str, Json] | Fault]:
+    workflow, pinned = loaded
     texts = [list(dict.fromkeys(text for _, text in embedded(parameters))) for parameters in raw]
     lists = {pinned.steps[r.step_id].for_each for r in refs if r.item is not None}
     scope = await scope_of(

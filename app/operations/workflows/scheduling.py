@@ -11,8 +11,10 @@ from app.domain.errors import AlreadyExists, FieldError, Invalid, NotFound, Tens
 from app.domain.ids import is_name_id
 from app.domain.nearest import nearest_name, unknown_name
 from app.domain.workflows.schedules import MISSED, Schedule, cron_fault, due, next_moment, zone_of
+from app.domain.workflows.secrets import owner_of_schedule, split_inputs
 from app.domain.workflows.validation import NAME_RULE, given_inputs
 from app.operations.workflows.creating import run_stored, scheduled
+from app.operations.workflows.secrets import drop_of_schedule, seal_values, values_of
 from app.operations.workflows.stored import NAMES, stored_definition
 from app.services import Services
 
@@ -21,7 +23,8 @@ BATCH = 100
 
 
 async def create_schedule(services: Services, asked: Schedule) -> Schedule:
-    """Store it. Raises Invalid with every fault, NotFound for an unknown workflow, AlreadyExists."""
+    """Store it, its secrets first and apart. Raises Invalid with every fault, NotFound for an unknown workflow,
+    AlreadyExists."""
     if errors := _faults(asked):
         raise Invalid(errors)
     pinned = await stored_definition(services, asked.workflow_name)
@@ -30,8 +33,12 @@ async def create_schedule(services: Services, asked: Schedule) -> Schedule:
         raise Invalid(wrong)
     zone = zone_of(asked.timezone)
     assert zone is not None  # noqa: S101 - it was looked for among the faults
-    schedule = replace(asked, next_at=next_moment(asked.cron, zone, asked.created_at))
+    shown, secrets = split_inputs(pinned.definition, asked.inputs)
+    sealed = await seal_values(services, owner_of_schedule(asked.name), secrets, services.stamp())
+    next_at = next_moment(asked.cron, zone, asked.created_at)
+    schedule = replace(asked, next_at=next_at, inputs=shown, sealed=sealed)
     if not await services.schedules.insert(schedule):
+        await drop_of_schedule(services, asked.name, sealed)
         raise AlreadyExists("schedule", asked.name, "DELETE it first, or choose another name")
     return schedule
 
@@ -54,8 +61,11 @@ def _faults(asked: Schedule) -> list[FieldError]:
 
 
 async def delete_schedule(services: Services, name: str) -> None:
-    """Forget it; its runs stay. Raises NotFound with the nearest name."""
-    if not is_name_id(name) or not await services.schedules.delete(name):
+    """Forget it and its secrets; its runs stay. Raises NotFound with the nearest name."""
+    named = await services.schedules.sealed_of([name]) if is_name_id(name) else {}
+    if named and await services.schedules.delete(name):
+        await drop_of_schedule(services, name, named[name])
+    else:
         known = [schedule.name for schedule in await services.schedules.page(NAMES)]
         raise NotFound("schedule", name[:80], nearest_name(name, known))
 
@@ -86,8 +96,9 @@ async def _fire(services: Services, schedule: Schedule, now: datetime) -> None:
 async def _run(services: Services, schedule: Schedule, workflow_id: str) -> str | None:
     """Why it could not be run; None when it was. Raises Unavailable: then it is tried again."""
     origin = scheduled(schedule.tenant, schedule.name, workflow_id)
+    secrets = await values_of(services, schedule.sealed)
     try:
-        await run_stored(services, schedule.workflow_name, schedule.inputs, origin)
+        await run_stored(services, schedule.workflow_name, {**schedule.inputs, **secrets}, origin, secrets)
     except Unavailable:
         raise
     except TensorFleetError as error:

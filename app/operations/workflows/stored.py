@@ -8,8 +8,9 @@ from app.domain.errors import NotFound
 from app.domain.ids import is_name_id
 from app.domain.nearest import nearest_name
 from app.domain.secrets import without_secrets
-from app.domain.templates import Template
+from app.domain.templates import Template, secret_names
 from app.domain.workflows.definition import Definition, PinnedDefinition, StepDefinition
+from app.domain.workflows.secrets import handed
 from app.operations.plan import template_of
 from app.services import Services
 
@@ -30,14 +31,15 @@ async def stored_definition(services: Services, name: str, version: int | None =
 
 
 async def shown(services: Services, pinned: PinnedDefinition) -> Definition:
-    """The definition as it was written, but for values of secret parameters, which read `***`."""
+    """The definition as it was written, but for values of secret parameters, which one of an earlier release may hold:
+    they read `***`."""
     templates = {name: await template_of(services, name, version) for name, version in pinned.templates.items()}
-    steps = (_without_secrets(step, templates[step.job_template]) for step in pinned.definition.steps)
-    return replace(pinned.definition, steps=tuple(steps))
+    written = pinned.definition
+    steps = (_without_secrets(written, step, templates[step.job_template]) for step in written.steps)
+    return replace(written, steps=tuple(steps))
 
 
-def _without_secrets(step: StepDefinition, template: Template) -> StepDefinition:
-    """A secret may have been given under another name of its parameter."""
-    secret = (template.schema.by_name[name] for name in template.schema.secrets)
-    names = {name for parameter in secret for name in (parameter.name, *parameter.aliases)}
+def _without_secrets(definition: Definition, step: StepDefinition, template: Template) -> StepDefinition:
+    """What hands a secret over is none."""
+    names = secret_names(template) - handed(definition, step.parameters).keys()
     return replace(step, parameters=without_secrets(step.parameters, names)) if names else step

@@ -1,4 +1,4 @@
-"""Secrets of jobs in memory."""
+"""Secrets in memory."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class MemorySecretStore:
         for sealed_id in sealed_ids:
             self._sealed.pop(sealed_id, None)
 
-    async def delete_of(self, job_ids: Sequence[str]) -> None:
-        await self.delete([sealed.id for sealed in self._sealed.values() if sealed.job_id in set(job_ids)])
+    async def delete_of(self, owners: Sequence[str]) -> None:
+        await self.delete([sealed.id for sealed in self._sealed.values() if sealed.owner in set(owners)])
 
     async def older(self, before: datetime, after: str, limit: int) -> list[tuple[str, str]]:
         found = sorted(s.id for s in self._sealed.values() if s.at < before and s.id > after)
-        return [(sealed_id, self._sealed[sealed_id].job_id) for sealed_id in found[:limit]]
+        return [(sealed_id, self._sealed[sealed_id].owner) for sealed_id in found[:limit]]

@@ -93,6 +93,9 @@ class MemoryWorkflowStore:
         found = [self._workflows[i] for i in workflow_ids if i in self._workflows]
         return {workflow.id for workflow in found if workflow.finished_at is None or workflow.finished_at >= since}
 
+    async def sealed_of(self, workflow_ids: Iterable[str]) -> dict[str, str | None]:
+        return {i: self._workflows[i].sealed for i in workflow_ids if i in self._workflows}
+
     async def approvals_due(self, now: datetime, limit: int) -> list[str]:
         waiting = [w for w in self._workflows.values() if w.status is WorkflowStatus.RUNNING]
         due = sorted((w.approve_by, w.id) for w in waiting if w.approve_by is not None and w.approve_by <= now)
@@ -113,6 +116,9 @@ class MemoryScheduleStore:
 
     async def insert(self, schedule: Schedule) -> bool:
         return self._schedules.setdefault(schedule.name, schedule) == schedule
+
+    async def sealed_of(self, names: Iterable[str]) -> dict[str, str | None]:
+        return {name: self._schedules[name].sealed for name in names if name in self._schedules}
 
     async def delete(self, name: str) -> bool:
         return self._schedules.pop(name, None) is not None

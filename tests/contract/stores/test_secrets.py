@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
+from app.domain.errors import Invalid
 from app.domain.secrets import Sealed
 from tests.contract.stores.conftest import SmallStores
 from tests.support.clock import NOON
@@ -39,3 +42,13 @@ async def test_the_older_ones_are_walked_through_by_id(small: SmallStores) -> No
     assert await small.secrets.older(NOON, "", 10) == [("job_1", "job_1"), ("job_3", "job_3")]
     assert await small.secrets.older(NOON + SECOND, "job_1", 2) == [("job_2", "job_2"), ("job_3", "job_3")]
     assert await small.secrets.older(NOON - 10 * SECOND, "", 10) == []
+
+
+async def test_what_is_too_large_is_refused_and_told_to_nobody(small: SmallStores) -> None:
+    if small.mongo is None:
+        pytest.skip("memory takes all")
+    with pytest.raises(Invalid) as refused:
+        await small.secrets.put(a_secret(value="Geheim-1" * (17 << 17)))
+    assert refused.value.code == "not_storable" and "Geheim" not in refused.value.message
+    assert refused.value.__cause__ is None
+    assert await small.secrets.get("job_1") is None

@@ -99,7 +99,7 @@ def plain(workflow: Workflow | None) -> Workflow:
 async def begun(stores: Stores) -> Workflow:
     workflow = new(PINNED)
     assert await stores.workflows.insert(workflow)
-    return await committed(stores, workflow, made(workflow, start(workflow, PINNED, {"n": 1}, NOW)))
+    return await committed(stores, workflow, made(workflow, start(workflow, PINNED, {"n": 1}, NOW, "wf_test-1")))
 
 
 async def committed(stores: Stores, workflow: Workflow, wanted: WorkflowChange) -> Workflow:
@@ -123,8 +123,11 @@ async def test_what_is_stored_is_what_the_domain_makes_of_it(stores: Stores) -> 
     assert workflow.items["f"][0].status is StepStatus.ACTIVE and workflow.items["f"][1].run == 0
     workflow = await committed(stores, workflow, made(workflow, cancel(workflow, PINNED, None)))
     workflow = await committed(stores, workflow, ended(workflow, ("f", 0), status="CANCELLED"))
-    workflow = await committed(stores, workflow, made(workflow, rerun(workflow, PINNED, "a", {"seconds": 2}, None)))
+    assert await stores.workflows.sealed_of([workflow.id, "wf_none"]) == {workflow.id: "wf_test-1"}
+    again = rerun(workflow, PINNED, "a", {"seconds": 2}, None, "wf_test-2")
+    workflow = await committed(stores, workflow, made(workflow, again))
     assert workflow.step("a").parameters == {"seconds": 2} and workflow.items == {}
+    assert await stores.workflows.sealed_of([workflow.id]) == {workflow.id: "wf_test-2"}
     assert [e.reason for e in workflow.history][-2:] == ["cancelled", "rerun"]
 
 
@@ -288,6 +291,31 @@ async def test_schedules_are_kept_and_moved_on_once(stores: Stores) -> None:
     assert await stores.schedules.get("nightly") == after
     assert await stores.schedules.delete("nightly") and not await stores.schedules.delete("nightly")
     assert await stores.schedules.get("nightly") is None
+
+
+async def test_a_schedule_names_what_is_sealed_of_it(stores: Stores) -> None:
+    guarded = schedule(inputs={"token": "***"}, sealed="schedule:nightly-1")
+    assert await stores.schedules.insert(guarded)
+    assert not await stores.schedules.insert(replace(guarded, sealed="schedule:nightly-2")), "another's is not its own"
+    await stores.schedules.insert(schedule("open"))
+    assert await stores.schedules.get("nightly") == guarded
+    assert await stores.schedules.sealed_of(["nightly", "open", "none"]) == {"nightly": guarded.sealed, "open": None}
+    assert await stores.schedules.move_on(guarded, replace(guarded, next_at=None))
+    assert await stores.schedules.sealed_of(["nightly"]) == {"nightly": guarded.sealed}
+
+
+async def test_those_of_an_earlier_release_name_nothing_sealed(stores: Stores) -> None:
+    if stores.mongo is None:
+        pytest.skip("memory has no earlier release")
+    workflow = new(PINNED)
+    await stores.workflows.insert(workflow)
+    await stores.schedules.insert(schedule())
+    for name in ("workflows", "schedules"):
+        await stores.mongo[name].update_one({}, {"$unset": {"sealed": 1}})
+    assert plain(await stores.workflows.get(workflow.id)) == workflow
+    assert await stores.schedules.get("nightly") == schedule()
+    assert await stores.workflows.sealed_of([workflow.id]) == {workflow.id: None}
+    assert await stores.schedules.sealed_of(["nightly"]) == {"nightly": None}
 
 
 async def test_the_cache_knows_the_newest_job_of_a_key(stores: Stores) -> None:

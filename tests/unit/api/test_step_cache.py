@@ -14,6 +14,7 @@ from app.domain.records import ArtifactInfo
 from app.operations.workflows.caching import key_of
 from tests.support.clock import NOON
 from tests.unit.api.harness import Api, running_api
+from tests.unit.api.test_workflow_secrets import HANDED, login, run
 from tests.unit.api.test_workflows import create, end_job, end_step, get, step
 
 
@@ -47,15 +48,10 @@ async def test_with_its_artifact_gone_the_step_runs_again(api: Api, tmp_path: Pa
 
 
 async def test_a_step_with_secrets_is_never_taken_over(api: Api) -> None:
-    template = {
-        "name": "login", "base_template": "noop", "parameters": [{"name": "token", "type": "secret", "required": True}],
-    }  # fmt: skip
-    assert (await api.client.post("/api/v1/templates", json=template)).status_code == 201
-    mine = await create(api, cached(job_template="login", parameters={"token": "mine"}))
-    await end_step(api, mine, "a", outputs={"rows": 7})
+    await login(api, cached(job_template="login", parameters={"token": HANDED}))
+    await end_step(api, await run(api, token="mine"), "a", outputs={"rows": 7})
     for token in ("yours", "mine"):
-        made = await create(api, cached(job_template="login", parameters={"token": token}))
-        assert made["steps"][0]["status"] == "QUEUED"
+        assert (await run(api, token=token))["steps"][0]["status"] == "QUEUED"
 
 
 async def test_items_that_end_at_once_are_all_remembered(api: Api) -> None:

@@ -331,15 +331,3 @@ async def test_schedules_are_kept_and_refused(api: Api) -> None:
     assert len((await api.client.get("/api/v1/schedules")).json()["schedules"]) == 1
     assert (await api.client.delete("/api/v1/schedules/nightly")).status_code == 204
     assert (await api.client.delete("/api/v1/schedules/nightly")).status_code == 404
-
-
-async def test_secrets_of_a_step_are_stored_apart(api: Api) -> None:
-    template = {
-        "name": "login", "base_template": "noop", "parameters": [{"name": "token", "type": "secret", "required": True}],
-    }  # fmt: skip
-    assert (await api.client.post("/api/v1/templates", json=template)).status_code == 201
-    made = await create(api, step("a", job_template="login", parameters={"token": "t0p"}))
-    job = await load_job(api.services, made["steps"][0]["job_id"])
-    assert job.sealed is not None and "t0p" not in str(job)
-    assert dict(await api.services.secrets.get(job.sealed) or {}) == {"token": "t0p"}
-    assert "t0p" not in (await api.client.get(f"{WORKFLOWS}/{made['workflow_id']}")).text

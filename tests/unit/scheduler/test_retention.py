@@ -18,6 +18,7 @@ from app.domain.records import ArtifactInfo, LogLine, MetricPoint
 from app.domain.secrets import Sealed
 from app.domain.states import JobStatus
 from app.domain.sweeps.trials import Trial
+from app.domain.workflows.schedules import Schedule
 from app.domain.workflows.state import WorkflowStatus
 from app.scheduler import retention
 from app.scheduler.retention import Retention
@@ -25,7 +26,7 @@ from app.storage.memory.artifacts import MemoryArtifactStore
 from app.storage.memory.logs import MemoryLogStore
 from app.storage.memory.metrics import MemoryMetricStore
 from app.storage.memory.secrets import MemorySecretStore
-from app.storage.memory.workflows import MemoryWorkflowStore
+from app.storage.memory.workflows import MemoryScheduleStore, MemoryWorkflowStore
 from tests.support.leases import taken
 from tests.unit.domain.builders import NOW, a_job
 from tests.unit.scheduler.cluster import Cluster
@@ -41,9 +42,9 @@ class World(Cluster):
         super().__init__(RETENTION_JOBS_DAYS="10")
         self.logs, self.series, self.files = MemoryLogStore(), MemoryMetricStore(), MemoryArtifactStore()
         self.secrets = MemorySecretStore()
-        self.workflows = MemoryWorkflowStore()
+        self.workflows, self.schedules = MemoryWorkflowStore(), MemoryScheduleStore()
         stores = {"logs": self.logs, "metrics": self.series, "artifacts": self.files, "secrets": self.secrets}
-        self.services = replace(self.services, workflows=self.workflows, **stores)
+        self.services = replace(self.services, workflows=self.workflows, schedules=self.schedules, **stores)
         self.retention = Retention(self.services)
         self._source = folder / "source"
         self._source.write_bytes(b"x")
@@ -230,3 +231,19 @@ async def test_the_secrets_of_a_sweep_stay_as_long_as_it_is_there(world: World) 
     await world.retention.run_once()
     assert await world.secrets.get("batch_a") == {"token": "x"}
     assert await world.secrets.get("batch_gone") is None
+
+
+async def test_the_secrets_of_runs_and_schedules_stay_as_long_as_they_are_named(world: World) -> None:
+    run = replace(new(pinned(step("a"))), id="wf_a", status=WorkflowStatus.RUNNING, sealed="wf_a-2")
+    await world.workflows.insert(run)
+    nightly = Schedule("wf_b", "test", "0 2 * * *", "UTC", "skip", "default", NOW, NOW, sealed="schedule:wf_b-1")
+    await world.schedules.insert(nightly)
+    named, unnamed = ("wf_a-2", "schedule:wf_b-1"), ("wf_a-1", "wf_b-1", "schedule:wf_b-0", "schedule:gone-1")
+    for sealed_id in (*named, *unnamed):
+        await world.secrets.put(Sealed(sealed_id, sealed_id.rpartition("-")[0], {"token": "x"}, NOW - DAY))
+    await world.retention.run_once()
+    assert [await world.secrets.get(i) is not None for i in (*named, *unnamed)] == [True] * 2 + [False] * 4
+    del world.workflows._workflows["wf_a"]
+    await world.schedules.delete("wf_b")
+    await world.retention.run_once()
+    assert [await world.secrets.get(i) for i in named] == [None, None], "they go with what named them"
