@@ -70,7 +70,9 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
         definition(step("a", when="inputs.n > 'x'"), inputs={"n": {"type": "integer"}}), "steps[0].when",
         "> does not take int and string",
     ),
-    "a step of its own for its failure": (definition(step("a", on_failure="x")), "steps[0].on_failure", "known: continue, fail"),
+    "a step of its own for its failure": (
+        definition(step("a", on_failure="x")), "steps[0].on_failure", "known: continue, fail",
+    ),
     "a misspelt root": (
         definition(step("a"), step("b", "a", when="step.a.outputs.n > 1")), "steps[1].when", "did you mean steps",
     ),
