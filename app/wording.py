@@ -27,7 +27,7 @@ _FAULTS: Mapping[str, str] = {
     "bool_parsing": _FLAG,
     "enum": "must be {expected}",
     "literal_error": "must be {expected}",
-    "union_tag_invalid": "{discriminator} must be {expected_tags}",
+    "union_tag_invalid": "{discriminator} must be one of {expected_tags}",
     "union_tag_not_found": "must say what it is by {discriminator}",
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",

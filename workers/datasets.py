@@ -70,7 +70,7 @@ class DatasetResolver:
             if path is not None:
                 return path, None
         message, near = unknown_name("data set", name, self.known_names())
-        raise BadDataset(f"{message}; a file is looked for below DATA_ROOT of the node", nearest=near)
+        raise BadDataset(f"{message} (a file is looked for below DATA_ROOT of the node)", nearest=near)
 
     def known_names(self) -> set[str]:
         """Every name that could be given here: what an unknown one is compared with."""

@@ -10,8 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.api.schemas.batches import BatchCreate, BatchHead
 from app.api.schemas.job_requests import JobCreate
 from app.api.validation import faults_of, validated
-from app.domain.batch_requests import BatchRequest
-from app.domain.batches import MAX_JOBS
+from app.domain.batch_requests import BatchRequest, size_errors
 from app.domain.errors import MOST_ERRORS, FieldError, Invalid
 from app.domain.specification import JobRequest
 from app.operations.plan_many import in_parts, placed
@@ -40,9 +39,9 @@ async def batch_request(body: Any, tenant: str) -> BatchRequest:
 
 async def _jobs(given: Any, tenant: str) -> list[JobRequest]:
     if not isinstance(given, list):
-        raise Invalid.one("jobs", "is required" if given is None else "must be a list of jobs")
-    if not 1 <= len(given) <= MAX_JOBS:
-        raise Invalid.one("jobs", f"must hold 1 to {MAX_JOBS:,} jobs, not {len(given):,}; send several batches")
+        raise Invalid.one("jobs", "is required, or a sweep" if given is None else "must be a list of jobs")
+    if wrong := list(size_errors(len(given))):
+        raise Invalid(wrong)
     jobs: list[JobRequest] = []
     faults: list[FieldError] = []
 

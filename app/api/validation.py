@@ -18,6 +18,7 @@ from app.wording import fault
 
 Model = TypeVar("Model", bound=BaseModel)
 _QUOTED = re.compile(r"'([^']*)'")
+_SECONDS = frozenset({"timeout", "retry_delay", "max_delay", "queue_deadline"})
 
 
 def field_errors(request: Request, error: RequestValidationError) -> list[FieldError]:
@@ -66,8 +67,15 @@ def _field_error(found: Mapping[str, Any], steps: Sequence[str | int], model: An
     near = None
     if found["type"] in {"enum", "literal_error"}:
         near = nearest_name(str(found["input"]), _QUOTED.findall(found["ctx"]["expected"]))
+    elif found["type"] == "union_tag_invalid":
+        near = nearest_name(found["ctx"]["tag"], _QUOTED.findall(found["ctx"]["expected_tags"]))
     hint = f"; did you mean {near}?" if near else ""
-    return FieldError(path, fault(found) + hint, near)
+    return FieldError(path, fault(found) + (_unit(found, steps) or hint), near)
+
+
+def _unit(found: Mapping[str, Any], steps: Sequence[str | int]) -> str:
+    """` of seconds` where a text such as `1h` was given for a time."""
+    return " of seconds" if found["type"] in {"float_type", "float_parsing"} and steps[-1] in _SECONDS else ""
 
 
 def path_text(steps: Sequence[str | int]) -> str:

@@ -30,10 +30,16 @@ class BatchRequest:
     tenant: str = DEFAULT_TENANT
 
 
+def size_errors(jobs: int) -> Iterator[FieldError]:
+    """What is wrong with so many jobs."""
+    if not 1 <= jobs <= MAX_JOBS:
+        remedy = "; send several batches" if jobs else ""
+        yield FieldError("jobs", f"must hold 1 to {MAX_JOBS:,} jobs, not {jobs:,}{remedy}")
+
+
 def batch_errors(request: BatchRequest) -> Iterator[FieldError]:
     """What is wrong with it apart from its jobs."""
-    if not 1 <= len(request.jobs) <= MAX_JOBS:
-        yield FieldError("jobs", f"must hold 1 to {MAX_JOBS:,} jobs, not {len(request.jobs):,}; send several batches")
+    yield from size_errors(len(request.jobs))
     if request.max_parallel is not None:
         yield from _width_errors(request.max_parallel, request.mode)
     if request.name is not None and not is_name(request.name):

@@ -99,6 +99,13 @@ class Conflict(TensorFleetError):
         self.allowed = tuple(allowed)
 
 
+def _no_way(wanted: str, allowed: Sequence[str]) -> str:
+    """Why a state cannot follow, where nothing more telling is known."""
+    if not allowed:
+        return f"it has ended, and cannot become {wanted}"
+    return f"it cannot become {wanted} from here, only {', '.join(allowed)}"
+
+
 class InvalidTransition(Conflict):
     """The job cannot go from its state to the wanted one. `because`: what forbids it, with the remedy."""
 
@@ -107,13 +114,8 @@ class InvalidTransition(Conflict):
     def __init__(
         self, job_id: str, current: str, wanted: str, allowed: Sequence[str], because: str | None = None
     ) -> None:
-        ways = ", ".join(allowed) or "nothing: it is terminal"
-        why = f": {because}" if because else ""
-        super().__init__(
-            f"Job {job_id} is {current} and cannot become {wanted}{why}; from here it can become {ways}.",
-            current=current,
-            allowed=allowed,
-        )
+        why = because or _no_way(wanted, allowed)
+        super().__init__(f"Job {job_id} is {current}: {why}.", current=current, allowed=allowed)
         self.job_id, self.wanted = job_id, wanted
 
 
@@ -125,13 +127,8 @@ class InvalidBatchTransition(Conflict):
     def __init__(
         self, batch_id: str, current: str, wanted: str, allowed: Sequence[str], because: str | None = None
     ) -> None:
-        ways = ", ".join(allowed) or "nothing"
-        why = f": {because}" if because else ""
-        super().__init__(
-            f"Batch {batch_id} is {current} and cannot become {wanted}{why}; from here it can become {ways}.",
-            current=current,
-            allowed=allowed,
-        )
+        why = because or _no_way(wanted, allowed)
+        super().__init__(f"Batch {batch_id} is {current}: {why}.", current=current, allowed=allowed)
         self.batch_id, self.wanted = batch_id, wanted
 
 

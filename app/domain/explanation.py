@@ -44,8 +44,8 @@ def _failure(job: Job) -> Reason:
         facts["memory_gb"] = job.resources.units()["memory_gb"]
     if last.reason == "dependency_failed" and last.detail:
         facts["cause"] = last.detail
-    where = f" in step {error.step}" if error.step else ""
-    return Reason(FAILED_AS.get(last.reason, last.reason), f"{error.message}{where}", facts)
+    where = f"step {error.step}: " if error.step else ""
+    return Reason(FAILED_AS.get(last.reason, last.reason), f"{where}{error.message}", facts)
 
 
 FAILED_AS = {"unsatisfiable": "failed_unsatisfiable"}

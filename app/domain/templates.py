@@ -157,7 +157,7 @@ def value_errors(parameter: Parameter, value: Json, path: str) -> Iterator[Field
         return
     is_bool = isinstance(value, bool) and parameter.type != "boolean"
     if is_bool or not isinstance(value, _FITS[parameter.type]):
-        yield FieldError(path, f"must be of type {parameter.type}, got {infer_type(value)}")
+        yield FieldError(path, f"must be of type {parameter.type}, got {infer_type(value)}{_meant(parameter)}")
         return
     checked: Any = value  # mypy narrows Json to object by the isinstance above
     if parameter.options is not None and value not in parameter.options:
@@ -211,7 +211,11 @@ def resolve_parameters(template: Template, given: Mapping[str, Json], later: Col
 
 def _missing(parameter: Parameter) -> str:
     options = f", one of {_listed(parameter.options)}" if parameter.options else ""
-    return f"is required ({parameter.type}{options})"
+    return f"is required ({parameter.type}{options}){_meant(parameter)}"
+
+
+def _meant(parameter: Parameter) -> str:
+    return f": {parameter.description[:200].rstrip('.')}" if parameter.description else ""
 
 
 def _listed(options: tuple[Json, ...], most: int = 20) -> str:

@@ -101,7 +101,7 @@ async def reference_errors(
     if name is not None and registered is None and not _is_no_entry(name):
         known = [*BUILT_IN, *(d.name for d in await services.datasets.all())]
         message, near = unknown_name("data set", name[:80], known)
-        yield FieldError("parameters.dataset_name", f"{message}; a file ends in {' or '.join(TABLE_SUFFIXES)}", near)
+        yield FieldError("parameters.dataset_name", f"{message} (a file ends in {' or '.join(TABLE_SUFFIXES)})", near)
     if model and not await _is_job(services, model.partition("/")[0]):
         message = f"there is no job {model.partition('/')[0][:80]}; name one that has trained a model, or is to"
         yield FieldError("parameters.model", message)

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 import structlog
 
+from app.domain.expression_faults import said_of
 from app.domain.expressions import MAX_INPUT, Evaluation, Expression, Fault, Typed, Value, size_fault
 from app.storage.sharing import Shared
 
@@ -117,7 +118,7 @@ class CelExpressions:
             if not fault
         ]
         answers = iter(await self._ask("evaluate", items, whose))
-        return [fault or _value(next(answers)) for fault in faults]
+        return [fault or said_of(each, _value(next(answers))) for fault, each in zip(faults, wanted, strict=True)]
 
     async def stop(self) -> None:
         """End the children."""

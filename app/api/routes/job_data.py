@@ -17,6 +17,7 @@ from app.api.sse import EventStream, LogFollower, job_events, job_log_lines
 from app.api.views import artifact_view, log_line_view, metric_point_view
 from app.domain.errors import NotFound
 from app.domain.job import Job
+from app.domain.nearest import nearest_name
 from app.operations.control import load
 
 router = api_router(f"{PREFIX}/jobs/{{job_id}}", "jobs")
@@ -93,7 +94,8 @@ async def get_job_artifact(
     info = await services.artifacts.get(job_id, name)
     if info is None:
         await load(services, job_id)
-        raise NotFound("artifact", name[:80])
+        known = [each.name for each in await services.artifacts.list(job_id)]
+        raise NotFound("artifact", name[:80], nearest_name(name, known))
     headers = {
         "Content-Length": str(info.size),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2], safe='')}",

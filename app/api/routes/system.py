@@ -1,5 +1,6 @@
 """The process itself: alive, ready, measured, described."""
 
+import re
 from html import escape
 from pathlib import Path
 
@@ -21,6 +22,7 @@ CSP = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 PAGE_HEADERS = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_CODE = re.compile(r"`([^`]*)`")
 router = api_router("", "system")
 pages = APIRouter(include_in_schema=False)
 
@@ -72,10 +74,11 @@ async def get_problem_page(code: str) -> Response:
     if code not in CODES:
         raise NotFound("problem code", code[:80])
     status, title, meaning = CODES[code]
+    words = _CODE.sub(r"<code>\1</code>", escape(meaning))
     page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">'
         f'<title>{escape(code)}</title><link rel="stylesheet" href="/static/docs/page.css"></head><body>'
         f'<main class="problem"><h1>{escape(title)}</h1><p><code>{escape(code)}</code>, status {status}</p>'
-        f"<p>{escape(meaning)}</p></main></body></html>"
+        f"<p>{words}</p></main></body></html>"
     )
     return HTMLResponse(page, headers=PAGE_HEADERS)

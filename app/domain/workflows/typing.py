@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.domain.errors import FieldError
+from app.domain.expression_faults import text_fault
 from app.domain.expressions import (
     Expression,
     Fault,
@@ -85,9 +86,10 @@ def type_error(pinned: PinnedDefinition, place: Place, found: Typed | Fault) -> 
 
 def _fault(pinned: PinnedDefinition, place: Place, fault: Fault) -> FieldError:
     name = _UNDECLARED.search(fault.message)
-    message, near = fault.message, None
     if name is not None:
         message, near = _unknown(pinned, place, name[1])
+    else:
+        message, near = text_fault(place.expression.text, fault.message)
     where = "" if fault.position is None else f" (position {fault.position})"
     return FieldError(place.path, f"{message}{where}: {_short(place.expression.text)}", near)
 

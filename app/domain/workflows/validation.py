@@ -212,7 +212,7 @@ def _handler_errors(
     if name == step.step_id:
         yield FieldError(f"steps[{n}].on_failure", f"{name[:80]} cannot be run for its own failure; name another step")
     elif name not in known:
-        message, near = unknown_name("step", name, [*known, FAIL, CONTINUE])
+        message, near = unknown_name("step", name, [FAIL, CONTINUE, *(s for s in known if s != step.step_id)])
         yield FieldError(f"steps[{n}].on_failure", message, near)
     elif definition.steps[known[name]].depends_on:
         message = f"steps[{n}].on_failure runs it; a step for failures has no depends_on of its own"

@@ -117,6 +117,18 @@ class TestSubmitting:
         answer = await api.client.post(SUBMIT, json=body)
         assert (answer.status_code, [e["path"] for e in answer.json()["errors"]]) == (422, [path])
 
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            ({}, "is required, or a sweep"),
+            ({"jobs": []}, "must hold 1 to 10,000 jobs, not 0"),
+            ({"jobs": [{}] * 10_001}, "must hold 1 to 10,000 jobs, not 10,001; send several batches"),
+        ],
+    )
+    async def test_a_wrong_number_of_jobs_is_told_with_what_helps(self, api: Api, body: Any, said: str) -> None:
+        [error] = (await api.client.post(SUBMIT, json=body)).json()["errors"]
+        assert (error["path"], error["message"]) == ("jobs", said)
+
     async def test_ten_thousand_faults_are_answered_with_a_hundred(self, api: Api) -> None:
         answer = await api.client.post(SUBMIT, json={"jobs": [{"templte": "x"}] * 10_000})
         assert (answer.status_code, len(answer.json()["errors"])) == (422, 100)

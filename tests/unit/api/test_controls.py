@@ -45,7 +45,8 @@ async def test_each_control_in_each_situation(api: Api, control: str) -> None:
         if want == "409":
             assert (answer.status_code, found["code"]) == (409, "invalid_transition"), situation
             assert found["current"] == job.status
-            assert found["wanted"] in found["detail"]
+            assert f" is {job.status}: " in found["detail"]
+            assert not found["detail"].endswith(": .")
             assert set(found["allowed"]) <= {s.value for s in type(job.status)}
             assert await api.job(job.id) == job
             continue
@@ -164,8 +165,12 @@ async def test_a_lost_answer_of_a_retry_is_given_again_under_its_key(api: Api) -
 
 def test_a_refusal_names_what_is_in_the_way() -> None:
     refusal = InvalidTransition("job_1", "RUNNING", "PAUSED", ("CANCELLED",), "it is being cancelled")
-    assert refusal.message == (
-        "Job job_1 is RUNNING and cannot become PAUSED: it is being cancelled; from here it can become CANCELLED."
+    assert refusal.message == "Job job_1 is RUNNING: it is being cancelled."
+    assert (refusal.wanted, refusal.allowed) == ("PAUSED", ("CANCELLED",))
+    bare = InvalidTransition("job_1", "RUNNING", "SUBMITTED", ("PAUSED", "CANCELLED"))
+    assert bare.message == "Job job_1 is RUNNING: it cannot become SUBMITTED from here, only PAUSED, CANCELLED."
+    assert InvalidTransition("job_1", "COMPLETED", "PAUSED", ()).message.endswith(
+        "it has ended, and cannot become PAUSED."
     )
 
 

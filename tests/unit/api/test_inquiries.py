@@ -114,7 +114,7 @@ async def test_a_failure_is_told_with_what_helps(api: Api) -> None:
 
     [reason] = (await explained(api, job.id))["reasons"]
 
-    assert (reason["code"], reason["summary"]) == ("out_of_memory", "killed in step training")
+    assert (reason["code"], reason["summary"]) == ("out_of_memory", "step training: killed")
     assert reason["facts"]["signal"] == 9
     assert reason["remedies"][0]["code"] == "retry"
     assert f"/api/v1/jobs/{job.id}/retry" in reason["remedies"][0]["command"]

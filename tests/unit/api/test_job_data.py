@@ -137,3 +137,5 @@ async def test_an_artifact_is_streamed_whole_as_a_download(api: Api, tmp_path: P
     assert answer.headers["content-security-policy"] == "sandbox"
     missing = await api.client.get(f"{JOBS}/{job.id}/artifacts/other")
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    near = await api.client.get(f"{JOBS}/{job.id}/artifacts/model.html")
+    assert (near.status_code, near.json()["nearest"]) == (404, name)

@@ -98,6 +98,21 @@ async def test_a_wrong_value_names_its_field(api: Api, fields: dict[str, Any], p
     assert await stored(api) == 0
 
 
+async def test_a_text_for_a_time_is_told_its_unit(api: Api) -> None:
+    fields = {
+        "timeout": "1h",
+        "queue_deadline": "1d",
+        "retry_policy": {"retry_delay": "5s"},
+        "resources": {"cpu_cores": "4"},
+    }
+    answer = await api.client.post(JOBS, json={"template": "noop", **fields})
+    told = {e["path"]: e["message"] for e in answer.json()["errors"]}
+    assert told.pop("resources.cpu_cores") == "must be a number"
+    assert told == dict.fromkeys(
+        ["timeout", "queue_deadline", "retry_policy.retry_delay"], "must be a number of seconds"
+    )
+
+
 async def test_all_errors_come_at_once(api: Api) -> None:
     body = {"template": "noop", "priority": "x", "timeout": "y", "colour": 1}
     answer = await api.client.post(JOBS, json=body)

@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "an empty space": (a_sweep({}), "sweep.space", "is empty"),
     "low above high": (a_sweep({"C": {"type": "log", "low": 2, "high": 1}}), "sweep.space.C.low", "below high"),
     "a logarithm of nothing": (a_sweep({"C": {"type": "log", "low": 0, "high": 1}}), "sweep.space.C.low", "above 0"),
-    "a type that is none": (a_sweep({"C": {"type": "lgo", "low": 1, "high": 2}}), "sweep.space.C", "'type' must be"),
+    "a type that is none": (a_sweep({"C": {"type": "lgo", "low": 1, "high": 2}}), "sweep.space.C", "did you mean log?"),
     "no type": (a_sweep({"C": {"low": 1, "high": 2}}), "sweep.space.C", "must say what it is by 'type'"),
     "no object": (a_sweep({"C": 5}), "sweep.space.C", "must be an object"),
     "a strange field": (

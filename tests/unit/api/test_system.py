@@ -59,6 +59,13 @@ async def test_an_unknown_path_is_a_problem(api: Api) -> None:
     assert (await api.client.get("/docs/errors/nothing")).status_code == 404
 
 
+async def test_a_problem_has_a_page_of_its_own(api: Api) -> None:
+    page = await api.client.get("/docs/errors/invalid")
+    assert "<code>errors</code>" in page.text
+    assert '<link rel="icon" href="data:,">' in page.text, "else a browser asks for one that is not there"
+    assert "`" not in page.text
+
+
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [

@@ -68,8 +68,24 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "an input of a wrong type in an expression": (
         definition(step("a", when="inputs.n > 'x'"), inputs={"n": {"type": "integer"}}), "steps[0].when",
-        "no matching overload",
+        "> does not take int and string",
     ),
+    "a step of its own for its failure": (
+        definition(step("a", on_failure="x")), "steps[0].on_failure", "known: continue, fail",
+    ),
+    "a misspelt root": (
+        definition(step("a"), step("b", "a", when="step.a.outputs.n > 1")), "steps[1].when", "did you mean steps",
+    ),
+    "an item where there is none": (
+        definition(step("a", when="item.n > 1")), "steps[0].when", "in the parameters of a step with for_each",
+    ),
+    "a constant of another language": (definition(step("a", when="True")), "steps[0].when", "did you mean true"),
+    "a name of nothing": (definition(step("a", when="accuracy > 1")), "steps[0].when", "write inputs.NAME, steps.ID"),
+    "the words of another language": (
+        definition(step("a", when="'and' == 'or' and not true")), "steps[0].when", "; write && for and, ! for not",
+    ),
+    "an assignment": (definition(step("a", when="1 = 2")), "steps[0].when", "; write == for ="),
+    "a step with an unknown template field": (definition({"step_id": "a"}), "steps[0].job_template", "is required"),
     "an expression that is too long": (
         definition(step("a", when="1 == 1 || " * 300 + "true")), "steps[0].when", "2,048",
     ),

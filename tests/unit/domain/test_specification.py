@@ -118,7 +118,10 @@ def test_a_command_may_not_set_what_loads_or_finds_it(name: str) -> None:
 
 
 def test_a_command_is_an_argument_list() -> None:
-    assert "must be of type array" in errors("command", parameters={"command": "rm -rf"})["parameters.command"]
+    line, none = (errors("command", parameters=p)["parameters.command"] for p in ({"command": "rm -rf"}, {}))
+    remedy = ': An argument list, such as ["python", "train.py"]; never a shell line'
+    assert line == f"must be of type array, got string{remedy}"
+    assert none == f"is required (array){remedy}"
     assert "list of strings" in errors("command", parameters={"command": ["echo", 1]})["parameters.command"]
     [step] = plan("command", parameters={"command": ["echo", "hi"], "env": {"A": "1"}}).steps
     assert step.command == ("echo", "hi")

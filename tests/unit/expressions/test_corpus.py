@@ -82,10 +82,13 @@ async def test_a_wrong_text_is_told_with_its_position(
 
 
 FAULTS = (
-    ("steps.a.outputs.missing > 1", 'Key not found in map : "missing"'),
+    ("steps.a.outputs.missing > 1", "unknown key missing; known: "),
+    ("steps.a.outputs.acuracy > 1", "unknown key acuracy; did you mean accuracy?"),
+    ("steps.a.outputs.accuracy > 'x'", "> does not take double and string"),
+    ("size(steps.a.outputs.accuracy) > 1", "size does not take double"),
     ("1 / (inputs.n - 3)", "divide by zero"),
     ("9223372036854775807 + inputs.n", "overflow"),
-    ("steps.a.outputs.n + steps.a.outputs.accuracy", "No matching overload"),
+    ("steps.a.outputs.n + steps.a.outputs.accuracy", "+ does not take int and double"),
     ("b'bytes'", "JSON has not"),
     ("{1: 2}", "keys that are no text"),
     ("1.0 / 0.0", "not a finite number"),
