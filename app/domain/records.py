@@ -204,7 +204,8 @@ class Neighbours:
 @dataclass(frozen=True, slots=True)
 class Board:
     """What the scheduler's leader last published: the forecast; per bucket why its members wait; the band of each
-    tenant; the overdue that go before all others; and the promises in force."""
+    tenant; the overdue that go before all others; the promises in force; and whether the queue is paused, so that
+    nobody knows when anything starts."""
 
     at: datetime
     forecast: Forecast
@@ -212,6 +213,7 @@ class Board:
     bands: Mapping[str, int] = field(default_factory=dict)
     lane: tuple[str, ...] = ()
     promises: tuple[Promise, ...] = ()
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from app.domain.errors import Unavailable
+from app.domain.estimates import Estimate, start_estimate
 from app.domain.records import Board, Place
 from app.services import Services
 
@@ -18,6 +20,13 @@ async def recent_board(services: Services) -> Board | None:
         return await services.recent.get("board", services.queue.board, BOARD_MAX_AGE)
     except Unavailable:
         return None
+
+
+def estimate_at(board: Board | None, place: Place, now: datetime) -> Estimate | None:
+    """When the job that stands there should start; None without a board, and while the queue is paused."""
+    if board is None or board.paused:
+        return None
+    return start_estimate(board.forecast, place.bucket_id, place.place, place.position, now)
 
 
 async def places_of(services: Services, job_ids: Sequence[str], board: Board | None) -> dict[str, Place]:

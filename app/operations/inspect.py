@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.dependencies import Waits
-from app.domain.estimates import Estimate, start_estimate
+from app.domain.estimates import Estimate
 from app.domain.explain import Reason, wait_reasons
 from app.domain.job import Job
 from app.domain.promises import Promise
 from app.domain.records import Board, Place
 from app.domain.states import JobStatus
-from app.operations.board import places_of, recent_board
+from app.operations.board import estimate_at, places_of, recent_board
 from app.operations.hints import hinted
 from app.operations.limits import lacking, room_for
 from app.operations.readiness import verdicts_on
@@ -66,7 +66,7 @@ def _view(
     verdict: tuple[Reason, ...] = ()
     promise: Promise | None = None
     if place is not None and board is not None:
-        estimate = start_estimate(board.forecast, place.bucket_id, place.place, place.position, now)
+        estimate = estimate_at(board, place, now)
         verdict = board.verdicts.get(place.bucket_id, ())
         promise = next((p for p in board.promises if p.job_id == job.id), None)
     ahead = None if place is None else place.position - 1

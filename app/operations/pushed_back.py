@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from app.domain.estimates import start_estimate
 from app.domain.job import Job
 from app.domain.priority import RANK, SECOND
 from app.domain.records import Board, Neighbours, OrderPoint, Place
-from app.operations.board import recent_board
+from app.operations.board import estimate_at, recent_board
 from app.services import Services
 
 MOST_SHOWN = 100
@@ -94,16 +93,16 @@ def _moved(place: Place, position: int, alike: int | None) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """Estimated starts by what the scheduler last published; all None when it has published nothing."""
+    """Estimated starts by what the scheduler last published; all None when it has published nothing, and while the
+    queue is paused."""
 
     board: Board | None
     now: datetime
 
     def at(self, place: Place) -> datetime | None:
         """Of the job that stands there."""
-        if self.board is None:
-            return None
-        return start_estimate(self.board.forecast, place.bucket_id, place.place, place.position, self.now).start
+        estimate = estimate_at(self.board, place, self.now)
+        return None if estimate is None else estimate.start
 
     def pushed(self, job_id: str, place: Place, bucket_id: str) -> PushedBack:
         """Of a job that stands there, before and after another of `bucket_id` is put before it."""

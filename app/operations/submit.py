@@ -13,7 +13,7 @@ from itertools import count
 
 from app.domain.calibration import Announcement
 from app.domain.dependencies import Met
-from app.domain.estimates import Estimate, announcement, start_estimate
+from app.domain.estimates import Estimate, announcement
 from app.domain.explain import Reason
 from app.domain.ids import new_job_id
 from app.domain.job import Job
@@ -24,7 +24,7 @@ from app.domain.queueing import ticket_of
 from app.domain.records import Place, StoredAnswer
 from app.domain.specification import JobRequest, Specification
 from app.domain.states import JobStatus
-from app.operations.board import recent_board
+from app.operations.board import estimate_at, recent_board
 from app.operations.change import lend_upwards, look_again
 from app.operations.hints import hinted
 from app.operations.obstacles import obstacles
@@ -165,8 +165,8 @@ async def _counted(services: Services, job: Job) -> Submitted:
 
 async def _standing(services: Services, job: Job, place: Place) -> Submitted:
     board = await recent_board(services)
-    if board is None:
-        return Submitted(job, place.position, None)
     now = services.clock.now()
-    estimate = start_estimate(board.forecast, place.bucket_id, place.place, place.position, now)
+    estimate = estimate_at(board, place, now)
+    if board is None or estimate is None:
+        return Submitted(job, place.position, None)
     return Submitted(job, place.position, estimate, announcement(estimate, board.forecast, job.priority, now))

@@ -136,6 +136,7 @@ def board_of(told: Told, pace: float) -> Board:
         bands={tenant: shares.band(tenant) for tenant in sorted(shares.active)},
         lane=lane_first(snapshot),
         promises=snapshot.promises,
+        paused=told.pause is not None,
     )
 
 

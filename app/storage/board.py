@@ -40,6 +40,7 @@ def encode_board(board: Board) -> bytes:
             "bands": dict(board.bands),
             "lane": board.lane,
             "promises": [promise.parts() for promise in board.promises],
+            "paused": board.paused,
         }
     )
 
@@ -73,4 +74,5 @@ def _board(parts: Mapping[str, Any]) -> Board:
         {str(tenant): int(band) for tenant, band in parts["bands"].items()},
         tuple(map(str, parts["lane"])),
         tuple(map(Promise.from_parts, parts["promises"])),
+        bool(parts["paused"]),
     )

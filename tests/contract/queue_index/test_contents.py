@@ -154,7 +154,7 @@ class TestBoard:
         at = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
         forecast = Forecast(at, {"b1": ((1, 0.0), (4, 12.5)), "b2": ()}, 0.25)
         reason = Reason("resources", "needs gpu_count 2", {"node": "n1", "gpu_count_short": 1, "share": 0.5})
-        board = Board(at, forecast, {"b1": (reason,), "b2": ()})
+        board = Board(at, forecast, {"b1": (reason,), "b2": ()}, paused=True)
         assert await index.board() is None
         await index.publish(board)
         assert await index.board() == board

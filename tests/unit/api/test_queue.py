@@ -137,6 +137,16 @@ async def test_the_overdue_stand_first_and_are_told_once(api: Api, limit: int) -
     assert positions == {low: 1, lower: 2, urgent: 3, normal: 4, late: 5}
 
 
+@pytest.mark.parametrize("paused", [True, False])
+async def test_nobody_is_told_a_start_while_the_queue_is_paused(api: Api, *, paused: bool) -> None:
+    await publish(api, paused=paused)
+    submitted = await api.client.post("/api/v1/jobs", json={"template": "noop"})
+    job = (await api.client.get(f"/api/v1/jobs/{submitted.json()['job_id']}")).json()
+    told = [submitted.json()["estimated_start_time"], job["estimated_start_time"]]
+    assert [each is None for each in told] == [paused] * 2
+    assert job["queue_position"] == 1
+
+
 async def test_a_promise_is_shown_on_its_job(api: Api) -> None:
     job_id, other = await api.submit(), await api.submit()
     now = micros(api.clock.now())
