@@ -289,9 +289,22 @@ def _derived_ids() -> None:
     replace(state, "derived_job_id", lambda *_: "job_" + os.urandom(13).hex())
 
 
+def _takeover() -> None:
+    """Only a service that finds nobody at its start takes the lead."""
+    from app.scheduler.leader import Leader
+
+    plain = Leader._renewed_or_taken
+
+    async def at_the_start(self: Any, held: Any) -> Any:
+        return None if held is None and self._task is not None else await plain(self, held)
+
+    replace(Leader, "_renewed_or_taken", at_the_start)
+
+
 PROTECTIONS: dict[str, Protection] = {
     "workflow_keeper": Protection("a crash at the end of a parent strands its workflow", _workflow_keeper),
     "derived_ids": Protection("a child is made twice when its parent's end is told twice", _derived_ids, _derived_ids),
+    "takeover": Protection("when the leader dies nobody plans any more", _takeover),
     "seq_guard": Protection("a late write overwrites a newer state", _seq_guard, _seq_guard),
     "run_no_guard": Protection("a run that was replaced publishes its result", worker=_run_no_guard),
     "reservation_guard": Protection("a node gives the same room twice", _reservation_guard),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.e2e.stories")
+
 
 @pytest.fixture
 def env(mongo_uri: str, redis_url: str, database: str, tmp_path: Path) -> dict[str, str]:

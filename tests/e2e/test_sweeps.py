@@ -1,30 +1,24 @@
-"""Sweeps on real processes: a search over real models, early stops, and the same trials whatever is killed."""
+"""Sweeps on real processes: a search over real models, early stops, goals, pauses. `test_stories` kills under them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from app.dev.embedded import Endpoints
-from app.dev.machine import free_port
-from app.domain.sweeps.book import Book
 from app.domain.sweeps.definition import definition_from
-from app.domain.sweeps.drawing import draw
 from app.domain.sweeps.space import key
-from app.domain.sweeps.sweep import Sweep
 from app.operations.sweep_asking import asked_again
 from app.sampling import OptunaSampler
 from app.storage.batches import MongoBatchStore
 from app.storage.mongo import connect
 from app.storage.trials import MongoTrialStore
 from tests.e2e.conftest import settings_of
-from tests.support.processes import Api, Child, api, worker
+from tests.support.processes import Api, api, worker
 from tests.support.wait import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,18 +37,10 @@ with open(os.environ["TF_EVENTS"], "a") as events:
 
 
 class Stack:
-    """An API with its scheduler, and a worker; each can be killed and started again."""
+    """What a user does with a sweep, and sees of it."""
 
-    def __init__(self, home: Path, env: dict[str, str], stack: AsyncExitStack) -> None:
-        self._home, self._env, self._stack, self._port = home, env, stack, free_port()
-        self.api: Api
-        self.worker: Child
-
-    async def start_api(self) -> None:
-        self.api = await self._stack.enter_async_context(api(self._home, self._env, port=self._port))
-
-    async def start_worker(self) -> None:
-        self.worker = await self._stack.enter_async_context(worker(self._home, self._env, self.api))
+    def __init__(self, served: Api) -> None:
+        self.api = served
 
     async def sweep(self, **sweep: Any) -> str:
         """The id of the batch."""
@@ -92,17 +78,14 @@ class Stack:
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory, servers: Endpoints) -> dict[str, str]:
     home = tmp_path_factory.mktemp("sweeps")
-    found = settings_of(servers.mongodb_uri or "", servers.redis_url or "", f"sweeps_{os.getpid()}", home)
-    return {**found, "LEASE_SECONDS": "6", "LEASE_BEAT_SECONDS": "1", "LEASE_MARGIN_SECONDS": "2"}
+    return settings_of(servers.mongodb_uri or "", servers.redis_url or "", f"sweeps_{os.getpid()}", home)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> AsyncIterator[Stack]:
-    async with AsyncExitStack() as entered:
-        found = Stack(tmp_path_factory.mktemp("sweep_processes"), env, entered)
-        await found.start_api()
-        await found.start_worker()
-        yield found
+    home = tmp_path_factory.mktemp("sweep_processes")
+    async with api(home, env) as served, worker(home, env, served):
+        yield Stack(served)
 
 
 async def test_a_search_that_learns_finds_a_good_model_of_iris(stack: Stack, env: dict[str, str]) -> None:
@@ -222,45 +205,3 @@ def sleeping(**more: Any) -> dict[str, Any]:
         "seed": 11,
         **more,
     }
-
-
-def undisturbed(sweep: Sweep) -> list[dict[str, Any]]:
-    """The trials that the seed alone makes."""
-    book: Book = Book(sweep)
-    taken: set[str] = set()
-    found = []
-    for number in range(sweep.max_trials):
-        values = draw(book.sweep.space, sweep.seed, number, taken)
-        assert values is not None
-        taken.add(key(values))
-        found.append(dict(values))
-    return found
-
-
-async def test_the_same_trials_are_made_whatever_is_killed(stack: Stack, env: dict[str, str]) -> None:
-    """kill -9 of the API with its scheduler, then of the worker, each during the sweep; then both at once."""
-    batch_id = await stack.sweep(**sleeping(max_trials=40, max_parallel=4))
-    await stack.trials_ended(batch_id, 5)
-    await stack.api.process.kill()
-    await stack.start_api()
-    await stack.trials_ended(batch_id, 12)
-    await stack.worker.kill()
-    await stack.start_worker()
-    await stack.trials_ended(batch_id, 20)
-    await stack.worker.kill()
-    await stack.api.process.kill()
-    await stack.start_api()
-    await stack.start_worker()
-    assert (await stack.ended(batch_id, 120))["status"] == "COMPLETED"
-    board = await stack.board(batch_id)
-    rows = sorted(board["trials"], key=lambda row: row["number"])
-    database = connect(env["MONGODB_URI"], env["MONGODB_DATABASE"])
-    try:
-        batch = await MongoBatchStore(database).get(batch_id)
-    finally:
-        await database.close()
-    assert batch is not None
-    assert [row["parameters"] for row in rows] == undisturbed(definition_from(batch.spec or {}).sweep)
-    jobs = await stack.get(f"/jobs?batch_id={batch_id}&limit=500&include=total")
-    assert (jobs["total"], len({job["job_id"] for job in jobs["jobs"]})) == (40, 40)
-    assert {row["job_id"] for row in rows} == {job["job_id"] for job in jobs["jobs"]}

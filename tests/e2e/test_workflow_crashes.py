@@ -1,9 +1,8 @@
-"""Workflows while their processes are killed: API and scheduler, worker, at the worst moments. Each protection has its
-negative control: the same crash without it does the harm."""
+"""Workflows whose processes die between two writes; of deaths at any other moment `test_stories` tells. Each protection
+has its negative control: the same crash without it does the harm."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.dev.machine import free_port
-from tests.e2e.test_workflows import command, create, get, inline, over, states
+from tests.e2e.test_workflows import create, get, inline, over, states
 from tests.support.processes import Api, Child, api, child, worker
 from tests.support.wait import until
 
@@ -87,48 +85,6 @@ async def test_without_derived_ids_the_keeper_makes_children_twice(tmp_path: Pat
             return (await jobs_of(served, made))["a", None] > 1
 
         await until(twice, 20, every=0.2)
-
-
-@pytest.mark.timeout(240)
-async def test_a_workflow_outlives_the_death_of_every_process(tmp_path: Path, env: dict[str, str]) -> None:
-    """kill -9 of the API with its scheduler, and of the worker, while eight steps run; the fifth fails at first."""
-    env, port = {**env, **SHORT}, free_port()
-    trace, flag = tmp_path / "trace.txt", tmp_path / "flag"
-    code = (
-        f"from time import sleep; open({str(trace)!r}, 'a').write(sys.argv[1] + '\\n'); sleep(0.4)\n"
-        f"if sys.argv[1] == '5' and not os.path.exists({str(flag)!r}): sys.exit(78)"
-    )
-    steps = [command(f"s{n}", *([f"s{n - 1}"] if n > 1 else []), code=code, arguments=[str(n)]) for n in range(1, 9)]
-
-    async def begun(n: int) -> bool:
-        return await asyncio.to_thread(lambda: trace.exists() and str(n) in trace.read_text().split())
-
-    async with AsyncExitStack() as stack:
-        async with api(tmp_path, env, port=port) as served:
-            node = await stack.enter_async_context(worker(tmp_path, env, served))
-            made = await create(served, *steps)
-            await until(lambda: begun(2), 60, every=0.02)
-            await served.process.kill()
-        async with api(tmp_path, env, port=port) as served:
-            await until(lambda: begun(3), 60, every=0.02)
-            await node.kill()
-            await stack.enter_async_context(worker(tmp_path, env, served))
-            failed = await over(served, made, 90)
-            assert failed["status"] == "FAILED" and states(failed)["s5"] == "FAILED"
-            before = trace.read_text().split()
-            flag.touch()
-            answer = await served.client.post(f"/api/v1/workflows/{made['workflow_id']}/retry")
-            assert answer.status_code == 200
-            await until(lambda: begun(6), 60, every=0.02)
-            await served.process.kill()
-        async with api(tmp_path, env, port=port) as served:
-            done = await over(served, made, 90)
-            assert done["status"] == "COMPLETED"
-            after = trace.read_text().split()
-            assert after[: len(before)] == before
-            assert after[len(before) :] == ["5", "6", "7", "8"], "steps 1 to 4 do not run again"
-            counts = await jobs_of(served, done)
-            assert counts == {(f"s{n}", None): 2 if n == 5 else 1 for n in range(1, 9)}
 
 
 @pytest.mark.timeout(120)
