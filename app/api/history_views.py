@@ -1,4 +1,4 @@
-"""A line of a history as it is answered, of a batch or a workflow."""
+"""A line of the history of a whole, a batch or a workflow, as it is answered. That of a job tells its attempt, too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.domain.timestamps import rfc3339
 from app.domain.workflows.state import WorkflowEntry
 
 
-def entry_view(entry: BatchEntry | WorkflowEntry) -> dict[str, Any]:
+def whole_entry_view(entry: BatchEntry | WorkflowEntry) -> dict[str, Any]:
     """What changed, when, by whom and why."""
     return {
         "seq": entry.seq,

@@ -1,4 +1,4 @@
-"""Batches as use-cases over memory: what is stored, who is let in, what ends make of the rest, what a crash leaves."""
+"""Batches as use-cases over memory: what is stored under which names, who is let in, what ends make of the rest."""
 
 from __future__ import annotations
 
@@ -9,67 +9,28 @@ from typing import Any
 import pytest
 
 from app.domain.batch_requests import BatchRequest
-from app.domain.batches import Batch, BatchStatus, Callback, ExecutionMode, member_id
-from app.domain.errors import Invalid, InvalidBatchTransition, NotFound, QuotaExceeded
-from app.domain.job import DependencyType, Job
-from app.domain.limits import batch_limit
+from app.domain.batches import BatchStatus, Callback, member_id
+from app.domain.errors import Invalid, QuotaExceeded
+from app.domain.job import DependencyType
 from app.domain.priority import Priority
 from app.domain.records import JobQuery
 from app.domain.specification import JobRequest
-from app.domain.states import JobStatus
 from app.domain.templates import Parameter, TemplateDraft
-from app.operations import batch_following, batch_wishes
-from app.operations.batch_controls import cancel_whole, pause_whole, resume_whole, retry_whole
 from app.operations.cancel import cancel
 from app.operations.inspect import inspect
 from app.operations.once import Answer, IdempotencyKey
 from app.operations.pause import pause
-from app.operations.retry import retry
 from app.operations.sealing import unseal
 from app.operations.submit_batch import BatchSubmitted, submit_batch
 from app.operations.templates import create_template
 from app.scheduler.batch_keeper import BatchKeeper
-from app.scheduler.limit_keeper import LimitKeeper
 from app.services import Services
 from tests.support.clock import FixedClock
-from tests.support.memory import ends, running, states, the_job, tick
+from tests.support.memory import ends, running, the_job
 from tests.unit.api.harness import FakeHealth, memory_services
+from tests.unit.operations.batch_builders import NOOP, SEQUENTIAL, ids, now, of, services, submitted
 
-NOOP = JobRequest("noop")
-SEQUENTIAL = ExecutionMode.SEQUENTIAL
-
-
-@pytest.fixture
-def services() -> Services:
-    return memory_services(FixedClock(), FakeHealth(), CONCURRENCY_LIMITS='{"main": 1}')
-
-
-async def submitted(services: Services, *jobs: JobRequest, key: str | None = None, **fields: Any) -> BatchSubmitted:
-    """A batch of these jobs, else of three."""
-    made: list[BatchSubmitted] = []
-
-    def render(batch: BatchSubmitted) -> bytes:
-        made.append(batch)
-        return batch.batch.id.encode()
-
-    tick(services)
-    idempotency = None if key is None else IdempotencyKey(key, "digest")
-    await submit_batch(services, BatchRequest(jobs or (NOOP,) * 3, **fields), "ann", render, idempotency)
-    return made[0]
-
-
-def ids(made: BatchSubmitted) -> list[str]:
-    return [job.id for job in made.jobs]
-
-
-async def now(services: Services, made: BatchSubmitted) -> Batch:
-    found = await services.batches.get(made.batch.id)
-    assert found is not None
-    return found
-
-
-async def of(services: Services, made: BatchSubmitted) -> list[str]:
-    return await states(services, *ids(made))
+__all__ = ["services"]
 
 
 class TestSubmitting:
@@ -315,291 +276,6 @@ class TestEnds:
         assert await of(services, made) == ["TIMEOUT", "CANCELLED", "CANCELLED"]
         assert (await now(services, made)).status is BatchStatus.FAILED
         assert await services.limits.held() == {}
-
-
-class TestControls:
-    async def test_cancel_ends_what_is_open_and_keeps_what_has_ended(self, services: Services) -> None:
-        made = await submitted(services)
-        await ends(services, ids(made)[0])
-        live = await running(services, ids(made)[1])
-        batch = await cancel_whole(services, made.batch.id, "ann", "wrong data")
-        assert (batch.status, batch.wants("cancel")) == (BatchStatus.RUNNING, True)
-        assert await of(services, made) == ["COMPLETED", "RUNNING", "CANCELLED"]
-        assert (await the_job(services, ids(made)[2])).history[-1].detail == "wrong data"
-        assert (await cancel_whole(services, made.batch.id, "ann", None)).seq == batch.seq, "twice is once"
-        await ends(services, live.id)
-        batch = await now(services, made)
-        assert (batch.status, batch.control, batch.history[-1].detail) == (BatchStatus.CANCELLED, None, "wrong data")
-
-    async def test_pause_holds_what_waits_and_resume_lets_it_go_on_at_its_place(self, services: Services) -> None:
-        made = await submitted(services, *(NOOP,) * 5, max_parallel=3)
-        live = await running(services, ids(made)[0])
-        batch = await pause_whole(services, made.batch.id, "ann", "lunch")
-        assert (batch.status, batch.control) == (BatchStatus.PAUSED, None)
-        assert await of(services, made) == ["RUNNING", *["PAUSED"] * 4]
-        await ends(services, live.id)
-        assert await of(services, made) == ["COMPLETED", *["PAUSED"] * 4], "nothing follows while it is paused"
-        batch = await resume_whole(services, made.batch.id, "ann", None)
-        assert (batch.status, batch.control) == (BatchStatus.RUNNING, None)
-        assert await of(services, made) == ["COMPLETED", "QUEUED", "QUEUED", "QUEUED", "SUBMITTED"]
-
-    async def test_a_run_that_ends_in_a_paused_batch_and_is_to_be_tried_again_is_held(self, services: Services) -> None:
-        made = await submitted(services)
-        live = await running(services, ids(made)[0])
-        await pause_whole(services, made.batch.id, "ann", "lunch")
-        await ends(services, live.id, "RETRYING")
-        job = await the_job(services, live.id)
-        assert (job.status, job.history[-1].detail, job.history[-1].actor) == ("PAUSED", "lunch", "ann")
-
-    async def test_pause_with_release_has_what_runs_leave_its_node(self, services: Services) -> None:
-        made = await submitted(services)
-        live = await running(services, ids(made)[0])
-        await pause_whole(services, made.batch.id, "ann", None, release=True)
-        job = await the_job(services, live.id)
-        assert job.control is not None and job.control.action == "release"
-        await resume_whole(services, made.batch.id, "ann", None)
-        assert (await the_job(services, live.id)).control is None, "it was taken back"
-
-    async def test_retry_has_another_attempt_at_what_failed(self, services: Services) -> None:
-        made = await submitted(services, *(NOOP,) * 4, callback_url="https://x.test/")
-        for n, how in enumerate(("COMPLETED", "FAILED", "TIMEOUT")):
-            await ends(services, ids(made)[n], how)
-        await cancel(services, ids(made)[3], "ann", None)
-        assert (await now(services, made)).status is BatchStatus.FAILED
-        tick(services)
-        batch = await retry_whole(services, made.batch.id, "ann", "again")
-        assert await of(services, made) == ["COMPLETED", "QUEUED", "QUEUED", "CANCELLED"]
-        assert (batch.status, batch.finished_at, batch.control) == (BatchStatus.RUNNING, None, None)
-        for n in (1, 2):
-            await ends(services, ids(made)[n])
-        batch = await now(services, made)
-        assert (batch.status, batch.callback and batch.callback.seq) == (BatchStatus.FAILED, 4)
-
-    async def test_retry_takes_with_it_what_a_rule_cut_short_and_keeps_the_width(self, services: Services) -> None:
-        made = await submitted(services, *(NOOP,) * 4, fail_fast=True, max_parallel=2)
-        await ends(services, ids(made)[0], "FAILED")
-        tick(services)
-        await retry_whole(services, made.batch.id, "ann", None)
-        assert await of(services, made) == ["QUEUED", "QUEUED", "SUBMITTED", "SUBMITTED"]
-        for job_id in ids(made):
-            await ends(services, job_id)
-        assert (await now(services, made)).status is BatchStatus.COMPLETED
-
-    async def test_retry_of_a_cancelled_batch_takes_all_that_was_cancelled(self, services: Services) -> None:
-        made = await submitted(services)
-        await ends(services, ids(made)[0])
-        await cancel_whole(services, made.batch.id, "ann", None)
-        tick(services)
-        await retry_whole(services, made.batch.id, "ann", None)
-        assert await of(services, made) == ["COMPLETED", "QUEUED", "QUEUED"]
-
-    async def test_a_job_that_is_retried_by_itself_opens_its_batch_again(self, services: Services) -> None:
-        made = await submitted(services, NOOP, NOOP, callback_url="https://x.test/")
-        await ends(services, ids(made)[0])
-        await ends(services, ids(made)[1], "FAILED")
-        ended = await now(services, made)
-        tick(services)
-        await retry(services, ids(made)[1], "ann", "once more")
-        batch = await now(services, made)
-        assert (batch.status, batch.seq, batch.finished_at) == (BatchStatus.RUNNING, ended.seq + 1, None)
-        await ends(services, ids(made)[1])
-        batch = await now(services, made)
-        assert (batch.status, batch.counts.of(JobStatus.COMPLETED)) == (BatchStatus.COMPLETED, 2)
-        assert batch.callback is not None and batch.callback.seq == batch.seq, "its new end is told"
-
-    async def test_one_that_comes_back_to_a_paused_batch_is_held(self, services: Services) -> None:
-        made = await submitted(services, NOOP, NOOP)
-        await ends(services, ids(made)[1], "FAILED")
-        await pause_whole(services, made.batch.id, "ann", None)
-        await retry(services, ids(made)[1], "ann", None)
-        assert await of(services, made) == ["PAUSED", "PAUSED"]
-
-    async def test_jobs_that_are_gone_keep_no_batch_open(self, services: Services) -> None:
-        made = await submitted(services, NOOP, NOOP)
-        await ends(services, ids(made)[0])
-        await ends(services, ids(made)[1], "FAILED")
-        await services.jobs.delete_ended([ids(made)[0]], services.clock.now() + timedelta(seconds=1))
-        tick(services)
-        await retry_whole(services, made.batch.id, "ann", None)
-        await ends(services, ids(made)[1])
-        batch = await now(services, made)
-        assert (batch.status, batch.counts.laid_out, batch.size) == (BatchStatus.COMPLETED, 1, 2)
-
-    async def test_what_is_refused(self, services: Services) -> None:
-        made = await submitted(services)
-        for control in (resume_whole, retry_whole):
-            with pytest.raises(InvalidBatchTransition):
-                await control(services, made.batch.id, "ann", None)
-        with pytest.raises(NotFound):
-            await cancel_whole(services, "batch_none", "ann", None)
-
-
-class TestKeeping:
-    """What a process that died has left, and what is found then."""
-
-    @pytest.fixture
-    def keeper(self, services: Services) -> BatchKeeper:
-        return BatchKeeper(services)
-
-    async def _ends_untold(self, services: Services, made: BatchSubmitted, n: int, how: str) -> None:
-        """The change of the job is the last thing that its process did."""
-        with pytest.MonkeyPatch.context() as patch:
-
-            async def nothing(*_: Any) -> list[Any]:
-                return []
-
-            patch.setattr("app.operations.change.decide_of_batches", nothing)
-            patch.setattr("app.operations.change.decide_admission", nothing)
-            await ends(services, ids(made)[n], how)
-
-    async def test_an_end_that_nobody_told_settles_it(self, services: Services, keeper: BatchKeeper) -> None:
-        made = await submitted(services, NOOP)
-        await self._ends_untold(services, made, 0, "COMPLETED")
-        assert (await now(services, made)).status is BatchStatus.RUNNING
-        await keeper.keep()
-        assert (await now(services, made)).status is BatchStatus.COMPLETED
-
-    async def test_a_retry_that_nobody_told_shows_when_it_ends(self, services: Services) -> None:
-        made = await submitted(services, NOOP, NOOP)
-        await ends(services, ids(made)[0])
-        await ends(services, ids(made)[1], "FAILED")
-        tick(services)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(batch_following, "reopen_batch", lambda *_: None)
-            await retry(services, ids(made)[1], "ann", None)
-        assert (await now(services, made)).status is BatchStatus.FAILED
-        await ends(services, ids(made)[1])
-        assert (await now(services, made)).status is BatchStatus.COMPLETED
-
-    async def test_a_failure_that_nobody_told_stops_it(self, services: Services, keeper: BatchKeeper) -> None:
-        made = await submitted(services, fail_fast=True)
-        await self._ends_untold(services, made, 1, "FAILED")
-        assert await of(services, made) == ["QUEUED", "FAILED", "QUEUED"]
-        await keeper.keep()
-        assert await of(services, made) == ["CANCELLED", "FAILED", "CANCELLED"]
-        assert (await now(services, made)).status is BatchStatus.FAILED
-
-    async def test_a_place_that_nobody_gave_on_is_given_on(self, services: Services, keeper: BatchKeeper) -> None:
-        made = await submitted(services, max_parallel=1)
-        await self._ends_untold(services, made, 0, "COMPLETED")
-        assert await of(services, made) == ["COMPLETED", "SUBMITTED", "SUBMITTED"]
-        await keeper.keep()
-        assert await of(services, made) == ["COMPLETED", "QUEUED", "SUBMITTED"]
-
-    async def test_a_place_that_was_leaked_is_given_back(self, services: Services, keeper: BatchKeeper) -> None:
-        made = await submitted(services, max_parallel=1)
-        name = batch_limit(made.batch.id)
-        await self._ends_untold(services, made, 0, "COMPLETED")
-        assert await services.limits.take(ids(made)[0], {name: 1}, "late")
-        await keeper.keep()
-        assert await of(services, made) == ["COMPLETED", "SUBMITTED", "SUBMITTED"]
-        limits = LimitKeeper(services, grace=0.0)
-        await limits.keep()
-        await keeper.keep()
-        assert await of(services, made) == ["COMPLETED", "QUEUED", "SUBMITTED"]
-
-    @pytest.mark.parametrize("control", ["pause", "resume", "cancel", "retry"])
-    async def test_a_wish_that_was_only_written_is_carried_out(
-        self, services: Services, keeper: BatchKeeper, control: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        made = await submitted(services)
-        before = {"resume": pause_whole, "retry": cancel_whole}.get(control)
-        if before is not None:
-            await before(services, made.batch.id, "ann", None)
-        tick(services)
-        done = {"pause": pause_whole, "resume": resume_whole, "cancel": cancel_whole, "retry": retry_whole}[control]
-        start = await of(services, made)
-
-        async def dies(*_: Any) -> bool:
-            return False
-
-        with monkeypatch.context() as patch:
-            patch.setattr("app.operations.batch_controls.carry_out_wish", dies)
-            await done(services, made.batch.id, "ann", None)
-        assert await of(services, made) == start
-        await keeper.carry_out()
-        assert await of(services, made) == start, "it belongs to the request that wrote it, for a moment"
-        tick(services, 10)
-        await keeper.carry_out()
-        want = {"pause": "PAUSED", "resume": "QUEUED", "cancel": "CANCELLED", "retry": "QUEUED"}[control]
-        assert await of(services, made) == [want] * 3
-        assert (await now(services, made)).control is None
-
-    async def test_a_wish_goes_on_where_its_time_was_over(
-        self, services: Services, keeper: BatchKeeper, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(batch_wishes, "PAGE", 2)
-        made = await submitted(services, *(NOOP,) * 7)
-        monkeypatch.setattr("app.operations.batch_controls.PATIENCE", 0.0)
-        batch = await pause_whole(services, made.batch.id, "ann", None)
-        assert batch.wants("hold") and 0 < (await of(services, made)).count("PAUSED") < 7
-        tick(services, 10)
-        await keeper.carry_out()
-        assert await of(services, made) == ["PAUSED"] * 7
-
-    async def test_what_a_rule_wants_of_many_is_carried_out_at_once(
-        self, services: Services, keeper: BatchKeeper, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(batch_following, "FIRST_PAGE", 2)
-        made = await submitted(services, *(NOOP,) * 6, fail_fast=True)
-        await ends(services, ids(made)[0], "FAILED")
-        assert (await of(services, made)).count("CANCELLED") == 2
-        tick(services, 0.001)
-        await keeper.carry_out()
-        assert await of(services, made) == ["FAILED", *["CANCELLED"] * 5]
-        assert (await now(services, made)).status is BatchStatus.FAILED
-
-    async def test_what_slipped_past_a_pause_is_held(self, services: Services, keeper: BatchKeeper) -> None:
-        made = await submitted(services)
-        live = await running(services, ids(made)[0])
-        await pause_whole(services, made.batch.id, "ann", "lunch")
-        with pytest.MonkeyPatch.context() as patch:
-
-            async def nothing(*_: Any) -> list[Any]:
-                return []
-
-            patch.setattr("app.operations.change.decide_of_batches", nothing)
-            await ends(services, live.id, "RETRYING")
-        assert await of(services, made) == ["RETRYING", "PAUSED", "PAUSED"]
-        await keeper.keep()
-        assert await of(services, made) == ["PAUSED", "PAUSED", "PAUSED"]
-
-    async def test_how_far_it_has_come_is_recorded(self, services: Services, keeper: BatchKeeper) -> None:
-        made = await submitted(services)
-        await ends(services, ids(made)[0])
-        assert (await now(services, made)).counts.tell()["queued"] == 3
-        await keeper.keep()
-        batch = await now(services, made)
-        assert (batch.counts.tell()["queued"], batch.counts.tell()["completed"], batch.seq) == (2, 1, 1)
-
-    async def test_one_that_cannot_be_kept_does_not_hinder_the_others(
-        self, services: Services, keeper: BatchKeeper, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        bad, good = await submitted(services, NOOP), await submitted(services, NOOP)
-        for made in (bad, good):
-            await self._ends_untold(services, made, 0, "COMPLETED")
-        honest = batch_following.settle
-
-        async def settle(services: Services, batch: Batch, *more: Any) -> Batch:
-            if batch.id == bad.batch.id:
-                raise RuntimeError("spoilt")
-            return await honest(services, batch, *more)
-
-        monkeypatch.setattr("app.scheduler.batch_keeper.settle", settle)
-        await keeper.keep()
-        assert [(await now(services, made)).status.value for made in (bad, good)] == ["RUNNING", "COMPLETED"]
-
-
-async def test_every_job_of_a_large_batch_is_let_in_once(services: Services) -> None:
-    """The whole life of a bounded batch: never more than its width beyond SUBMITTED, each job once."""
-    made = await submitted(services, *(NOOP,) * 60, max_parallel=7)
-    while (await now(services, made)).status is BatchStatus.RUNNING:
-        jobs: list[Job] = [await the_job(services, job_id) for job_id in ids(made)]
-        live = [job for job in jobs if job.status == "QUEUED"]
-        assert len(live) == min(7, sum(not job.terminal for job in jobs))
-        await ends(services, live[-1].id)
-    assert await of(services, made) == ["COMPLETED"] * 60
-    assert all(job.seq == 4 + (n >= 7) for n, job in enumerate([await the_job(services, i) for i in ids(made)]))
 
 
 class TestNames:
