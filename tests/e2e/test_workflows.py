@@ -380,7 +380,8 @@ async def test_a_secret_input_reaches_the_runs_and_stands_nowhere_else(served: A
         }
     assert holding == {"secrets"}
     told = "".join(log.read_text() for log in served.process.log.parent.glob("*.log"))
-    assert done["workflow_id"] in told and secret not in told and other not in told
+    assert step_of(again, "second")["job_id"] in told, "the logs of these runs were read"
+    assert secret not in told and other not in told
 
 
 def digest_of(secret: str) -> str:
