@@ -7,13 +7,15 @@ as it is now; a job that is no longer in that run is left alone, since somebody 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
+from app.domain.capacity.kinds import NodeTypes
 from app.domain.job import Job
 from app.domain.nodes import Node, matches
+from app.domain.resources import Vector
 from app.domain.transitions import Change
 from app.lifecycle import Loop
 from app.operations.change import commit_all
@@ -88,12 +90,15 @@ class Ends(Loop):
             return [error]
 
     async def _measure(self, batch: Sequence[_Waiting]) -> None:
-        """Runs that had too little memory get more, but no more than a node has that could hold them."""
+        """Runs that had too little memory get more, but no more than a node has that could hold them, or one that the
+        fleet may grow by."""
         short = [each for each in batch if each.ending.report.ending is RunEnding.OUT_OF_MEMORY]
         if short:
             nodes = await until_answered("nodes", self._services.nodes.all)
+            capacity = self._services.settings.capacity
+            to_come = {} if capacity.provider == "none" else capacity.types
             for each in short:
-                each.ending = replace(each.ending, largest_mib=most_memory(each.job, nodes))
+                each.ending = replace(each.ending, largest_mib=most_memory(each.job, nodes, to_come))
 
     def _decide(self, each: _Waiting) -> Change | None:
         change = decide(each.job, each.ending, chance(), self._services.stamp())
@@ -151,11 +156,15 @@ def _settle_or_go_on(each: _Waiting, after: Job) -> list[_Waiting]:
     return []
 
 
-def most_memory(job: Job, nodes: Iterable[Node]) -> int | None:
-    """MiB of the largest node on which the job could run, its need for memory left aside; None where there is none."""
+def most_memory(job: Job, nodes: Iterable[Node], types: NodeTypes) -> int | None:
+    """MiB of the largest node, there or of these types, on which the job could run, its need for memory left aside;
+    None where there is none."""
     rest = replace(job.resources, memory_mib=0)
-    able = (node for node in nodes if matches(node.labels, job.node_selector) and rest.fits(node.capacity))
-    return max((node.capacity.memory_mib for node in able), default=None)
+    possible = (kind for kind in types.values() if kind.most > 0)
+    rooms: list[tuple[Mapping[str, str], Vector]] = [(node.labels, node.capacity) for node in nodes]
+    rooms += [(kind.all_labels, kind.capacity) for kind in possible]
+    able = (capacity for labels, capacity in rooms if matches(labels, job.node_selector) and rest.fits(capacity))
+    return max((capacity.memory_mib for capacity in able), default=None)
 
 
 def _settle(each: _Waiting, after: Job | None) -> None:

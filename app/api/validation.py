@@ -28,7 +28,10 @@ def field_errors(request: Request, error: RequestValidationError) -> list[FieldE
     out = []
     for each in error.errors()[:MOST_ERRORS]:
         place, *steps = each["loc"]
-        out.append(_field_error(each, list(_real_steps(steps, error.body)) if place == "body" else steps, model))
+        if place == "query" and (separate := _one_by_one(each, steps)):
+            out.append(FieldError(path_text(steps), fault(each) + separate))
+        else:
+            out.append(_field_error(each, list(_real_steps(steps, error.body)) if place == "body" else steps, model))
     return out
 
 
@@ -76,6 +79,15 @@ def _field_error(found: Mapping[str, Any], steps: Sequence[str | int], model: An
 def _unit(found: Mapping[str, Any], steps: Sequence[str | int]) -> str:
     """` of seconds` where a text such as `1h` was given for a time."""
     return " of seconds" if found["type"] in {"float_type", "float_parsing"} and steps[-1] in _SECONDS else ""
+
+
+def _one_by_one(found: Mapping[str, Any], steps: Sequence[str | int]) -> str:
+    """How to give several where `A,B` was given for one of a list; else nothing."""
+    given = found["input"]
+    if found["type"] != "enum" or len(steps) < 2 or not isinstance(given, str) or "," not in given:
+        return ""
+    name = steps[-2]
+    return "; give each by itself: " + "&".join(f"{name}={part.strip()[:40]}" for part in given.split(",")[:3])
 
 
 def path_text(steps: Sequence[str | int]) -> str:

@@ -11,6 +11,7 @@ from app.domain.priority import Priority
 LIMITS = (
     "MAX_CONCURRENT_JOBS",
     "TENANT_QUOTAS",
+    "NODE_TYPES unset",
     "NODE_TYPES max",
     "CLASS_PRICES",
     "step",

@@ -70,7 +70,7 @@ class _Deciding:
 
     def __init__(self, fleet: Fleet, types: NodeTypes, rules: Rules) -> None:
         self.fleet, self.types, self.rules = fleet, types, rules
-        self.limits: list[Limit] = []
+        self.limits = [] if types else [Limit("NODE_TYPES unset")]
         self.capacity = _reference(fleet, types)
         self.unplannable = frozenset(w for w in fleet.wants if not self._plannable(w))
         self.reasons = self._reasons()

@@ -176,6 +176,12 @@ async def test_a_bad_filter_names_itself(api: Api, params: dict[str, str], path:
     assert answer.json()["errors"][0]["path"] == path
 
 
+async def test_states_with_a_comma_between_are_refused_with_the_way_to_say_it(api: Api) -> None:
+    answer = await api.client.get(JOBS, params={"status": "COMPLETED,FAILED"})
+    [error] = answer.json()["errors"]
+    assert error["message"].endswith("; give each by itself: status=COMPLETED&status=FAILED")
+
+
 async def test_a_cursor_belongs_to_its_listing(api: Api) -> None:
     for _ in range(2):
         await api.submit()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.capacity.kinds import NodeType
 from app.domain.control_transitions import request_control
 from app.domain.errors import Unavailable
 from app.domain.job import Job
@@ -32,6 +33,7 @@ class Store:
         self.jobs = {job.id: job for job in jobs}
         self.batches: list[int] = []
         self.nodes: list[Node] = []
+        self.capacity = SimpleNamespace(provider="none", types=dict[str, NodeType]())
         self.refuse: str | None = None
         self.lose: str | None = None
         self.away = 0
@@ -60,7 +62,10 @@ class Store:
 
     def services(self) -> Any:
         nodes = SimpleNamespace(all=self.all_nodes)
-        return SimpleNamespace(jobs=self, nodes=nodes, stamp=lambda: a_job().stamp(), refusals=Refusals())
+        settings = SimpleNamespace(capacity=self.capacity)
+        return SimpleNamespace(
+            jobs=self, nodes=nodes, settings=settings, stamp=lambda: a_job().stamp(), refusals=Refusals()
+        )
 
     async def all_nodes(self) -> list[Node]:
         return self.nodes
@@ -140,6 +145,25 @@ async def test_memory_grows_to_no_more_than_a_node_has_that_could_hold_the_job(
         killed = Ending(RunKey(job.id, job.run_no), RunReport(RunEnding.OUT_OF_MEMORY, "too little"))
         after = await all_ends.commit(job, killed)
     assert after is not None and (after.status, after.resources.memory_mib) == ("RETRYING", most)
+
+
+@pytest.mark.parametrize(
+    ("provider", "count", "grown"),
+    [("local", 1, 4_500), ("local", 0, 3_072), ("none", 1, 3_072)],
+    ids=["may come", "none of the type", "nobody creates it"],
+)
+async def test_memory_grows_to_what_a_node_has_that_may_be_created(
+    store: Store, provider: str, count: int, grown: int
+) -> None:
+    store.nodes = [a_node("small", Vector(8_000, 3_072, 0, 100))]
+    store.capacity.provider = provider
+    store.capacity.types["large"] = NodeType("large", Vector(8_000, 65_536, 0, 100), most=count)
+    job = a_job().running().but(resources=Vector(1_000, 3_000, 0, 0)).job
+    store.jobs[job.id] = job
+    async with Ends(store.services(), 1.0) as all_ends:
+        killed = Ending(RunKey(job.id, job.run_no), RunReport(RunEnding.OUT_OF_MEMORY, "too little"))
+        after = await all_ends.commit(job, killed)
+    assert after is not None and after.resources.memory_mib == grown
 
 
 async def test_a_result_that_the_store_refuses_fails_its_own_job_only(store: Store) -> None:

@@ -64,6 +64,12 @@ class TestUp:
         assert (decision.desired, decision.add) == ({"small": 2}, {"small": 1})
         assert Limit("NODE_TYPES max", "small", 2) in decision.limits
 
+    def test_without_types_it_says_why_it_asks_for_nothing(self) -> None:
+        decision = decide(a_fleet(wants=[wants(2)]), {}, Rules(), {})
+        assert (decision.desired, decision.add) == ({}, {})
+        assert limits(decision) == {"NODE_TYPES unset"}
+        assert limits(decided(a_fleet())) == set()
+
     def test_nodes_that_stand_aside_count_against_the_most(self) -> None:
         decision = decided(a_fleet(wants=[wants(9, FULL, mean=9_999.0)], aside={"small": 2}), a_type(most=3))
         assert decision.add == {"small": 1}
