@@ -72,6 +72,8 @@ class SubmitPolicy:
 
     def open_to(self, selector: Mapping[str, str]) -> tuple[Vector, ...]:
         """Capacities of the nodes that carry these labels; of all where none does."""
+        if not selector:
+            return self.capacities
         labelled = zip(self.capacities, self.labels, strict=False)
         return tuple(capacity for capacity, own in labelled if matches(own, selector)) or self.capacities
 
@@ -209,7 +211,7 @@ def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) ->
     if errors:
         return Vector(), errors
     vector = Vector.from_units(asked)
-    misfit = largest_misfit(vector, list(policy.capacities)) or {}
+    misfit = largest_misfit(vector, policy.capacities) or {}
     for dimension, limit in misfit.items():
         if not request.resources and dimension in SIZED:
             continue

@@ -97,9 +97,11 @@ class Template:
     archived_at: datetime | None = None
     stated: tuple[str, ...] = ()
     schema: Schema = field(init=False, repr=False, compare=False)
+    step_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schema", Schema.of(self.parameters, self.default_parameters))
+        object.__setattr__(self, "step_names", tuple(step.step for step in self.execution_steps))
 
 
 @dataclass(frozen=True, slots=True)

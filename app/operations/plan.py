@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 
 from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_name_id, is_object_id
 from app.domain.nearest import unknown_name
 from app.domain.records import Dataset
-from app.domain.resources import Vector
 from app.domain.specification import JobRequest, Specification, SubmitPolicy, specify
 from app.domain.step_checks import read_by_steps
 from app.domain.templates import Template
@@ -18,17 +16,7 @@ from app.operations.sizing import sized
 from app.operations.templates import usable_template
 from app.services import Services
 
-CLUSTER_MAX_AGE = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Cluster:
-    """Of every node that registered, and of those that the autoscaler may create, with their labels; `torch`: one has
-    it, or none is."""
-
-    capacities: tuple[Vector, ...]
-    labels: tuple[Mapping[str, str], ...]
-    torch: bool
+POLICY_MAX_AGE = 1.0
 
 
 async def plan(services: Services, request: JobRequest, version: int | None = None) -> Specification:
@@ -45,16 +33,7 @@ async def plan(services: Services, request: JobRequest, version: int | None = No
 
 async def policy_of(services: Services) -> SubmitPolicy:
     """What the settings and the nodes, as of a moment ago, add to every request."""
-    cluster = await services.recent.get("cluster", lambda: _cluster(services), CLUSTER_MAX_AGE)
-    limits = services.settings.limits
-    return SubmitPolicy(
-        limits.job_timeout,
-        limits.retry_attempts,
-        cluster.capacities,
-        cluster.torch,
-        limits.concurrency.keys(),
-        cluster.labels,
-    )
+    return await services.recent.get("submit_policy", lambda: _policy(services), POLICY_MAX_AGE)
 
 
 async def template_of(services: Services, template_id: str, version: int | None = None) -> Template:
@@ -69,13 +48,17 @@ async def template_of(services: Services, template_id: str, version: int | None 
     return template
 
 
-async def _cluster(services: Services) -> _Cluster:
+async def _policy(services: Services) -> SubmitPolicy:
     nodes = await services.nodes.all()
     possible = [kind for kind in services.settings.capacity.types.values() if kind.most > 0]
-    return _Cluster(
-        (*(n.capacity for n in nodes), *(kind.capacity for kind in possible)),
-        (*(n.labels for n in nodes), *(kind.all_labels for kind in possible)),
-        not nodes or any("torch" in n.facts for n in nodes),
+    limits = services.settings.limits
+    return SubmitPolicy(
+        limits.job_timeout,
+        limits.retry_attempts,
+        capacities=(*(n.capacity for n in nodes), *(kind.capacity for kind in possible)),
+        torch=not nodes or any("torch" in n.facts for n in nodes),
+        limits=limits.concurrency.keys(),
+        labels=(*(n.labels for n in nodes), *(kind.all_labels for kind in possible)),
     )
 
 
