@@ -19,7 +19,9 @@ _AS_ASKED = (
 """What a job takes over from its request as it is."""
 _AS_SPECIFIED = ("executor", "steps", "resources", "retry_policy", "timeout", "expected", "sizing", "limits")
 """What it takes over from its specification."""
-_as_asked, _as_specified = attrgetter(*_AS_ASKED), attrgetter(*_AS_SPECIFIED)
+_GIVEN = ("name", "timeout", "executor", "resources", "retry_policy", "limits")
+"""What a request may give that a template may give, too."""
+_as_asked, _as_specified, _given = attrgetter(*_AS_ASKED), attrgetter(*_AS_SPECIFIED), attrgetter(*_GIVEN)
 
 
 def build_job(
@@ -66,6 +68,5 @@ def build_job(
 
 def _asked(specification: Specification) -> tuple[str, ...]:
     """What the request gives of all that a template may give, too."""
-    parts = ("name", "timeout", "executor", "resources", "retry_policy", "limits")
-    said = {part: getattr(specification.request, part) for part in parts}
+    said: dict[str, Any] = dict(zip(_GIVEN, _given(specification.request), strict=True))
     return asked_paths({**said, "parameters": specification.asked})
