@@ -148,16 +148,15 @@ async def _discard(request: Request, declared: int) -> None:
 
 
 async def _content(request: Request, too_large: TooLarge) -> bytes:
-    chunks, size = [], 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= too_large.limit_bytes:
-                chunks.append(chunk)
-            elif size > too_large.limit_bytes + MOST_DISCARDED:
-                break
-    except ClientDisconnect:
-        raise HTTPException(400, "The connection was closed before the whole body had come.") from None
+    chunks, size, more = [], 0, True
+    while more and size <= too_large.limit_bytes + MOST_DISCARDED:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise HTTPException(400, "The connection was closed before the whole body had come.")
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        if size <= too_large.limit_bytes:
+            chunks.append(chunk)
     if size > too_large.limit_bytes:
         raise too_large
     return b"".join(chunks)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_name_id, is_object_id
@@ -26,7 +24,7 @@ async def plan(services: Services, request: JobRequest, version: int | None = No
     policy = await policy_of(services)
     specification = specify(request, template, policy)
     known = await registered(services, specification)
-    if errors := [error async for error in reference_errors(services, specification, known)]:
+    if errors := await reference_errors(services, specification, known):
         raise Invalid(errors)
     return await sized(services, specification, known.facts if known else None, policy)
 
@@ -78,16 +76,19 @@ def _read(specification: Specification, parameter: str) -> str | None:
 
 async def reference_errors(
     services: Services, specification: Specification, registered: Dataset | None
-) -> AsyncIterator[FieldError]:
+) -> list[FieldError]:
     """Data set names and models that lead nowhere. A file is the node's to find: only there it can be looked for."""
+    errors = []
     name, model = _read(specification, "dataset_name"), _read(specification, "model")
     if name is not None and registered is None and not _is_no_entry(name):
         known = [*BUILT_IN, *(d.name for d in await services.datasets.all())]
         message, near = unknown_name("data set", name[:80], known)
-        yield FieldError("parameters.dataset_name", f"{message} (a file ends in {' or '.join(TABLE_SUFFIXES)})", near)
+        message = f"{message} (a file ends in {' or '.join(TABLE_SUFFIXES)})"
+        errors.append(FieldError("parameters.dataset_name", message, near))
     if model and not await _is_job(services, model.partition("/")[0]):
         message = f"there is no job {model.partition('/')[0][:80]}; name one that has trained a model, or is to"
-        yield FieldError("parameters.model", message)
+        errors.append(FieldError("parameters.model", message))
+    return errors
 
 
 def _is_no_entry(dataset: str) -> bool:

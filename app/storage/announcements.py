@@ -75,7 +75,7 @@ def _said_or_lost(said: asyncio.Future[None]) -> None:
 
 def _encode(said: Announcement) -> bytes:
     numbers = (said.at, said.start, said.low, said.high, said.naive)
-    return orjson.dumps([said.priority.value, *(round(n, 3) for n in numbers), said.disturbed])
+    return orjson.dumps([said.priority, *[round(n, 3) for n in numbers], said.disturbed])
 
 
 def _decode(data: bytes) -> Announcement | None:

@@ -57,8 +57,8 @@ def terms_of(job: Job) -> dict[str, list[str]]:
 def _terms(name: str, tags: Iterable[str], texts: Iterable[str]) -> list[str]:
     name = name.lower()
     names = [name[start:] for start in _word_starts(name)]
-    terms = (*names, *(text.lower() for text in (*tags, *texts)))
-    return list(dict.fromkeys(t[:LONGEST_TERM] for t in terms if t))[:MOST_TERMS]
+    terms = [*names, *map(str.lower, tags), *map(str.lower, texts)]
+    return list(dict.fromkeys([t[:LONGEST_TERM] for t in terms if t]))[:MOST_TERMS]
 
 
 @lru_cache(maxsize=1_024)
