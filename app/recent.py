@@ -24,7 +24,7 @@ class Recent:
         """The value under `name`, loaded anew when it is older than `max_age` seconds."""
         known = self._values.get(name)
         if known is not None and (not known[1].done() or time.monotonic() - known[0] < max_age):
-            found: T = await asyncio.shield(known[1])
+            found: T = known[1].result() if known[1].done() else await asyncio.shield(known[1])
             return found
         future = asyncio.ensure_future(load())
         self._values.pop(name, None)

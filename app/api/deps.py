@@ -76,6 +76,8 @@ def key_of(request: Request, given: str | None) -> IdempotencyKey | None:
 
 def flag_of(request: Request, name: str) -> bool:
     """A boolean query parameter, false when it is not given."""
+    if not request.scope["query_string"]:
+        return False
     given = request.query_params.get(name, "false").lower()
     if given not in {"true", "1", "false", "0"}:
         raise Invalid.one(name, "must be true or false")

@@ -39,14 +39,14 @@ class RequestContext:
                 _observe(scope, message["status"], time.monotonic() - started)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_and_measure)
-            except Exception as error:
-                response = unexpected(Request(scope), error)
-                if answered:
-                    raise
-                await response(scope, receive, send_and_measure)
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # a request is a task, and its context its own
+        try:
+            await self._app(scope, receive, send_and_measure)
+        except Exception as error:
+            response = unexpected(Request(scope), error)
+            if answered:
+                raise
+            await response(scope, receive, send_and_measure)
 
 
 def _observe(scope: Scope, status: int, seconds: float) -> None:

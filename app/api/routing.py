@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import request_response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.validation import path_text
 from app.domain.errors import FieldError, Invalid, TooLarge
@@ -57,7 +57,7 @@ class StrictRoute(APIRoute):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         if _reads_request_itself(self):
-            self.app = request_response(self.get_route_handler())
+            self.app = _app_of(self.get_route_handler())
 
     def get_route_handler(self) -> Handler:
         handle = self.endpoint if _reads_request_itself(self) else super().get_route_handler()
@@ -70,6 +70,16 @@ class StrictRoute(APIRoute):
             return await handle(await read_body(request, batch=large) if takes_body else request)
 
         return strict
+
+
+def _app_of(handle: Handler) -> ASGIApp:
+    """The handler as an application. What it raises the layer around all routes answers, so none is put here."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await handle(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return app
 
 
 def large_body(function: F) -> F:
@@ -138,16 +148,15 @@ async def _discard(request: Request, declared: int) -> None:
 
 
 async def _content(request: Request, too_large: TooLarge) -> bytes:
-    chunks, size = [], 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= too_large.limit_bytes:
-                chunks.append(chunk)
-            elif size > too_large.limit_bytes + MOST_DISCARDED:
-                break
-    except ClientDisconnect:
-        raise HTTPException(400, "The connection was closed before the whole body had come.") from None
+    chunks, size, more = [], 0, True
+    while more and size <= too_large.limit_bytes + MOST_DISCARDED:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise HTTPException(400, "The connection was closed before the whole body had come.")
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        if size <= too_large.limit_bytes:
+            chunks.append(chunk)
     if size > too_large.limit_bytes:
         raise too_large
     return b"".join(chunks)
@@ -166,7 +175,7 @@ def parse(content: bytes) -> Json:
         raise Invalid.one("", message, code="invalid_json") from None
     if b"\\u0000" in content and (places := list(_nul_places(value, ()))):
         raise Invalid(FieldError(path_text(place)[:200], "must not hold a NUL character") for place in places[:10])
-    if _too_deep(value):
+    if content.count(b"{") + content.count(b"[") > MAX_DEPTH and _too_deep(value):
         deep = [e for e in unsafe_places(value, "") if "deeper" in e.message]
         raise Invalid(FieldError(e.path.lstrip(".")[:200], e.message) for e in deep[:10])
     return value

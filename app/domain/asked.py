@@ -16,5 +16,5 @@ LONGEST_PATH = 300
 def asked_paths(said: Mapping[str, Json]) -> tuple[str, ...]:
     """The paths of everything that a request says. `said`: its parts by name; None and empty are not said."""
     given = {part: value for part, value in said.items() if value}
-    paths = (".".join(place) for place, value in json_leaves(given) if value is not None)
-    return tuple(path for path in paths if len(path) <= LONGEST_PATH)[:MOST_PATHS]
+    paths = [".".join(place) for place, value in json_leaves(given) if value is not None]
+    return tuple([path for path in paths if len(path) <= LONGEST_PATH][:MOST_PATHS])

@@ -8,6 +8,7 @@ queues drift (adaptive conformal inference, Gibbs and Candès, NeurIPS 2021).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil, exp, log
@@ -114,7 +115,7 @@ UNLEARNED: Factors = ((-0.8 * WIDEST, 0.8 * WIDEST),) * (len(BANDS) + 1)
 
 def band_of(seconds: float) -> int:
     """Which order of waits a prediction is of."""
-    return sum(seconds >= bound for bound in BANDS)
+    return bisect_right(BANDS, seconds)
 
 
 def score(actual: float, predicted: float) -> float:

@@ -41,13 +41,13 @@ _PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 def semantic_name(template_id: str, parameters: Mapping[str, Json], asked: Mapping[str, Json]) -> str:
     """The name of a job without one. `parameters`: resolved; `asked`: what the request itself gave."""
-    told = ordered((place, value) for place, value in json_leaves(asked) if not _QUIET.intersection(place))
+    told = ordered([each for each in json_leaves(asked) if _QUIET.isdisjoint(each[0])])
     own = subject(template_id, parameters)
 
     def whole() -> Json:
         return {"template": template_id, "parameters": deep_merge(parameters, asked)}
 
-    return fit([*own, *(part(place, value) for place, value in told)], whole)
+    return fit([*own, *[part(place, value) for place, value in told]], whole)
 
 
 def subject(template_id: str, parameters: Mapping[str, Json], *, template: bool = False) -> list[str]:
@@ -117,7 +117,7 @@ def digest(value: Json, size: int = 3) -> str:
 
 def fit(parts: Iterable[str], whole: Callable[[], Json], *, tail: str = "") -> str:
     """The parts as a name that ends in `tail`; that, or a hash of `whole`, stands for what is too long."""
-    name = "-".join(p for p in (*parts, tail) if p) or "job"
+    name = "-".join(filter(None, (*parts, tail))) or "job"
     if len(name) <= MAX_LENGTH:
         return name
     end = f"-{tail or digest(whole())}"

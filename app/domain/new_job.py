@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from app.domain.asked import asked_paths
@@ -18,6 +19,9 @@ _AS_ASKED = (
 """What a job takes over from its request as it is."""
 _AS_SPECIFIED = ("executor", "steps", "resources", "retry_policy", "timeout", "expected", "sizing", "limits")
 """What it takes over from its specification."""
+_GIVEN = ("name", "timeout", "executor", "resources", "retry_policy", "limits")
+"""What a request may give that a template may give, too."""
+_as_asked, _as_specified, _given = attrgetter(*_AS_ASKED), attrgetter(*_AS_SPECIFIED), attrgetter(*_GIVEN)
 
 
 def build_job(
@@ -37,8 +41,8 @@ def build_job(
     """
     request = specification.request
     status = JobStatus.QUEUED if eligible else JobStatus.SUBMITTED
-    asked = {part: getattr(request, part) for part in _AS_ASKED}
-    specified = {part: getattr(specification, part) for part in _AS_SPECIFIED}
+    asked: dict[str, Any] = dict(zip(_AS_ASKED, _as_asked(request), strict=True))
+    specified: dict[str, Any] = dict(zip(_AS_SPECIFIED, _as_specified(specification), strict=True))
     return Job(
         id=job_id,
         name=name,
@@ -64,6 +68,5 @@ def build_job(
 
 def _asked(specification: Specification) -> tuple[str, ...]:
     """What the request gives of all that a template may give, too."""
-    parts = ("name", "timeout", "executor", "resources", "retry_policy", "limits")
-    said = {part: getattr(specification.request, part) for part in parts}
+    said: dict[str, Any] = dict(zip(_GIVEN, _given(specification.request), strict=True))
     return asked_paths({**said, "parameters": specification.asked})

@@ -13,6 +13,13 @@ LONGEST = 365 * 86_400
 """No duration in a request may be longer than a year, in seconds."""
 
 MAX_NAME = 200
+_RETRY_BOUNDS = {
+    "max_attempts": (1, 100),
+    "retry_delay": (0, 86_400),
+    "max_delay": (0, 86_400),
+    "jitter": (0, 1),
+    "memory_growth": (1, 10),
+}
 
 
 def is_name(text: str) -> bool:
@@ -43,14 +50,7 @@ def limit_errors(limits: Sequence[str], known: Collection[str], path: str = "lim
 
 def retry_errors(policy: Mapping[str, Json], path: str = "retry_policy") -> Iterator[FieldError]:
     """What is wrong with a (partial) retry policy."""
-    bounds = {
-        "max_attempts": (1, 100),
-        "retry_delay": (0, 86_400),
-        "max_delay": (0, 86_400),
-        "jitter": (0, 1),
-        "memory_growth": (1, 10),
-    }
-    for name, (low, high) in bounds.items():
+    for name, (low, high) in _RETRY_BOUNDS.items() if policy else ():
         value = policy.get(name)
         if value is not None and not low <= value <= high:
             yield FieldError(f"{path}.{name}", f"must be between {low:,} and {high:,}, got {value:g}")

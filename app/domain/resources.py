@@ -8,7 +8,7 @@ millicores, MiB, whole GPUs and GiB. 1 GB = 1,024 MiB.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -125,7 +125,7 @@ def request_errors(units: Mapping[str, float], path: str = "resources") -> list[
     return errors
 
 
-def largest_misfit(need: Vector, capacities: list[Vector]) -> dict[str, float] | None:
+def largest_misfit(need: Vector, capacities: Sequence[Vector]) -> dict[str, float] | None:
     """None when some node could hold `need` when empty; else per dimension the largest capacity that is too small.
 
     When every dimension fits on some node but no single node has all, the limits of the node that lacks fewest

@@ -72,6 +72,8 @@ class SubmitPolicy:
 
     def open_to(self, selector: Mapping[str, str]) -> tuple[Vector, ...]:
         """Capacities of the nodes that carry these labels; of all where none does."""
+        if not selector:
+            return self.capacities
         labelled = zip(self.capacities, self.labels, strict=False)
         return tuple(capacity for capacity, own in labelled if matches(own, selector)) or self.capacities
 
@@ -122,7 +124,8 @@ class Specification:
     @property
     def kin(self) -> Kinship:
         """By what a run of it is like others."""
-        algorithm, dataset = (name_in(self.shown_parameters, name) for name in ("algorithm", "dataset_name"))
+        shown = self.shown_parameters
+        algorithm, dataset = name_in(shown, "algorithm"), name_in(shown, "dataset_name")
         return Kinship(self.request.tenant, self.template.id, algorithm, dataset)
 
 
@@ -204,12 +207,14 @@ def _request_errors(request: JobRequest) -> Iterator[FieldError]:
 def _resources(request: JobRequest, template: Template, policy: SubmitPolicy) -> tuple[Vector, list[FieldError]]:
     """The exact vector: the request over the template; more than the largest node has is refused. Without a request
     memory and cores are the sizing's to fit."""
-    asked = {**template.resource_requirements, **(request.resources or {})}
-    errors = request_errors(asked)
-    if errors:
-        return Vector(), errors
-    vector = Vector.from_units(asked)
-    misfit = largest_misfit(vector, list(policy.capacities)) or {}
+    asked, vector = template.resource_requirements, template.requirement
+    errors: list[FieldError] = []
+    if request.resources:
+        asked = {**asked, **request.resources}
+        if errors := request_errors(asked):
+            return Vector(), errors
+        vector = Vector.from_units(asked)
+    misfit = largest_misfit(vector, policy.capacities) or {}
     for dimension, limit in misfit.items():
         if not request.resources and dimension in SIZED:
             continue

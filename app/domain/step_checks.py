@@ -26,7 +26,7 @@ NO_MODEL = "is required: {job_id} or {job_id}/{artifact} of a job that has train
 
 def read_by_steps(template: Template) -> frozenset[str]:
     """Names of the parameters that the built-in steps of the template read."""
-    return _read_by(tuple(step.step for step in template.execution_steps))
+    return _read_by(template.step_names)
 
 
 @lru_cache(maxsize=256)
@@ -89,10 +89,10 @@ def _preprocessing_errors(steps: Json) -> Iterator[FieldError]:
 
 def _lacks_model(template: Template) -> bool:
     """Whether a step needs a model that no step before it trains."""
-    for step in template.execution_steps:
-        if step.step in TRAINS_MODEL:
+    for step in template.step_names:
+        if step in TRAINS_MODEL:
             return False
-        if step.step in NEEDS_MODEL:
+        if step in NEEDS_MODEL:
             return True
     return False
 

@@ -16,6 +16,7 @@ from app.domain.errors import FieldError, Invalid
 from app.domain.json import Json, deep_merge
 from app.domain.nearest import nearest_name, unknown_name
 from app.domain.patterns import matches
+from app.domain.resources import Vector
 
 MOST_UNKNOWN = 10
 """Unknown parameters of a request that are told: each is compared with all names that the template knows."""
@@ -74,7 +75,8 @@ class TemplateDraft:
 @dataclass(frozen=True, slots=True)
 class Template:
     """A whole template at one version: all layers merged. It is archived when its newest version is. `stated`:
-    resources that a layer of a user asks for."""
+    resources that a layer of a user asks for. What every submit would work out of it again is worked out once: its
+    schema, the names of its steps and the vector that it requires."""
 
     id: str
     version: int
@@ -97,9 +99,13 @@ class Template:
     archived_at: datetime | None = None
     stated: tuple[str, ...] = ()
     schema: Schema = field(init=False, repr=False, compare=False)
+    step_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    requirement: Vector = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schema", Schema.of(self.parameters, self.default_parameters))
+        object.__setattr__(self, "step_names", tuple(step.step for step in self.execution_steps))
+        object.__setattr__(self, "requirement", Vector.from_units(self.resource_requirements))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-
 from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_name_id, is_object_id
 from app.domain.nearest import unknown_name
 from app.domain.records import Dataset
-from app.domain.resources import Vector
 from app.domain.specification import JobRequest, Specification, SubmitPolicy, specify
 from app.domain.step_checks import read_by_steps
 from app.domain.templates import Template
@@ -18,17 +14,7 @@ from app.operations.sizing import sized
 from app.operations.templates import usable_template
 from app.services import Services
 
-CLUSTER_MAX_AGE = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Cluster:
-    """Of every node that registered, and of those that the autoscaler may create, with their labels; `torch`: one has
-    it, or none is."""
-
-    capacities: tuple[Vector, ...]
-    labels: tuple[Mapping[str, str], ...]
-    torch: bool
+POLICY_MAX_AGE = 1.0
 
 
 async def plan(services: Services, request: JobRequest, version: int | None = None) -> Specification:
@@ -38,23 +24,14 @@ async def plan(services: Services, request: JobRequest, version: int | None = No
     policy = await policy_of(services)
     specification = specify(request, template, policy)
     known = await registered(services, specification)
-    if errors := [error async for error in reference_errors(services, specification, known)]:
+    if errors := await reference_errors(services, specification, known):
         raise Invalid(errors)
     return await sized(services, specification, known.facts if known else None, policy)
 
 
 async def policy_of(services: Services) -> SubmitPolicy:
     """What the settings and the nodes, as of a moment ago, add to every request."""
-    cluster = await services.recent.get("cluster", lambda: _cluster(services), CLUSTER_MAX_AGE)
-    limits = services.settings.limits
-    return SubmitPolicy(
-        limits.job_timeout,
-        limits.retry_attempts,
-        cluster.capacities,
-        cluster.torch,
-        limits.concurrency.keys(),
-        cluster.labels,
-    )
+    return await services.recent.get("submit_policy", lambda: _policy(services), POLICY_MAX_AGE)
 
 
 async def template_of(services: Services, template_id: str, version: int | None = None) -> Template:
@@ -69,13 +46,17 @@ async def template_of(services: Services, template_id: str, version: int | None 
     return template
 
 
-async def _cluster(services: Services) -> _Cluster:
+async def _policy(services: Services) -> SubmitPolicy:
     nodes = await services.nodes.all()
     possible = [kind for kind in services.settings.capacity.types.values() if kind.most > 0]
-    return _Cluster(
-        (*(n.capacity for n in nodes), *(kind.capacity for kind in possible)),
-        (*(n.labels for n in nodes), *(kind.all_labels for kind in possible)),
-        not nodes or any("torch" in n.facts for n in nodes),
+    limits = services.settings.limits
+    return SubmitPolicy(
+        limits.job_timeout,
+        limits.retry_attempts,
+        capacities=(*(n.capacity for n in nodes), *(kind.capacity for kind in possible)),
+        torch=not nodes or any("torch" in n.facts for n in nodes),
+        limits=limits.concurrency.keys(),
+        labels=(*(n.labels for n in nodes), *(kind.all_labels for kind in possible)),
     )
 
 
@@ -95,16 +76,19 @@ def _read(specification: Specification, parameter: str) -> str | None:
 
 async def reference_errors(
     services: Services, specification: Specification, registered: Dataset | None
-) -> AsyncIterator[FieldError]:
+) -> list[FieldError]:
     """Data set names and models that lead nowhere. A file is the node's to find: only there it can be looked for."""
+    errors = []
     name, model = _read(specification, "dataset_name"), _read(specification, "model")
     if name is not None and registered is None and not _is_no_entry(name):
         known = [*BUILT_IN, *(d.name for d in await services.datasets.all())]
         message, near = unknown_name("data set", name[:80], known)
-        yield FieldError("parameters.dataset_name", f"{message} (a file ends in {' or '.join(TABLE_SUFFIXES)})", near)
+        message = f"{message} (a file ends in {' or '.join(TABLE_SUFFIXES)})"
+        errors.append(FieldError("parameters.dataset_name", message, near))
     if model and not await _is_job(services, model.partition("/")[0]):
         message = f"there is no job {model.partition('/')[0][:80]}; name one that has trained a model, or is to"
-        yield FieldError("parameters.model", message)
+        errors.append(FieldError("parameters.model", message))
+    return errors
 
 
 def _is_no_entry(dataset: str) -> bool:

@@ -49,8 +49,7 @@ class Planning:
         named = (specification.template.id, str(given.get("dataset_name")), str(given.get("model")))
         if named not in self._references:
             known = await registered(self._services, specification)
-            errors = [e async for e in reference_errors(self._services, specification, known)]
-            self._references[named] = known, errors
+            self._references[named] = known, await reference_errors(self._services, specification, known)
         return self._references[named]
 
 

@@ -71,7 +71,7 @@ async def sized(
         if kinds is not None:
             kinds[kin] = kind
     plan = kind.plan(_case(specification, kind, policy.open_to(specification.request.node_selector)))
-    if plan.sizing.source == TEMPLATE and (misfit := largest_misfit(plan.resources, list(policy.capacities))):
+    if plan.sizing.source == TEMPLATE and (misfit := largest_misfit(plan.resources, policy.capacities)):
         raise Invalid(_too_large(plan.resources, misfit))
     return replace(specification, resources=plan.resources, expected=plan.duration, sizing=plan.sizing)
 

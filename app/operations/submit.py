@@ -112,13 +112,13 @@ async def _new_job(services: Services, specification: Specification, actor: str)
 async def _eligible(services: Services, request: JobRequest, *, limited: bool) -> bool:
     """Whether it may be queued at once. One that needs places in named limits waits for its turn first. Unknown parents
     are refused, and those that have ended so that it could never run."""
-    named = request.dependencies
-    parents = await services.jobs.get_many(named) if named else {}
-    places = places_of("dependencies", named)
-    refuse_unknown(places, parents)
-    verdict = verdict_on_new(request.dependency_type, named, parents, places, "dependency_type")
+    named, met = request.dependencies, True
+    if named:
+        parents, places = await services.jobs.get_many(named), places_of("dependencies", named)
+        refuse_unknown(places, parents)
+        met = isinstance(verdict_on_new(request.dependency_type, named, parents, places, "dependency_type"), Met)
     later = request.start_after is not None and request.start_after > services.clock.now()
-    return isinstance(verdict, Met) and not later and not limited
+    return met and not later and not limited
 
 
 async def _enter(services: Services, job: Job) -> Submitted:

@@ -122,7 +122,7 @@ class Judge:
         if not self._ready:
             return [explain.no_workers([n.id for n in self._draining])]
         field = self._field(demand.selector)
-        missing = largest_misfit(demand.vector, list(field.capacities))
+        missing = largest_misfit(demand.vector, field.capacities)
         if field.nodes and not missing:
             return []
         if able := [n.id for n in self._draining if _could_hold(n, demand)]:

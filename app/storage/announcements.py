@@ -30,17 +30,9 @@ class RedisAnnouncements:
         self._redis = redis
         self._said, self._left = f"{namespace}:said", f"{namespace}:said:left"
         self._saying = Gatherer(self._say, CHUNK)
-        self._pending: set[asyncio.Future[list[None]]] = set()
 
     def say(self, job_id: str, announcement: Announcement) -> None:
-        task = asyncio.ensure_future(self._saying.add([(job_id, _encode(announcement))]))
-        self._pending.add(task)
-        task.add_done_callback(self._said_or_lost)
-
-    def _said_or_lost(self, task: asyncio.Future[list[None]]) -> None:
-        self._pending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("announcement.lost", error=repr(error))
+        self._saying.put((job_id, _encode(announcement))).add_done_callback(_said_or_lost)
 
     async def _say(self, said: list[tuple[str, bytes]]) -> list[None]:
         await answer(self._redis.hset(self._said, mapping=dict(said)))
@@ -76,9 +68,14 @@ class RedisAnnouncements:
         return [said for said in read if said is not None]
 
 
+def _said_or_lost(said: asyncio.Future[None]) -> None:
+    if not said.cancelled() and (error := said.exception()) is not None:
+        log.warning("announcement.lost", error=repr(error))
+
+
 def _encode(said: Announcement) -> bytes:
     numbers = (said.at, said.start, said.low, said.high, said.naive)
-    return orjson.dumps([said.priority.value, *(round(n, 3) for n in numbers), said.disturbed])
+    return orjson.dumps([said.priority, *[round(n, 3) for n in numbers], said.disturbed])
 
 
 def _decode(data: bytes) -> Announcement | None:

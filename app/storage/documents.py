@@ -58,8 +58,8 @@ def entry_document(entry: Entry) -> Document:
     """The entry as history holds it."""
     return {
         "seq": entry.seq,
-        "from": None if entry.source is None else entry.source.value,
-        "to": entry.to.value,
+        "from": None if entry.source is None else str(entry.source),
+        "to": str(entry.to),
         "reason": entry.reason,
         "at": entry.at,
         "actor": entry.actor,
@@ -170,25 +170,21 @@ def _membership_document(m: Membership) -> Document:
     return {"index": m.index, "width": m.width, "in_order": m.in_order}
 
 
-def _maybe(encode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else encode(value)
-
-
 _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "resources": vector_document,
-    "priority": lambda p: p.value,
-    "effective_priority": lambda p: p.value,
-    "dependency_type": lambda t: t.value,
-    "paused_from": _maybe(lambda s: s.value),
+    "priority": str,
+    "effective_priority": str,
+    "dependency_type": str,
+    "paused_from": str,
     "steps": lambda steps: [_step_document(s) for s in steps],
     "attempts": lambda attempts: [attempt_document(a) for a in attempts],
     "retry_policy": _retry_document,
-    "control": _maybe(_control_document),
-    "error": _maybe(_error_document),
-    "progress": _maybe(progress_document),
-    "expected": _maybe(_duration_document),
-    "sizing": _maybe(sizing_document),
-    "membership": _maybe(_membership_document),
+    "control": _control_document,
+    "error": _error_document,
+    "progress": progress_document,
+    "expected": _duration_document,
+    "sizing": sizing_document,
+    "membership": _membership_document,
     "dependencies": list,
     "tags": list,
     "limits": list,
@@ -196,23 +192,22 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "secrets": list,
     "asked": lambda asked: [{"seq": a.seq, "paths": list(a.paths)} for a in asked],
 }
-"""How each attribute that is not stored as it is becomes part of a document."""
+"""How each attribute that is not stored as it is becomes part of a document; None stays None."""
+_encoded_values = attrgetter(*_ENCODERS)
 
 
 def field_document(name: str, value: Any) -> Any:
     """The stored form of one attribute of Job. Raises KeyError for what is none."""
-    return value if name in _PLAIN else _ENCODERS[name](value)
+    encode = None if name in _PLAIN else _ENCODERS[name]
+    return value if encode is None or value is None else encode(value)
 
 
 def job_document(job: Job) -> Document:
     """The whole document of a job."""
-    document: Document = {
-        "_id": job.id,
-        "status": job.status.value,
-        **dict(zip(PLAIN, _plain_values(job), strict=True)),
-    }
-    for name, encode in _ENCODERS.items():
-        document[name] = encode(getattr(job, name))
+    document: Document = {"_id": job.id, "status": str(job.status)}
+    document.update(zip(PLAIN, _plain_values(job), strict=True))
+    for (name, encode), value in zip(_ENCODERS.items(), _encoded_values(job), strict=True):
+        document[name] = None if value is None else encode(value)
     document["history"] = [entry_document(e) for e in job.history]
     document["last"] = document["history"][-1] | {name: document[name] for name in SUBJECT}
     document.update(search_fields(job.name, job.tags, job.parameters, job.secrets))

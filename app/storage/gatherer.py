@@ -24,13 +24,18 @@ class Gatherer(Generic[T, R]):
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._sending: asyncio.Task[None] | None = None
 
+    def put(self, item: T) -> asyncio.Future[R]:
+        """The result of this item, to come: what `send` answered, or raised."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((item, result))
+        if self._sending is None:
+            self._sending = loop.create_task(self._send_all(), name="gatherer")
+        return result
+
     async def add(self, items: Sequence[T]) -> list[R]:
         """The results of these items. Raises what `send` raised for any of them."""
-        loop = asyncio.get_running_loop()
-        results: list[asyncio.Future[R]] = [loop.create_future() for _ in items]
-        self._waiting.extend(zip(items, results, strict=True))
-        if self._waiting and self._sending is None:
-            self._sending = loop.create_task(self._send_all(), name="gatherer")
+        results = [self.put(item) for item in items]
         if len(results) == 1:
             return [await results[0]]
         return list(await asyncio.gather(*results))

@@ -37,14 +37,15 @@ def search_fields(
     for place, value in json_leaves(parameters):
         if place[0] in secrets or len(facts) >= MOST_FACTS:
             continue
-        for each in value[:MOST_ELEMENTS] if isinstance(value, list | tuple) else (value,):
+        for each in value[:MOST_ELEMENTS] if isinstance(value, (list, tuple)) else (value,):
             if isinstance(each, str):
                 texts.append(each)
-            elif not isinstance(each, int | float):
+            elif not isinstance(each, (int, float)):
                 continue
-            facts[fact(place[-1], each)] = None
+            told = _canonical(each)
+            facts[_fact(place[-1], told)] = None
             if len(place) > 1:
-                facts[fact(".".join(place), each)] = None
+                facts[_fact(".".join(place), told)] = None
     return {"search": _terms(name, tags, texts), "facts": list(facts)[:MOST_FACTS]}
 
 
@@ -56,8 +57,8 @@ def terms_of(job: Job) -> dict[str, list[str]]:
 def _terms(name: str, tags: Iterable[str], texts: Iterable[str]) -> list[str]:
     name = name.lower()
     names = [name[start:] for start in _word_starts(name)]
-    terms = (*names, *(text.lower() for text in (*tags, *texts)))
-    return list(dict.fromkeys(t[:LONGEST_TERM] for t in terms if t))[:MOST_TERMS]
+    terms = [*names, *map(str.lower, tags), *map(str.lower, texts)]
+    return list(dict.fromkeys([t[:LONGEST_TERM] for t in terms if t]))[:MOST_TERMS]
 
 
 @lru_cache(maxsize=1_024)
@@ -68,7 +69,11 @@ def _word_starts(name: str) -> tuple[int, ...]:
 def fact(path: str, value: Json) -> str:
     """`path=value` as it is stored and asked for: a number in one way however it is written, the rest in lower case,
     what is long by its hash."""
-    text = f"{path}={_canonical(value)}".lower()
+    return _fact(path, _canonical(value))
+
+
+def _fact(path: str, told: str) -> str:
+    text = f"{path}={told}".lower()
     if len(text) <= LONGEST_FACT:
         return text
     return f"{text[: LONGEST_FACT - 17]}#{hashlib.blake2b(text.encode(errors='replace'), digest_size=8).hexdigest()}"

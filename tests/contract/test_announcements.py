@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.domain.calibration import Announcement
 from app.domain.ports import Announcements
@@ -68,3 +69,16 @@ async def test_those_that_leave_without_a_start_are_told_apart(said: Announcemen
     assert await until(left, 5) == [SAID.because("cancelled")]
     assert await said.take(["a"]) == {}
     assert await said.left() == []
+
+
+async def test_what_could_not_be_said_is_logged_and_the_next_is_said(redis_url: str) -> None:
+    client = redis.connect(redis_url)
+    said = RedisAnnouncements(client, "tf:test")
+    await client.set("tf:test:said", "not a hash")
+    with capture_logs() as logs:
+        said.say("a", SAID)
+        await until(lambda: any(line["event"] == "announcement.lost" for line in logs), 5)
+    await client.delete("tf:test:said")
+    said.say("b", SAID)
+    assert await heard(said, "b") == SAID
+    await client.aclose()

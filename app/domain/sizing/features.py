@@ -91,8 +91,8 @@ def _checked(value: Any) -> float:
 
 def is_modelled(template: Template) -> bool:
     """Whether a prior can say what a job of the template needs: it trains, and does nothing that is not built in."""
-    steps = {step.step for step in template.execution_steps}
-    return bool(steps & TRAINS) and steps <= STEP_PARAMETERS.keys()
+    steps = template.step_names
+    return not TRAINS.isdisjoint(steps) and all(step in STEP_PARAMETERS for step in steps)
 
 
 def facts_of(dataset: str | None, registered: Mapping[str, Json] | None) -> TableFacts:
@@ -108,22 +108,21 @@ def features_of(parameters: Mapping[str, Json], facts: TableFacts, *, gpu: bool 
     """A training with these resolved parameters, on that table."""
     own = parameters.get("hyperparameters")
     given = {**parameters, **(own if isinstance(own, Mapping) else {})}
-    algorithm = parameters.get("algorithm")
-    assumed = [name for name in ("rows", "columns") if getattr(facts, name) is None]
+    named = parameters.get("algorithm")
+    algorithm = named if isinstance(named, str) else "random_forest"
     rows, columns = facts.rows or ASSUMED_ROWS, facts.columns or ASSUMED_COLUMNS
     split = _number(parameters.get("test_split"), DEFAULT_TEST_SPLIT, least=0.0)
-    found = Features(
-        algorithm=algorithm if isinstance(algorithm, str) else "random_forest",
+    return Features(
+        algorithm=algorithm,
         rows=rows,
         columns=columns,
         queries=max(1.0, rows * min(split, 1.0)),
         folds=_folds(parameters),
         continuous=_is_continuous(parameters, facts),
         gpu=gpu,
-        assumed=tuple(assumed),
+        assumed=() if facts.complete else tuple(name for name in ("rows", "columns") if getattr(facts, name) is None),
+        **_shape(algorithm, rows, columns, given),
     )
-    shape = _shape(found, given)
-    return replace(found, **shape) if shape else found
 
 
 def as_measured(features: Features, result: Mapping[str, Json] | None) -> Features:
@@ -143,9 +142,9 @@ def _of_size(features: Features, rows: float, columns: float) -> Features:
     return replace(features, rows=rows, columns=columns, queries=max(1.0, features.queries * scale), assumed=())
 
 
-def _shape(known: Features, given: Mapping[str, Json]) -> dict[str, Any]:
+def _shape(algorithm: str, rows: float, columns: float, given: Mapping[str, Json]) -> dict[str, Any]:
     """What the parameters say of the model, as far as the algorithm reads it."""
-    match known.algorithm:
+    match algorithm:
         case "random_forest":
             return {"trees": _number(given.get("n_estimators"), _DEFAULT_TREES), "depth": _depth(given, 0.0)}
         case "decision_tree":
@@ -156,31 +155,29 @@ def _shape(known: Features, given: Mapping[str, Json]) -> dict[str, Any]:
         case "logistic_regression":
             return {"iterations": _number(given.get("max_iter"), _LINEAR_ITERATIONS)}
         case "dnn":
-            return _network(known, given, _EPOCHS, min(200.0, known.rows), _dense_weights(known, given))
+            return _network(rows, given, _EPOCHS, min(200.0, rows), _dense_weights(columns, given))
         case "cnn":
-            return _network(known, given, _CNN_EPOCHS, 32.0, _convolution_weights(known, given))
+            return _network(rows, given, _CNN_EPOCHS, 32.0, _convolution_weights(columns, given))
     return {}
 
 
-def _network(
-    known: Features, given: Mapping[str, Json], epochs: float, batch: float, weights: float
-) -> dict[str, float]:
+def _network(rows: float, given: Mapping[str, Json], epochs: float, batch: float, weights: float) -> dict[str, float]:
     said = given.get("max_iter") if given.get("max_epochs") is None else given.get("max_epochs")
-    size = min(_number(given.get("batch_size"), batch), known.rows)
+    size = min(_number(given.get("batch_size"), batch), rows)
     return {"epochs": _number(said, epochs), "batch": max(1.0, size), "weights": weights}
 
 
-def _dense_weights(known: Features, given: Mapping[str, Json]) -> float:
+def _dense_weights(columns: float, given: Mapping[str, Json]) -> float:
     said = given.get("hidden_layer_sizes")
     layers = list(said)[:50] if isinstance(said, (list, tuple)) else [said]
-    widths = [known.columns, *(_number(width, 100.0) for width in layers), float(_OUTPUTS)]
+    widths = [columns, *(_number(width, 100.0) for width in layers), float(_OUTPUTS)]
     return min(MOST, sum(a * b for a, b in pairwise(widths)))
 
 
-def _convolution_weights(known: Features, given: Mapping[str, Json]) -> float:
+def _convolution_weights(columns: float, given: Mapping[str, Json]) -> float:
     """Two convolutions with a window of three by three, pooling by two, a hidden layer (`workers/steps/ml`)."""
     channels, hidden = _number(given.get("channels"), 16.0), _number(given.get("hidden"), 64.0)
-    flat = 2 * channels * max(1.0, known.columns / 4)
+    flat = 2 * channels * max(1.0, columns / 4)
     return min(MOST, 9 * channels + 18 * channels**2 + flat * hidden + hidden * _OUTPUTS)
 
 

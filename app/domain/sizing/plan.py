@@ -6,7 +6,7 @@ GPUs and storage are the template's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import exp, inf, log
 
 from app.domain.durations import Duration
@@ -27,14 +27,14 @@ LEAST_MIB = 256
 class Case:
     """A job to be sized. `requirement`: the request over the template; `asked`: the request names resources; `stated`:
     a user wrote the template's memory or cores; `features`: None where no prior could be; `timeout` in seconds;
-    `capacities`: of the nodes that there are or may be."""
+    `capacities`: of the nodes that there are or may be, of which there are many, so that they are only compared."""
 
     requirement: Vector
     asked: bool
     stated: bool
     features: Features | None
     timeout: float
-    capacities: tuple[Vector, ...] = ()
+    capacities: tuple[Vector, ...] = field(default=(), hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,27 +159,24 @@ class Watch:
             self.caught_up.set()
 
     async def events(self, stream: ChangeStream) -> AsyncIterator[Event]:
-        """What the cursor delivers, until it ends. Raises the driver's errors."""
+        """What the cursor delivers, until it ends: the events of each change, after the resync that is owed; a drop of
+        data only makes one owed. Raises the driver's errors."""
         while stream.alive:
             changes = await next_changes(stream)
             heed_cancellation()
             for change in changes:
-                async for event in self._events_of(change):
+                if change["operationType"] in _GONE:
+                    self.lost = "stored data was dropped"
+                    continue
+                if (owed := self._owed()) is not None:
+                    yield owed
+                point = WatchPoint.of(change["_id"])
+                for event in await self._told(change, point):
                     yield event
+                self.position = point
             if not changes and (owed := self._owed()) is not None:
                 yield owed
             self._reach(stream)
-
-    async def _events_of(self, change: Mapping[str, Any]) -> AsyncIterator[Event]:
-        """The events of a change, after the resync that is owed; a drop of data only makes one owed."""
-        if change["operationType"] in _GONE:
-            self.lost = "stored data was dropped"
-            return
-        if (owed := self._owed()) is not None:
-            yield owed
-        for event in await self._told(change):
-            yield event
-        self.position = WatchPoint.of(change["_id"])
 
     def _owed(self) -> Event | None:
         if self.lost is None or self.position is None:
@@ -187,18 +184,16 @@ class Watch:
         reason, self.lost = self.lost, None
         return resync_event(reason, self.position.text)
 
-    async def _told(self, change: Mapping[str, Any]) -> list[Event]:
+    async def _told(self, change: Mapping[str, Any], point: WatchPoint) -> list[Event]:
         """The events of a change, the last of them with its token. One unreadable document never stops the feed."""
         try:
             events = await self._events(change)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             log.error("feed.change_unreadable", key=change.get("documentKey"), error=repr(error))
             return []
-        return [*events[:-1], *(replace(e, token=WatchPoint.of(change["_id"]).text) for e in events[-1:])]
+        return [*events[:-1], *(replace(e, token=point.text) for e in events[-1:])]
 
     async def _events(self, change: Mapping[str, Any]) -> list[Event]:
-        if change["operationType"] in _GONE:
-            return []
         key, collection = change["documentKey"]["_id"], change["ns"]["coll"]
         stored = change.get("fullDocument") or {}
         written = stored or change["updateDescription"].get("updatedFields", {})
