@@ -1,12 +1,14 @@
 """One pure ASGI layer around everything: the request's id, its log context, how long it took, and the last resort.
 
 The duration is taken at the first byte of the answer, so that a stream of hours is not a latency of hours; the label is
-the operation, never the path, so that ids do not become series.
+the operation, never the path, so that ids do not become series. HEAD is GET that ends with its headers, so that it
+needs no routes of its own.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import structlog
 from starlette.requests import Request
@@ -15,6 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.errors import unexpected
 from app.api.request_id import assign_request_id
 from app.api.state import STATE_KEY, ApiState
+
+
+class HeadAnsweredError(Exception):
+    """The headers are sent, and a HEAD wants nothing more: whatever would make the body is left."""
 
 
 class RequestContext:
@@ -27,6 +33,9 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        only_head = scope["method"] == "HEAD"
+        if only_head:
+            scope = {**scope, "method": "GET"}
         request_id = assign_request_id(scope)
         started = time.monotonic()
         answered = False
@@ -38,10 +47,15 @@ class RequestContext:
                 message["headers"].append((b"x-request-id", request_id.encode()))
                 _observe(scope, message["status"], time.monotonic() - started)
             await send(message)
+            if only_head:
+                await send({"type": "http.response.body"})
+                raise HeadAnsweredError
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id), suppress(HeadAnsweredError):
             try:
                 await self._app(scope, receive, send_and_measure)
+            except HeadAnsweredError:
+                raise
             except Exception as error:
                 response = unexpected(Request(scope), error)
                 if answered:
