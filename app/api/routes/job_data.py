@@ -21,7 +21,9 @@ from app.domain.nearest import nearest_name
 from app.operations.control import load
 
 router = api_router(f"{PREFIX}/jobs/{{job_id}}", "jobs")
-BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+BINARY = {"application/octet-stream": BYTES, "*/*": BYTES}
+"""Of any type, also such as `application/json`; the first is the one that generated clients take as bytes."""
 RunNo = Annotated[int | None, Query(ge=1, description="A run; without it the one that ran last.")]
 
 

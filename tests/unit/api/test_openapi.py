@@ -130,6 +130,23 @@ def test_errors_are_shared_problems_and_nothing_else(document: dict[str, Any]) -
             assert {"413", "415", "422"} <= operation["responses"].keys()
 
 
+def test_what_a_parameter_may_be_is_never_null(document: dict[str, Any]) -> None:
+    found = [node for node in nodes(document) if "in" in node and "schema" in node]
+    assert {node["in"] for node in found} == {"path", "query", "header"}
+    assert [node["name"] for node in found if {"type": "null"} in node["schema"].get("anyOf", ())] == []
+    priority = next(node for node in found if node["name"] == "priority")
+    assert priority["schema"] == {"$ref": "#/components/schemas/Priority"}
+
+
+def test_every_operation_refuses_what_is_not_valid(document: dict[str, Any]) -> None:
+    assert [o["operationId"] for o in operations(document) if "422" not in o["responses"]] == []
+
+
+def test_an_artifact_may_be_of_any_type(document: dict[str, Any]) -> None:
+    [operation] = (o for o in operations(document) if o["operationId"] == "get_job_artifact")
+    assert list(operation["responses"]["200"]["content"]) == ["application/octet-stream", "*/*"]
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     for node in nodes(document):
         references = [v for k, v in node.items() if k == "$ref"] + list(node.get("x-event-stream", {}).values())
