@@ -212,7 +212,16 @@ def test_open_vocabularies_are_marked_and_closed_ones_are_enums(document: dict[s
     schemas = document["components"]["schemas"]
     assert "dependencies" in schemas["WaitReason"]["properties"]["code"]["x-extensible-enum"]
     assert schemas["HistoryEntry"]["properties"]["reason"]["x-extensible-enum"]
+    assert {"released", "preempted", "poisoned", "error"} <= set(
+        schemas["Attempt"]["properties"]["outcome"]["x-extensible-enum"]
+    )
     assert len(schemas["JobStatus"]["enum"]) == 10
+
+
+def test_whole_numbers_of_a_query_fit_into_the_store(document: dict[str, Any]) -> None:
+    found = [n for n in nodes(document) if n.get("in") == "query" and n["schema"].get("type") == "integer"]
+    assert {"run_no", "after", "limit", "version"} <= {node["name"] for node in found}
+    assert [node["name"] for node in found if not node["schema"].get("maximum", 2**63) < 2**63] == []
 
 
 def test_streams_name_their_events(document: dict[str, Any]) -> None:
