@@ -31,7 +31,6 @@ _BOUNDED = {
     "max_parallel": 1,
     "fail_fast": True,
     "name": "svm-by-c",
-    "callback_url": "https://ci.example.com/hooks/tensorfleet",
 }
 _SUBMITTED = {
     "batch_id": BATCH_ID,

@@ -8,8 +8,10 @@ from fastapi import Depends, Header, Path, Query, Request
 
 from app.api.routing import BodyRequest
 from app.api.state import ApiState, state_of
+from app.api.tenants import tenant_of
 from app.domain.errors import Invalid, NotFound
 from app.domain.ids import is_name_id, is_object_id
+from app.domain.specification import DEFAULT_TENANT
 from app.operations.once import IdempotencyKey
 from app.services import Services
 
@@ -63,7 +65,7 @@ async def _idempotency_key(
 
 
 def key_of(request: Request, given: str | None) -> IdempotencyKey | None:
-    """The key for the store: it belongs to one method and path, and to the body whatever its spelling."""
+    """The key for the store: it belongs to one tenant, method and path, and to the body whatever its spelling."""
     if given is None:
         return None
     if not 1 <= len(given) <= 255 or not given.isprintable():
@@ -71,7 +73,9 @@ def key_of(request: Request, given: str | None) -> IdempotencyKey | None:
     value = request.value if isinstance(request, BodyRequest) else None
     canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     digest = hashlib.blake2b(canonical, digest_size=16).hexdigest()
-    return IdempotencyKey(f"{request.method} {request.url.path} {given}", digest)
+    tenant = tenant_of(request)
+    owner = "" if tenant == DEFAULT_TENANT else f"{tenant} "
+    return IdempotencyKey(f"{owner}{request.method} {request.url.path} {given}", digest)
 
 
 def flag_of(request: Request, name: str) -> bool:

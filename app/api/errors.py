@@ -117,8 +117,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         detail = "There is nothing at this path; /docs lists what there is."
     if error.status_code == 405:
-        methods = allowed_methods(request) or [headers.get("Allow", "GET")]
-        headers["Allow"] = ", ".join(methods)
+        headers["Allow"] = ", ".join(allowed_methods(request))
         detail = f"This path takes {headers['Allow']}, not {request.method}."
     return problem(request, error.status_code, code, detail, headers=headers)
 

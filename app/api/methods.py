@@ -1,4 +1,4 @@
-"""Which methods a path has. Starlette names only those of the first route that matches."""
+"""Which methods a path has. Starlette names only those of the first route that matches, and no HEAD."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from starlette.routing import compile_path
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """All methods of this request's path, sorted; empty when the document does not know the path."""
+    """All methods of this request's path, sorted; those of a path that the document does not know are GET and HEAD."""
     path = request.url.path
-    found = {m for pattern, methods in _table(request.app) if pattern.match(path) for m in methods}
-    return sorted(found)
+    found = {m for pattern, methods in _table(request.app) if pattern.match(path) for m in methods} or {"GET"}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 @cache

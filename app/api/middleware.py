@@ -1,7 +1,8 @@
 """One pure ASGI layer around everything: the request's id, its log context, how long it took, and the last resort.
 
 The duration is taken at the first byte of the answer, so that a stream of hours is not a latency of hours; the label is
-the operation, never the path, so that ids do not become series.
+the operation, never the path, so that ids do not become series. HEAD is GET that ends with its headers, so that it
+needs no routes of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from app.api.request_id import assign_request_id
 from app.api.state import STATE_KEY, ApiState
 
 
+class HeadAnsweredError(Exception):
+    """The headers are sent, and a HEAD wants nothing more: whatever would make the body is left."""
+
+
 class RequestContext:
     """Gives each request its id, measures it, and answers what nobody expected."""
 
@@ -27,6 +32,9 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        only_head = scope["method"] == "HEAD"
+        if only_head:
+            scope = {**scope, "method": "GET"}
         request_id = assign_request_id(scope)
         started = time.monotonic()
         answered = False
@@ -38,10 +46,15 @@ class RequestContext:
                 message["headers"].append((b"x-request-id", request_id.encode()))
                 _observe(scope, message["status"], time.monotonic() - started)
             await send(message)
+            if only_head:
+                await send({"type": "http.response.body"})
+                raise HeadAnsweredError
 
         structlog.contextvars.bind_contextvars(request_id=request_id)  # a request is a task, and its context its own
         try:
             await self._app(scope, receive, send_and_measure)
+        except HeadAnsweredError:
+            pass
         except Exception as error:
             response = unexpected(Request(scope), error)
             if answered:

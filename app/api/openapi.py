@@ -27,7 +27,7 @@ REF = "#/components/schemas/{model}"
 DESCRIPTION = (
     "Takes machine-learning jobs over HTTP, decides when and where each runs, and tells everyone who listens what "
     "happened.\n\nErrors are `application/problem+json` with a stable `code`. Lists page by `cursor`. Every POST takes "
-    "an `Idempotency-Key`. Unknown fields and query parameters are refused."
+    "an `Idempotency-Key`. Unknown fields and query parameters are refused. HEAD is answered wherever GET is."
 )
 TAGS = (
     ("jobs", "Submit, follow and control jobs; their logs, metrics and artifacts."),
@@ -202,7 +202,14 @@ def _share(parameter: Document, shared: Document) -> Document:
 
 
 def _untitled(parameter: Document) -> Document:
-    return {**parameter, "schema": {k: v for k, v in parameter["schema"].items() if k not in {"title", "description"}}}
+    schema = {k: v for k, v in parameter["schema"].items() if k not in {"title", "description"}}
+    return {**parameter, "schema": _never_null(schema)}
+
+
+def _never_null(schema: Document) -> Document:
+    """Without null: a parameter has no way to be null, it is left out."""
+    options = [option for option in schema.get("anyOf", ()) if option != {"type": "null"}]
+    return {**options[0], **{k: v for k, v in schema.items() if k != "anyOf"}} if len(options) == 1 else schema
 
 
 def _drop_titles(schema: Document) -> None:

@@ -151,8 +151,9 @@ CODES = MappingProxyType(
         ),
         "unsupported_media_type": ProblemCode(
             415,
-            "The body is not declared as JSON",
-            "Send `Content-Type: application/json`. Others are refused, lest pages of other sites submit jobs.",
+            "The body is not declared as plain JSON",
+            "Send `Content-Type: application/json`, and no `Content-Encoding`. Other types are refused, lest pages of "
+            "other sites submit jobs.",
         ),
         "quota_exceeded": ProblemCode(
             429,

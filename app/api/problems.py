@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 PROBLEM_NAMES = {
@@ -24,5 +25,12 @@ STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream"
 
 def problems(*statuses: int, body: bool = False) -> dict[int | str, dict[str, Any]]:
     """Responses for these statuses, and for those that every operation has. `body`: the operation reads one."""
-    wanted = {*statuses, *(BODY_PROBLEMS if body else ()), 422, 500, 503}
-    return {s: {"$ref": f"#/components/responses/{PROBLEM_NAMES[s]}"} for s in sorted(wanted)}
+    return _references({*statuses, *(BODY_PROBLEMS if body else ()), 422, 500, 503})
+
+
+def _references(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
+    return {s: {"$ref": f"#/components/responses/{PROBLEM_NAMES[s]}"} for s in sorted(statuses)}
+
+
+WITHOUT_STORES = _references({422, 500})
+"""The problems of an operation that asks no store: even those refuse unknown query parameters."""

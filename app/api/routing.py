@@ -1,17 +1,18 @@
 """The route class of the whole API: a body is read and judged as bytes before anything is built from it.
 
-In this order, so that each refusal is cheap: media type, size (declared, then counted), JSON, depth. Unknown query
-parameters are refused like unknown fields.
+In this order, so that each refusal is cheap: size (declared, then counted), media type and encoding, JSON, depth.
+Unknown query parameters are refused like unknown fields, and a single one that is given twice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from inspect import signature
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import orjson
@@ -100,22 +101,30 @@ def _reads_request_itself(route: APIRoute) -> bool:
     return list(signature(route.endpoint).parameters) == ["request"]
 
 
-def _query_names(route: APIRoute) -> frozenset[str]:
-    names = {p["name"] for p in (route.openapi_extra or {}).get("parameters", ()) if p["in"] == "query"}
+def _query_names(route: APIRoute) -> dict[str, bool]:
+    """The query parameters of a route, and of each whether it may be repeated."""
+    names = {p["name"]: False for p in (route.openapi_extra or {}).get("parameters", ()) if p["in"] == "query"}
     todo = [route.dependant]
     while todo:
         dependant = todo.pop()
-        names.update(field.alias for field in dependant.query_params)
+        names.update((field.alias, _is_list(field.field_info.annotation)) for field in dependant.query_params)
         todo.extend(dependant.dependencies)
-    return frozenset(names)
+    return names
 
 
-def _check_query(request: Request, known: frozenset[str]) -> None:
+def _is_list(annotation: Any) -> bool:
+    return list in {get_origin(each) for each in (annotation, *get_args(annotation))}
+
+
+def _check_query(request: Request, known: Mapping[str, bool]) -> None:
     given = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     if hollow := [name for name, value in given if "\0" in value]:
         raise Invalid(FieldError(name[:80], "must not hold a NUL character") for name in hollow)
-    if unknown := sorted({name for name, _ in given} - known):
+    counts = Counter(name for name, _ in given)
+    if unknown := sorted(counts.keys() - known.keys()):
         raise Invalid(FieldError(name[:80], *unknown_name("query parameter", name, known)) for name in unknown)
+    if repeated := sorted(name for name, times in counts.items() if times > 1 and not known[name]):
+        raise Invalid(FieldError(name, "takes one value, and is given more than once") for name in repeated)
 
 
 async def read_body(request: Request, *, batch: bool = False) -> BodyRequest:
@@ -133,6 +142,9 @@ async def read_body(request: Request, *, batch: bool = False) -> BodyRequest:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise HTTPException(415, "Send the body as JSON, with the header Content-Type: application/json.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        message = "Send the body as it is, without Content-Encoding: a compressed one is not taken."
+        raise HTTPException(415, message, {"Accept-Encoding": "identity"})
     return BodyRequest(request, content, parse(content))
 
 

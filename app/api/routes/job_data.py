@@ -21,8 +21,10 @@ from app.domain.nearest import nearest_name
 from app.operations.control import load
 
 router = api_router(f"{PREFIX}/jobs/{{job_id}}", "jobs")
-BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-RunNo = Annotated[int | None, Query(ge=1, description="A run; without it the one that ran last.")]
+BYTES = {"schema": {"type": "string", "format": "binary"}}
+BINARY = {"application/octet-stream": BYTES, "*/*": BYTES}
+"""Of any type, also such as `application/json`; the first is the one that generated clients take as bytes."""
+RunNo = Annotated[int | None, Query(ge=1, le=2**31, description="A run; without it the one that ran last.")]
 
 
 def _run_shown(job: Job) -> int:
@@ -38,7 +40,7 @@ async def get_job_logs(
     job_id: JobId,
     run_no: RunNo = None,
     step: Annotated[str | None, Query(max_length=63, description="Lines of this step only.")] = None,
-    after: Annotated[int, Query(ge=0, description="Lines whose `n` is greater.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**31, description="Lines whose `n` is greater.")] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
     follow: Annotated[bool, Query(description="Stream `log.line` events until the job is terminal.")] = False,
     timeout_seconds: TimeoutSeconds = None,
@@ -68,7 +70,8 @@ async def get_job_metrics(
     run_no: RunNo = None,
 ) -> Response:
     """Metric series of a run, thinned out so that the extremes of each stretch stay."""
-    run = run_no or _run_shown(await load(services, job_id))
+    job = await load(services, job_id)
+    run = run_no or _run_shown(job)
     wanted = [name for name in (names or "").split(",") if name]
     series = await services.metrics.read(job_id, wanted, run)
     views = {name: [metric_point_view(p) for p in downsample(points, max_points)] for name, points in series.items()}

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from app.api.answers import as_json, json_response
 from app.api.deps import State
 from app.api.problem_codes import CODES
+from app.api.problems import WITHOUT_STORES
 from app.api.readiness import readiness
 from app.api.routing import api_router
 from app.api.schemas.cluster import Liveness, Readiness
@@ -27,7 +28,7 @@ router = api_router("", "system")
 pages = APIRouter(include_in_schema=False)
 
 
-@router.get("/healthz", response_model=Liveness)
+@router.get("/healthz", responses=WITHOUT_STORES, response_model=Liveness)
 async def get_health() -> Response:
     """The process answers. It says nothing of the stores: those are in /readyz."""
     return json_response({"status": "alive"})
@@ -37,7 +38,8 @@ async def get_health() -> Response:
     "/readyz",
     response_model=Readiness,
     responses={
-        503: {"model": Readiness, "description": "It cannot do its work: the document store or a loop is down."}
+        **WITHOUT_STORES,
+        503: {"model": Readiness, "description": "It cannot do its work: the document store or a loop is down."},
     },
 )
 async def get_readiness(state: State) -> Response:
@@ -49,7 +51,9 @@ async def get_readiness(state: State) -> Response:
 
 
 @router.get(
-    "/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}, response_class=Response
+    "/metrics",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **WITHOUT_STORES},
+    response_class=Response,
 )
 async def get_metrics(state: State) -> Response:
     """What the process counts, in Prometheus' text format."""

@@ -6,7 +6,10 @@ from pydantic import Field
 
 from app.api.schemas.base import Outgoing, Timestamp, open_enum
 from app.domain.sizing.evidence import SOURCES
-from app.domain.states import FAILURES
+from app.domain.states import EDGES, JobStatus
+
+RUN_ENDS = tuple(dict.fromkeys(e.reason for e in EDGES if e.source is JobStatus.RUNNING and e.reason != "paused"))
+"""How a run ends: every edge out of RUNNING but the freeze, under which it lives."""
 
 
 class Resources(Outgoing):
@@ -100,7 +103,7 @@ class Attempt(Outgoing):
     node_id: str | None
     started_at: Timestamp | None
     finished_at: Timestamp
-    outcome: Annotated[str, open_enum("completed", "pruned", "cancelled", *FAILURES)]
+    outcome: Annotated[str, open_enum(*RUN_ENDS)]
     peak_memory_mib: float | None
     cpu_seconds: float | None
     asked: Resources | None = Field(description="What it was allotted.")

@@ -7,6 +7,8 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from app.api.downsample import downsample
 from app.api.schemas import job_data as shapes
 from app.domain.job import Job
@@ -139,3 +141,16 @@ async def test_an_artifact_is_streamed_whole_as_a_download(api: Api, tmp_path: P
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     near = await api.client.get(f"{JOBS}/{job.id}/artifacts/model.html")
     assert (near.status_code, near.json()["nearest"]) == (404, name)
+
+
+@pytest.mark.parametrize("what", ["logs?run_no=", "logs?after=", "metrics?run_no="])
+async def test_a_number_that_no_store_takes_is_refused(api: Api, what: str) -> None:
+    answer = await api.client.get(f"{JOBS}/{await api.submit()}/{what}{2**63}")
+    [error] = answer.json()["errors"]
+    assert (answer.status_code, error["path"]) == (422, what.partition("?")[2].rstrip("="))
+
+
+@pytest.mark.parametrize("what", ["logs", "logs?run_no=1", "metrics", "metrics?run_no=1", "artifacts", "artifacts/x"])
+async def test_a_job_that_is_not_there_has_no_data(api: Api, what: str) -> None:
+    answer = await api.client.get(f"{JOBS}/job_none/{what}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

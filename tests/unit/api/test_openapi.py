@@ -130,6 +130,23 @@ def test_errors_are_shared_problems_and_nothing_else(document: dict[str, Any]) -
             assert {"413", "415", "422"} <= operation["responses"].keys()
 
 
+def test_what_a_parameter_may_be_is_never_null(document: dict[str, Any]) -> None:
+    found = [node for node in nodes(document) if "in" in node and "schema" in node]
+    assert {node["in"] for node in found} == {"path", "query", "header"}
+    assert [node["name"] for node in found if {"type": "null"} in node["schema"].get("anyOf", ())] == []
+    priority = next(node for node in found if node["name"] == "priority")
+    assert priority["schema"] == {"$ref": "#/components/schemas/Priority"}
+
+
+def test_every_operation_refuses_what_is_not_valid(document: dict[str, Any]) -> None:
+    assert [o["operationId"] for o in operations(document) if "422" not in o["responses"]] == []
+
+
+def test_an_artifact_may_be_of_any_type(document: dict[str, Any]) -> None:
+    [operation] = (o for o in operations(document) if o["operationId"] == "get_job_artifact")
+    assert list(operation["responses"]["200"]["content"]) == ["application/octet-stream", "*/*"]
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     for node in nodes(document):
         references = [v for k, v in node.items() if k == "$ref"] + list(node.get("x-event-stream", {}).values())
@@ -195,7 +212,16 @@ def test_open_vocabularies_are_marked_and_closed_ones_are_enums(document: dict[s
     schemas = document["components"]["schemas"]
     assert "dependencies" in schemas["WaitReason"]["properties"]["code"]["x-extensible-enum"]
     assert schemas["HistoryEntry"]["properties"]["reason"]["x-extensible-enum"]
+    assert {"released", "preempted", "poisoned", "error"} <= set(
+        schemas["Attempt"]["properties"]["outcome"]["x-extensible-enum"]
+    )
     assert len(schemas["JobStatus"]["enum"]) == 10
+
+
+def test_whole_numbers_of_a_query_fit_into_the_store(document: dict[str, Any]) -> None:
+    found = [n for n in nodes(document) if n.get("in") == "query" and n["schema"].get("type") == "integer"]
+    assert {"run_no", "after", "limit", "version"} <= {node["name"] for node in found}
+    assert [node["name"] for node in found if not node["schema"].get("maximum", 2**63) < 2**63] == []
 
 
 def test_streams_name_their_events(document: dict[str, Any]) -> None:

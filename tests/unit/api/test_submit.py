@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import pytest
@@ -218,6 +219,29 @@ async def test_a_body_over_the_cap_is_refused_declared_or_chunked(api: Api) -> N
 async def test_a_body_that_is_not_declared_as_json_is_refused(api: Api) -> None:
     answer = await api.client.post(JOBS, content=b'{"template": "noop"}', headers={"Content-Type": "text/plain"})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+async def test_a_compressed_body_is_refused_naming_the_remedy(api: Api) -> None:
+    headers = _json({"Content-Encoding": "gzip"})
+    answer = await api.client.post(JOBS, content=gzip.compress(b'{"template": "noop"}'), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert "Content-Encoding" in answer.json()["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
+    plain = _json({"Content-Encoding": "identity"})
+    assert (await api.client.post(JOBS, content=b'{"template": "noop"}', headers=plain)).status_code == 201
+
+
+async def test_a_query_parameter_of_one_value_is_not_taken_twice(api: Api) -> None:
+    for path, name in ((f"{JOBS}?tag=a&tag=b", "tag"), (f"{JOBS}?limit=1&limit=1", "limit")):
+        answer = await api.client.get(path)
+        [error] = answer.json()["errors"]
+        assert (answer.status_code, error["path"]) == (422, name)
+    twice = await api.client.post(f"{JOBS}?dry_run=true&dry_run=false", json={"template": "noop"})
+    assert (twice.status_code, await stored(api)) == (422, 0)
+    several = await api.client.get(f"{JOBS}?status=QUEUED&status=FAILED&parameter=a:1&parameter=b:2")
+    assert several.status_code == 200
+    events = "/api/v1/events?types=job.state&types=log.line&status=QUEUED&status=FAILED&timeout_seconds=0.01"
+    assert (await api.client.get(events)).status_code == 200
 
 
 async def test_unknown_query_parameters_are_refused(api: Api) -> None:

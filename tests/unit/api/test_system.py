@@ -69,11 +69,11 @@ async def test_a_problem_has_a_page_of_its_own(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/api/v1/jobs", "GET, POST"),
-        ("/api/v1/jobs/job_1", "DELETE, GET"),
+        ("/api/v1/jobs", "GET, HEAD, POST"),
+        ("/api/v1/jobs/job_1", "DELETE, GET, HEAD"),
         ("/api/v1/jobs/job_1/cancel", "POST"),
-        ("/api/v1/datasets/iris", "DELETE, GET"),
-        ("/docs", "GET"),
+        ("/api/v1/datasets/iris", "DELETE, GET, HEAD"),
+        ("/docs", "GET, HEAD"),
     ],
 )
 async def test_405_names_every_method(api: Api, path: str, allowed: str) -> None:

@@ -70,6 +70,23 @@ async def test_an_answer_given_before_is_given_again_over_quota() -> None:
         assert (again.status_code, again.content) == (201, first.content)
 
 
+async def test_a_key_belongs_to_one_tenant() -> None:
+    async with running_api(**HEADER) as api:
+        asked: list[dict[str, str]] = [{"X-Tenant": "vision"}, {"X-Tenant": "speech"}, {}]
+        first, again = [
+            [(await api.client.post("/api/v1/jobs", json=NOOP, headers={**h, "Idempotency-Key": "k"})) for h in asked]
+            for _ in range(2)
+        ]
+        assert [(await shown(api, answer))["tenant"] for answer in first] == ["vision", "speech", "default"]
+        assert [answer.content for answer in again] == [answer.content for answer in first]
+        batch = {"jobs": [NOOP]}
+        made = [
+            (await api.client.post("/api/v1/jobs/batch", json=batch, headers={**h, "Idempotency-Key": "k"})).json()
+            for h in asked
+        ]
+        assert len({answer["batch_id"] for answer in made}) == 3
+
+
 async def test_labels_that_nobody_has_are_accepted_and_a_dry_run_says_so(api: Api) -> None:
     await with_nodes(api)
     asked = {**NOOP, "node_selector": {"zone": "nowhere"}, "prefer": {"disk": "ssd"}}
