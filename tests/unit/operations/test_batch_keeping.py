@@ -59,6 +59,23 @@ class TestKeeping:
         await ends(services, ids(made)[1])
         assert (await now(services, made)).status is BatchStatus.COMPLETED
 
+    async def test_an_end_is_told_after_another_has_settled_it(self, services: Services, keeper: BatchKeeper) -> None:
+        """Two nodes commit the last ends at once, and one has settled the batch when the other comes to it."""
+        made = await submitted(services, NOOP, NOOP)
+        await ends(services, ids(made)[0])
+        decide = batch_following.decide_of_batches
+
+        async def late(told: Services, moved: Any) -> Any:
+            await keeper.keep()
+            return await decide(told, moved)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("app.operations.change.decide_of_batches", late)
+            await ends(services, ids(made)[1])
+        batch = await now(services, made)
+        assert batch.status is BatchStatus.COMPLETED
+        assert [entry.reason for entry in batch.history] == ["submitted", "settled"]
+
     async def test_a_failure_that_nobody_told_stops_it(self, services: Services, keeper: BatchKeeper) -> None:
         made = await submitted(services, fail_fast=True)
         await self._ends_untold(services, made, 1, "FAILED")
