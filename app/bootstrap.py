@@ -86,6 +86,8 @@ async def open_services(
         if role == "api":
             services = replace(services, provider=provider_of(settings, services.clock))
             stack.push_async_callback(services.provider.aclose)
+        else:
+            services = replace(services, knows_limits=False)
         stack.push_async_callback(services.expressions.stop)
         yield services
 

@@ -52,7 +52,7 @@ async def policy_of(services: Services) -> SubmitPolicy:
         limits.retry_attempts,
         cluster.capacities,
         cluster.torch,
-        limits.concurrency.keys(),
+        limits.concurrency.keys() if services.knows_limits else None,
         cluster.labels,
     )
 

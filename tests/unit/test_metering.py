@@ -104,7 +104,8 @@ def test_what_a_lost_node_had_is_no_capacity() -> None:
     """It is remembered for a day: sums over nodes would hold machines that are gone."""
     metrics = Metrics()
     gauges = ClusterGauges(metrics, timedelta(seconds=60))
-    snapshot = a_snapshot([a_node("n1"), a_node("n2", state=NodeState.LOST), a_node("n3", state=NodeState.DRAINING)], [])
+    nodes = [a_node("n1"), a_node("n2", state=NodeState.LOST), a_node("n3", state=NodeState.DRAINING)]
+    snapshot = a_snapshot(nodes, [])
     gauges.show(snapshot, verdicts(snapshot), {})
     assert value(metrics, "nodes", state="LOST") == 1
     for name in ("resource_capacity", "resource_allocated", "resource_used"):
