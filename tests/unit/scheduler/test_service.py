@@ -125,6 +125,6 @@ async def test_failing_cycles_are_told_and_the_loop_goes_on(monkeypatch: pytest.
     async with service:
         await until(lambda: cluster.jobs._jobs[job.id].status is JobStatus.SCHEDULED, timeout=5)
         assert service.running
-        assert service.status().trouble is None
+        await until(lambda: service.status().trouble is None, timeout=5)  # the cycle that placed it comes to its end
     assert cluster.metric("scheduler_cycle_failures_total", cause="store_away") == 1
     assert cluster.metric("scheduler_cycle_failures_total", cause="error") == 1
