@@ -73,7 +73,7 @@ async def open_services(
         database = mongo.connect(settings.store.mongodb_uri, settings.store.database, observer=observer)
         stack.push_async_callback(database.close)
         facts = await mongo.verify(database)
-        await ensure_indexes(database)
+        await ensure_indexes(database, change=role == "api")
         if role == "api":
             await ensure_indexes(database, kept_indexes(settings.retention))
         _share(settings.data.artifact_directory)
