@@ -73,7 +73,7 @@ async def open_services(
         database = mongo.connect(settings.store.mongodb_uri, settings.store.database, observer=observer)
         stack.push_async_callback(database.close)
         facts = await mongo.verify(database)
-        await ensure_indexes(database)
+        await ensure_indexes(database, change=role == "api")
         if role == "api":
             await ensure_indexes(database, kept_indexes(settings.retention))
         _share(settings.data.artifact_directory)
@@ -86,6 +86,8 @@ async def open_services(
         if role == "api":
             services = replace(services, provider=provider_of(settings, services.clock))
             stack.push_async_callback(services.provider.aclose)
+        else:
+            services = replace(services, knows_limits=False)
         stack.push_async_callback(services.expressions.stop)
         yield services
 

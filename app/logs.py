@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import orjson
@@ -18,6 +19,32 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 QUIET = dict.fromkeys(("pymongo", "arq", "motor", "httpx", "asyncio"), logging.WARNING)
 """Libraries whose own INFO lines say nothing about our work."""
+TOLD_AGAIN = 30.0
+"""Seconds until it is said again that a store still does not answer."""
+WHO = ("event", "store", "loop", "repair", "hint", "effect", "doing", "what")
+"""By these fields lines about a store that does not answer are of one kind."""
+
+
+class Sparingly:
+    """Of the lines that say that a store does not answer, which carry `store`, one of a kind every so many seconds. It
+    has `left_out`: how many of its kind there were meanwhile. While a store is away each loop and each request meets
+    it, and what else happens would drown."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told: dict[tuple[Any, ...], tuple[float, int]] = {}
+        """By kind when it was last told, and how many were left out since."""
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        if "store" not in event:
+            return event
+        now, kind = self._clock(), tuple(str(event.get(name)) for name in WHO)
+        at, left_out = self._told.get(kind, (now - TOLD_AGAIN, 0))
+        if now - at < TOLD_AGAIN:
+            self._told[kind] = (at, left_out + 1)
+            raise structlog.DropEvent
+        self._told[kind] = (now, 0)
+        return {**event, "left_out": left_out} if left_out else event
 
 
 def configure(
@@ -39,6 +66,7 @@ def configure(
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            Sparingly(),
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],

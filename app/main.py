@@ -90,7 +90,7 @@ def judged(status: SchedulerStatus) -> LoopStatus:
         "holding_back": None if status.holding_back is None else status.holding_back.cause,
     }
     if status.trouble:
-        return LoopStatus(False, status.trouble, figures)
+        return LoopStatus(False, status.trouble, figures, status.lacks)
     if not status.leading:
         return LoopStatus(True, "standby", figures)
     if status.cycle_age is not None and status.cycle_age > LONGEST_CYCLE_AGE:

@@ -95,6 +95,8 @@ class Services:
     schedules: ScheduleStore
     step_cache: StepCache
     webhooks: Webhooks
+    knows_limits: bool = True
+    """Whether its settings say which named limits there are: those of the API do, a worker's may lack some."""
     provider: CapacityProvider = field(default_factory=NoProvider)
     quarantine: Quarantine = field(default_factory=Quarantine)
     refusals: Refusals = field(default_factory=Refusals)

@@ -26,6 +26,14 @@ async def until_answered(what: str, act: Callable[[], Awaitable[T]]) -> T:
         try:
             return await act()
         except Unavailable as error:
-            log.warning("store.away", doing=what, store=error.store, again_in=pause)
+            log.warning("store.away", doing=what, store=error.store, why=_why(error), again_in=pause)
         await asyncio.sleep(pause)
         pause = min(LONGEST_PAUSE, pause * 2)
+
+
+def _why(error: Unavailable) -> str | None:
+    """What the store, or the folder that is one, said: a full disk is not a network that is cut."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return None if cause is None else type(cause).__name__

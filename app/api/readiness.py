@@ -1,4 +1,5 @@
-"""Whether this process can do its work. It needs MongoDB and its own loops; without Redis, an index, it is degraded."""
+"""Whether this process can do its work. It needs MongoDB and its own loops; without Redis, an index, it is degraded,
+also where its scheduler leads and waits for Redis: submits are stored all the same."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Any
 from app.api.state import ApiState
 from app.domain.errors import Unavailable
 
-INDEX = "redis"
+INDEX, STORE = "redis", "Redis"
+"""The index's name among the checks, and as a store that is away."""
 OK = "ok"
 PATIENCE = 2.0
 
@@ -20,8 +22,10 @@ async def readiness(state: ApiState) -> dict[str, Any]:
     needed["feed"] = _feed(state)
     checks["feed"] = needed["feed"] if needed["feed"] != OK else f"{OK}: {state.hub.mode}"
     scheduler = None if state.scheduler_status is None else state.scheduler_status()
+    waits = False
     if scheduler is not None:
-        needed["scheduler"] = OK if scheduler.ok else scheduler.detail
+        waits = scheduler.lacks == STORE
+        needed["scheduler"] = OK if scheduler.ok or waits else scheduler.detail
         checks["scheduler"] = f"{OK}: {scheduler.detail}" if scheduler.ok else scheduler.detail
     status = "ready"
     if any(text != OK for text in needed.values()):
@@ -29,6 +33,8 @@ async def readiness(state: ApiState) -> dict[str, Any]:
     elif (index := checks.get(INDEX, OK)) != OK:
         status = "degraded"
         checks[INDEX] = f"{index}; submits are stored, and indexed when it is back"
+    elif waits:
+        status = "degraded"
     detail = {
         "feed_mode": state.hub.mode,
         "index_epoch": await _index_epoch(state) if checks.get(INDEX) == OK else None,

@@ -25,6 +25,8 @@ class LoopStatus(NamedTuple):
     detail: str
     figures: Mapping[str, Any] = MappingProxyType({})
     """As `SchedulerFigures`; none where there are none."""
+    lacks: str | None = None
+    """The store that it waits for; None where that is not what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ WIDTH = 100
 HEADER = """\
 # Every setting with its meaning, unit and default. All are optional; an empty value counts as unset.
 # Copy to .env, uncomment what you change, and read it into the shell (set -a; . ./.env; set +a) or name it in
-# compose.
+# compose. Give `serve` and each `worker` the same ones, but for those of `node`: whoever ends a job also decides what
+# may follow it.
 """
 
 

@@ -138,8 +138,10 @@ def retry_batch(batch: Batch, stamp: Stamp, reason: str | None, *, retryable: in
 
 
 def reopen_batch(batch: Batch, job_id: str, stamp: Stamp) -> BatchChange | None:
-    """Ended → RUNNING: a job of it was retried by itself. None for one that has not ended."""
-    return _open_again(batch, stamp, f"{job_id} was retried") if batch.ended else None
+    """Ended → RUNNING: a job of it was retried by itself. None for one that has not ended, or has completed: no job of
+    it can be retried."""
+    may = batch.ended and batch.status is not BatchStatus.COMPLETED
+    return _open_again(batch, stamp, f"{job_id} was retried") if may else None
 
 
 def _open_again(batch: Batch, stamp: Stamp, detail: str | None, **fields: Any) -> BatchChange:

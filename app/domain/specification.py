@@ -61,13 +61,14 @@ class JobRequest:
 @dataclass(frozen=True, slots=True)
 class SubmitPolicy:
     """What the service's settings and its nodes add. `capacities`, `labels`: of every node that ever registered or may
-    be created; `torch`: one of them has it, or none ever registered; `limits`: the names of all concurrency limits."""
+    be created; `torch`: one of them has it, or none ever registered; `limits`: the names of all concurrency limits,
+    None where they are not known, and none is refused."""
 
     job_timeout: timedelta
     retry_attempts: int
     capacities: tuple[Vector, ...] = ()
     torch: bool = True
-    limits: Collection[str] = ()
+    limits: Collection[str] | None = ()
     labels: tuple[Mapping[str, str], ...] = ()
 
     def open_to(self, selector: Mapping[str, str]) -> tuple[Vector, ...]:
@@ -149,7 +150,8 @@ def specify(
     errors.extend(resource_errors)
     executor = request.executor or template.executor
     errors.extend(executor_errors(executor, template))
-    errors.extend(islice(limit_errors(request.limits, policy.limits), MOST_ERRORS))
+    if policy.limits is not None:
+        errors.extend(islice(limit_errors(request.limits, policy.limits), MOST_ERRORS))
     if errors:
         raise Invalid(errors)
     return Specification(

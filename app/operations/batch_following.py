@@ -91,11 +91,11 @@ async def fail_fast(services: Services, batch: Batch, failed: Job) -> Batch | No
 async def _opened(services: Services, batch: Batch, job: Job) -> Batch:
     """An ended batch of which a job was retried by itself is open again, until that has ended. A retry after which a
     process died shows in the counts when the job ends."""
-    if batch.kind is not BatchKind.BATCH:
+    change = reopen_batch(batch, job.id, services.stamp()) if batch.kind is BatchKind.BATCH else None
+    if change is None:
         return batch
     counts = (await services.batches.counts([batch.id]))[batch.id]
-    change = reopen_batch(batch, job.id, services.stamp())
-    if change is None or counts.tell() == batch.counts.tell():
+    if counts.tell() == batch.counts.tell():
         return batch
     if await services.batches.commit(batch, change):
         return apply_batch(batch, change)

@@ -24,7 +24,7 @@ async def hinted(name: str, hint: Awaitable[T]) -> T | None:
         async with asyncio.timeout(HINT_SECONDS):
             return await hint
     except TimeoutError:
-        log.warning("hint.silent", hint=name, seconds=HINT_SECONDS)
+        log.warning("hint.silent", hint=name, store="unknown", seconds=HINT_SECONDS)
     except Unavailable as error:
         log.warning("hint.postponed", hint=name, store=error.store)
     except Exception:

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from app.domain.batches import ENDING, Batch, BatchStatus
 from app.domain.explain import Reason, batch_order, batch_width, named_limit
 from app.domain.job import Job
 from app.domain.limits import Held, batch_limit, batch_of, full, holds_places, in_turn, limits_of, sizes_of
+from app.domain.states import JobStatus
 from app.domain.transitions import Change, become_eligible
 from app.operations.readiness import is_ready, verdicts_on
 from app.services import Services
 
+log = structlog.get_logger()
 MOST_LOOKED_AT = 200
 """Of each class that waits for a place."""
 SPARE, AT_ONCE = 8, 500
@@ -24,6 +28,8 @@ SPARE, AT_ONCE = 8, 500
 many at most are let in at a time."""
 HELD_MAX_AGE = 0.25
 MOST_SHOWN = 100
+UNKNOWN_TOLD = 600.0
+"""Seconds until it is said again that a process lacks a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,9 @@ async def decide_admission(
     services: Services, names: Collection[str], ready: Sequence[Job] = ()
 ) -> list[tuple[Job, Change]]:
     """The changes of those jobs that are first in these limits and got their places. `ready`: jobs that are looked at
-    whatever stands before them."""
+    whatever stands before them. A worker leaves those to the leader that name a limit which it does not know."""
     sizes = services.settings.limits.concurrency
-    jobs = await _candidates(services, names, ready)
+    jobs = await _known_here(services, await _candidates(services, names, ready))
     limits = {limit for job in jobs for limit in limits_of(job)}
     held = await services.limits.held(limits) if jobs else {}
     decided: list[tuple[Job, Change]] = []
@@ -70,6 +76,20 @@ async def decide_admission(
     return decided
 
 
+async def _known_here(services: Services, jobs: Sequence[Job]) -> Sequence[Job]:
+    """Those of which this process may judge whether they have their places."""
+    unknown = {name for job in jobs for name in job.limits} - services.settings.limits.concurrency.keys()
+    if services.knows_limits or not unknown:
+        return jobs
+
+    async def tell() -> None:
+        remedy = "give the workers the CONCURRENCY_LIMITS of the API; until then the leader lets these jobs in"
+        log.warning("limits.unknown", names=sorted(unknown), remedy=remedy)
+
+    await services.recent.get(("limits.unknown", *sorted(unknown)), tell, UNKNOWN_TOLD)
+    return [job for job in jobs if not unknown.intersection(job.limits)]
+
+
 async def _candidates(services: Services, names: Collection[str], ready: Sequence[Job]) -> list[Job]:
     """Those that nothing but a place keeps, in their order."""
     named = [name for name in names if batch_of(name) is None]
@@ -83,6 +103,7 @@ async def _candidates(services: Services, names: Collection[str], ready: Sequenc
 
 
 async def _ready(services: Services, jobs: Sequence[Job]) -> list[Job]:
+    jobs = [job for job in jobs if job.status is JobStatus.SUBMITTED]  # others were let in since they were found
     verdicts, now = await verdicts_on(services, jobs), services.clock.now()
     return [job for job, verdict in zip(jobs, verdicts, strict=True) if is_ready(job, verdict, now)]
 

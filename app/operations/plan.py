@@ -55,7 +55,7 @@ async def _policy(services: Services) -> SubmitPolicy:
         limits.retry_attempts,
         capacities=(*(n.capacity for n in nodes), *(kind.capacity for kind in possible)),
         torch=not nodes or any("torch" in n.facts for n in nodes),
-        limits=limits.concurrency.keys(),
+        limits=limits.concurrency.keys() if services.knows_limits else None,
         labels=(*(n.labels for n in nodes), *(kind.all_labels for kind in possible)),
     )
 

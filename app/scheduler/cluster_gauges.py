@@ -46,7 +46,8 @@ class ClusterGauges:
         for gauge in (metrics.resource_capacity, metrics.resource_allocated, metrics.resource_used, metrics.lease_age):
             gauge.clear()
         for node in nodes:
-            self._show_node(node, now)
+            if node.state is not NodeState.LOST:  # it offers nothing, and is remembered for a day
+                self._show_node(node, now)
         self._refusals.heard(nodes)
 
     def _show_node(self, node: Node, now: datetime) -> None:

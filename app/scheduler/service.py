@@ -7,17 +7,16 @@ store that is away, or a cycle that fails, costs time and never ends the loop.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from app.domain.errors import Unavailable
-from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, SWEEP_BELL, Bells, Waker
+from app.domain.ports import ROOM_BELL, SCHEDULER_BELL, SWEEP_BELL, Waker
 from app.lifecycle import Loop, ServiceGroup
 from app.metering import Labels, RunMeter, template_labels
 from app.metrics import Metrics
@@ -27,6 +26,7 @@ from app.scheduler.commit import Checkpoint, no_checkpoint
 from app.scheduler.cycle import Cycle, Outcome
 from app.scheduler.hold_back import HoldBack
 from app.scheduler.leader import Leader
+from app.scheduler.periodic import LEAST_GAP, STANDBY, OnBell, Periodic, first
 from app.scheduler.reaper import Reaper
 from app.scheduler.reconciler import Reconciler
 from app.scheduler.retention import EVERY, Retention
@@ -39,12 +39,9 @@ from app.scheduler.workflow_keeper import WorkflowKeeper
 from app.services import Services
 
 log = structlog.get_logger()
-LEAST_GAP = 0.008
-"""Seconds between two cycles while rings keep coming."""
 FUTILE_REST, LONGEST_REST = 20.0, 0.1
 """After a cycle that could place nothing, further jobs wait for this many times its duration, at most so many seconds,
 unless room comes: submits to a full cluster must not spend the process on cycles that cannot place them."""
-STANDBY = 1.0
 BACKOFF = (0.25, 0.5, 1.0, 2.0)
 """Seconds until the next try after one, two, three and more failures in a row."""
 FUTILE = 3
@@ -54,12 +51,14 @@ FUTILE = 3
 @dataclass(frozen=True, slots=True)
 class SchedulerStatus:
     """What `/readyz` tells of the scheduler. `cycle_age`: seconds since the last whole cycle of this process;
-    `holding_back`: why, and until when, a leader gives up no node whose lease has lapsed."""
+    `trouble`: why a leader's last cycle was given up; `lacks`: the store that it then waited for; `holding_back`: why,
+    and until when, a leader gives up no node whose lease has lapsed."""
 
     leading: bool
     term: int | None
     cycle_age: float | None
     trouble: str | None
+    lacks: str | None = None
     holding_back: HoldBack | None = None
     loops: Mapping[str, float | None] = field(default_factory=dict)
     """Of each periodic loop the seconds since it last did its work whole; None before it has."""
@@ -82,6 +81,7 @@ class CycleLoop(Loop):
         self.ended_at: float | None = None
         """When the last whole cycle ended, or, before the first, when this process began to lead."""
         self.trouble: str | None = None
+        self.lacks: str | None = None
 
     async def run(self) -> None:
         bells = self._services.bells
@@ -110,6 +110,7 @@ class CycleLoop(Loop):
             self._cycle.recorder.forget()
             self._cycle.calibrator.forget()
             self._cycle.left = None
+            self._went_well()
 
     async def _turn(self) -> float:
         """One cycle; answers how long to wait for a ring before the next."""
@@ -121,9 +122,16 @@ class CycleLoop(Loop):
         except Exception as error:
             log.exception("cycle.failed")
             return self._failed("error", error)
-        self._failures, self.trouble, self.ended_at = 0, None, time.monotonic()
+        if self._failures:
+            log.info("cycle.goes_on", failures=self._failures)
+        self._went_well()
+        self.ended_at = time.monotonic()
         self._gap = self._gap_after(outcome, self.ended_at - began)
         return self._rest(outcome)
+
+    def _went_well(self) -> None:
+        """Nothing is wrong with this process's cycles, or it is no longer the one that has any."""
+        self._failures, self.trouble, self.lacks = 0, None, None
 
     def _gap_after(self, outcome: Outcome, took: float) -> float:
         """Seconds for which further jobs gather; what brings room is answered at once."""
@@ -143,9 +151,11 @@ class CycleLoop(Loop):
     def _failed(self, cause: str, error: Exception) -> float:
         delay = BACKOFF[min(self._failures, len(BACKOFF) - 1)]
         self._failures += 1
-        self.trouble = f"{type(error).__name__}: {error}"
+        self.lacks = error.store if isinstance(error, Unavailable) else None
+        self.trouble = f"{type(error).__name__}: {error}" if self.lacks is None else f"{self.lacks} does not answer"
         self._metrics.cycle_failures.labels(cause).inc()
-        log.warning("cycle.given_up", cause=cause, failures=self._failures, trouble=self.trouble, retry_in=delay)
+        known = {"failures": self._failures, "trouble": self.trouble, "retry_in": delay}
+        log.warning("cycle.given_up", cause=cause, **known, **({"store": self.lacks} if self.lacks else {}))
         return delay
 
     async def _idle(self, jobs: Waker, room: Waker, seconds: float) -> None:
@@ -154,77 +164,12 @@ class CycleLoop(Loop):
             await self.pause(seconds)
             return
         began = time.monotonic()
-        await _first(self.stopping, jobs.wait(seconds), room.wait(seconds))
+        await first(self.stopping, jobs.wait(seconds), room.wait(seconds))
         left = began + self._gap - time.monotonic()
         if left > LEAST_GAP:
-            await _first(self.stopping, room.wait(left))
+            await first(self.stopping, room.wait(left))
         elif left > 0:
             await self.pause(left)
-
-
-async def _first(stopping: asyncio.Event, *rings: Awaitable[bool]) -> None:
-    """Until one of the bells rings or its time is over, or the loop is to stop."""
-    waits = [asyncio.ensure_future(wait) for wait in (*rings, stopping.wait())]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-class Periodic(Loop):
-    """Does one thing every so often while this process leads; a failure is logged and the next time comes. `rest` is
-    called while it does not lead."""
-
-    grace = 5.0
-
-    def __init__(
-        self,
-        name: str,
-        leader: Leader,
-        every: float,
-        do: Callable[[], Awaitable[None]],
-        rest: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__(name)
-        self._leader, self._every, self._do, self._rest = leader, every, do, rest
-        self.succeeded_at: float | None = None
-
-    async def run(self) -> None:
-        while not self.stopping.is_set():
-            if self._leader.leading:
-                await self._once()
-            else:
-                self._rest()
-            await self.pause(self._every if self._leader.leading else min(self._every, STANDBY))
-        self._rest()
-
-    async def _once(self) -> None:
-        try:
-            await self._do()
-            self.succeeded_at = time.monotonic()
-        except Unavailable as error:
-            log.warning("periodic.store_away", loop=self.name, store=error.store)
-        except Exception:
-            log.exception("periodic.failed", loop=self.name)
-
-
-class OnBell(Periodic):
-    """As `Periodic`, and at each ring of a bell: a hint, which may be lost."""
-
-    def __init__(
-        self, name: str, leader: Leader, every: float, do: Callable[[], Awaitable[None]], bells: Bells, bell: str
-    ) -> None:
-        super().__init__(name, leader, every, do)
-        self._bells, self._bell = bells, bell
-
-    async def run(self) -> None:
-        async with self._bells.listen(self._bell) as waker:
-            while not self.stopping.is_set():
-                if self._leader.leading:
-                    await self._once()
-                await _first(self.stopping, waker.wait(self._every))
-                await self.pause(LEAST_GAP)
 
 
 class SchedulerService(ServiceGroup):
@@ -287,8 +232,9 @@ class SchedulerService(ServiceGroup):
         leading = self._leader.leading
         holding_back = self._reaper.holding_back if leading else None
         loops = {m.name: _age(m.succeeded_at) for m in self.members if isinstance(m, Periodic)}
-        age = _age(self._cycles.ended_at)
-        return SchedulerStatus(leading, self._leader.term_number, age, self._cycles.trouble, holding_back, loops)
+        cycles, term = self._cycles, self._leader.term_number
+        age = _age(cycles.ended_at)
+        return SchedulerStatus(leading, term, age, cycles.trouble, cycles.lacks, holding_back, loops)
 
 
 def _age(moment: float | None) -> float | None:

@@ -96,6 +96,6 @@ async def until_answered(send: Callable[[], Awaitable[T]], patience: float = PAT
                 raise
             if time.monotonic() + delay >= deadline:
                 raise Unavailable("MongoDB") from error
-            log.warning("mongodb.unanswered", error=type(error).__name__, again_in=delay)
+            log.warning("mongodb.unanswered", store="MongoDB", error=type(error).__name__, again_in=delay)
         await asyncio.sleep(delay)
         delay = min(2 * delay, LONGEST_DELAY)

@@ -32,6 +32,8 @@ async def _asked(question: Awaitable[object]) -> str:
     try:
         async with asyncio.timeout(PATIENCE):
             await question
+    except TimeoutError:
+        return f"no answer in {PATIENCE:g} s"
     except (PyMongoError, Unavailable, OSError) as error:
         return f"does not answer ({type(error.__cause__ or error).__name__})"
     return OK

@@ -1,7 +1,8 @@
 """All indexes of the database, as one list, and the call that makes the database agree with it.
 
 Creating an index that exists is no work, so any number of processes may do it at any time. An index that was changed
-here under the same name is dropped and made anew; indexes that are not ours are left alone.
+here under the same name is dropped and made anew, by the service alone: a worker of another version, started while the
+service is of this one, must not take its indexes away. Indexes that are not ours are left alone.
 """
 
 from __future__ import annotations
@@ -184,20 +185,25 @@ POLL_INDEXES: Mapping[str, Sequence[IndexModel]] = {
 """What the feed asks by where it must poll. Every transition pays for them, so they are made when polling begins."""
 
 
-async def ensure_indexes(database: Database, indexes: Mapping[str, Sequence[IndexModel]] = INDEXES) -> None:
-    """Make every index exist as it stands here. Raises Unavailable."""
+async def ensure_indexes(
+    database: Database, indexes: Mapping[str, Sequence[IndexModel]] = INDEXES, *, change: bool = True
+) -> None:
+    """Make every index exist, and with `change` as it stands here. Raises Unavailable."""
     for name, models in indexes.items():
         for model in models:
-            await _ensure(database[name], model)
+            await _ensure(database[name], model, change=change)
 
 
-async def _ensure(collection: Collection, model: IndexModel) -> None:
+async def _ensure(collection: Collection, model: IndexModel, *, change: bool) -> None:
     try:
         await until_answered(lambda: collection.create_indexes([model]))
     except OperationFailure as error:
         if error.code not in _CHANGED:
             raise
         name = model.document["name"]
+        if not change:
+            log.info("index.differs", collection=collection.name, index=name)
+            return
         log.warning("index.changed", collection=collection.name, index=name)
         await _drop(collection, name)
         await until_answered(lambda: collection.create_indexes([model]))

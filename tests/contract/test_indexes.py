@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo import IndexModel
 
 from app.config import load_settings
 from app.domain.batches import BatchKind, BatchQuery, BatchStatus
@@ -321,3 +322,17 @@ async def test_the_jobs_of_a_batch_are_counted_without_a_look_at_one(mongo: Data
     query = {"aggregate": "jobs", "pipeline": pipeline, "cursor": {}, "hint": batch_queries.INDEX}
     explained = await mongo.raw.command({"explain": query, "verbosity": "queryPlanner"})
     assert "FETCH" not in str(explained) and "COLLSCAN" not in str(explained)
+
+
+async def test_a_worker_of_another_version_changes_no_index_and_makes_those_that_are_missing(mongo: Database) -> None:
+    await ensure_indexes(mongo)
+    [ours] = [i for i in INDEXES["jobs"] if i.document["name"] == "on_node"]
+    theirs = IndexModel([("node_id", 1)], name="on_node", partialFilterExpression={"node_id": {"$type": "string"}})
+    new = IndexModel([("colour", 1)], name="by_colour")
+    await ensure_indexes(mongo, {"jobs": (theirs, new)}, change=False)
+    stored = await mongo.raw["jobs"].index_information()
+    assert stored["on_node"]["partialFilterExpression"] == ours.document["partialFilterExpression"]
+    assert "by_colour" in stored
+    await ensure_indexes(mongo, {"jobs": (theirs,)})
+    stored = await mongo.raw["jobs"].index_information()
+    assert stored["on_node"]["partialFilterExpression"] == theirs.document["partialFilterExpression"]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import orjson
 import pytest
 import structlog
 
 from app.clock import SystemClock
-from app.logs import configure
+from app.logs import TOLD_AGAIN, Sparingly, configure
 
 
 @pytest.fixture
@@ -80,3 +81,32 @@ def test_time_has_whole_milliseconds_in_utc() -> None:
     now = SystemClock().now()
     assert now.microsecond % 1000 == 0
     assert now.utcoffset() is not None
+
+
+def test_that_a_store_is_away_is_told_once_by_each_who_meets_it(stream: io.StringIO) -> None:
+    log = structlog.get_logger("x")
+    for n in range(100):
+        log.warning("periodic.store_away", loop="index", store="Redis", again_in=n)
+        log.warning("periodic.store_away", loop="timers", store="Redis")
+        log.warning("periodic.failed", loop="timers")
+    lines = [orjson.loads(line) for line in stream.getvalue().splitlines()]
+    away = [line["loop"] for line in lines if line["event"] == "periodic.store_away"]
+    assert away == ["index", "timers"]
+    assert len(lines) == 102, "what says nothing of a store is told each time"
+
+
+def test_it_is_told_again_with_how_often_it_was_left_out() -> None:
+    now = 1_000.0
+    sparingly = Sparingly(lambda: now)
+
+    def told() -> Mapping[str, Any] | None:
+        try:
+            return dict(sparingly(None, "warning", {"event": "doorbell.away", "store": "Redis"}))
+        except structlog.DropEvent:
+            return None
+
+    assert told() == {"event": "doorbell.away", "store": "Redis"}
+    assert (told(), told()) == (None, None)
+    now += TOLD_AGAIN
+    assert told() == {"event": "doorbell.away", "store": "Redis", "left_out": 2}
+    assert told() is None

@@ -14,12 +14,14 @@ from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import NoScriptError, ResponseError
 
 from app.domain.events import Event
-from app.domain.nodes import NodeReport
+from app.domain.nodes import NodeReport, NodeState
 from app.metering import EventMeter, Labels, RefusalMeter, StoreMeter, template_labels
 from app.metrics import Metrics
+from app.scheduler.cluster_gauges import ClusterGauges
+from app.scheduler.verdicts import verdicts
 from app.storage.observing import observed
 from tests.support.clock import NOON
-from tests.unit.scheduler.builders import a_node
+from tests.unit.scheduler.builders import a_node, a_snapshot
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -96,3 +98,17 @@ async def test_what_a_store_answers_is_told(answer: Any, took: set[str], failed:
         o for o in operations if value(metrics, "store_operation_seconds_count", store="redis", operation=o)
     } == took
     assert {o for o in operations if value(metrics, "store_errors_total", store="redis", operation=o)} == failed
+
+
+def test_what_a_lost_node_had_is_no_capacity() -> None:
+    """It is remembered for a day: sums over nodes would hold machines that are gone."""
+    metrics = Metrics()
+    gauges = ClusterGauges(metrics, timedelta(seconds=60))
+    nodes = [a_node("n1"), a_node("n2", state=NodeState.LOST), a_node("n3", state=NodeState.DRAINING)]
+    snapshot = a_snapshot(nodes, [])
+    gauges.show(snapshot, verdicts(snapshot), {})
+    assert value(metrics, "nodes", state="LOST") == 1
+    for name in ("resource_capacity", "resource_allocated", "resource_used"):
+        shown = [value(metrics, name, node=node, resource="cpu_cores") for node in ("n1", "n2", "n3")]
+        assert [each is not None for each in shown] == [True, False, True], name
+    assert value(metrics, "node_lease_age_seconds", node="n2") is None

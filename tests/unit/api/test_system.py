@@ -138,6 +138,20 @@ async def test_a_dead_loop_fails_readiness(api: Api) -> None:
     assert (answer.status_code, answer.json()["checks"]["feed"]) == (503, "not running")
 
 
+async def test_a_leader_that_waits_for_redis_is_degraded(api: Api) -> None:
+    """Submits are stored: to take the process out of service would make a lost index a lost service."""
+    api.health.checks["redis"] = "does not answer (ConnectionError)"
+    api.loop[0] = LoopStatus(False, "Redis does not answer", lacks="Redis")
+    answer = await api.client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert answer.json()["checks"]["scheduler"] == "Redis does not answer"
+    api.health.checks["redis"] = "ok"
+    answer = await api.client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    api.loop[0] = LoopStatus(False, "MongoDB does not answer", lacks="MongoDB")
+    assert (await api.client.get("/readyz")).status_code == 503
+
+
 async def test_readiness_tells_figures(api: Api) -> None:
     figures = {"leading": True, "term": 2, "seconds_since": {"cycle": 0.1, "scheduler.timers": None}}
     api.loop[0] = LoopStatus(True, "leading", {**figures, "holding_back": None})
@@ -161,6 +175,12 @@ async def test_readiness_tells_figures(api: Api) -> None:
 )
 def test_a_leader_without_cycles_is_not_ready(status: SchedulerStatus, ok: bool) -> None:
     assert judged(status).ok is ok
+
+
+def test_what_a_leader_waits_for_is_told_with_its_trouble() -> None:
+    status = SchedulerStatus(True, 1, 0.1, "Redis does not answer", "Redis")
+    assert judged(status)[:2] == (False, "Redis does not answer")
+    assert judged(status).lacks == "Redis"
 
 
 async def test_metrics_are_by_operation_never_by_id(api: Api) -> None:

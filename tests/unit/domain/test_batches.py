@@ -190,6 +190,11 @@ class TestSettling:
         assert (again.status, again.finished_at, again.control) == (B.RUNNING, None, None)
         assert (again.history[-1].detail, again.callback) == ("job_1 was retried", Callback("https://example.com/done"))
 
+    def test_one_that_has_completed_is_not_opened_again(self) -> None:
+        batch = a_batch(3)
+        ended = changed(batch, settle_batch(batch, counted(COMPLETED=3), stamp()))
+        assert reopen_batch(ended, "job_1", stamp()) is None
+
     def test_the_newest_of_its_history_are_kept(self) -> None:
         batch = BATCH
         for _ in range(MOST_ENTRIES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from app.domain.job import Job
 from app.domain.limits import batch_limit
 from app.operations import batch_following, batch_wishes
 from app.operations.batch_controls import cancel_whole, pause_whole, resume_whole, retry_whole
+from app.operations.limits import decide_admission
 from app.operations.retry import retry
 from app.operations.submit_batch import BatchSubmitted
 from app.scheduler.batch_keeper import BatchKeeper
@@ -58,6 +60,43 @@ class TestKeeping:
         assert (await now(services, made)).status is BatchStatus.FAILED
         await ends(services, ids(made)[1])
         assert (await now(services, made)).status is BatchStatus.COMPLETED
+
+    async def test_an_end_is_told_after_another_has_settled_it(self, services: Services, keeper: BatchKeeper) -> None:
+        """Two nodes commit the last ends at once, and one has settled the batch when the other comes to it."""
+        made = await submitted(services, NOOP, NOOP)
+        await ends(services, ids(made)[0])
+        decide = batch_following.decide_of_batches
+
+        async def late(told: Services, moved: Any) -> Any:
+            await keeper.keep()
+            return await decide(told, moved)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("app.operations.change.decide_of_batches", late)
+            await ends(services, ids(made)[1])
+        batch = await now(services, made)
+        assert batch.status is BatchStatus.COMPLETED
+        assert [entry.reason for entry in batch.history] == ["submitted", "settled"]
+
+    async def test_one_that_another_lets_in_meanwhile_is_left_to_it(
+        self, services: Services, keeper: BatchKeeper
+    ) -> None:
+        """Between the look at who is next and the look at those jobs."""
+        made = await submitted(services, max_parallel=1)
+        await self._ends_untold(services, made, 0, "COMPLETED")
+        honest = services.batches.next_waiting
+
+        async def late(batch_id: str, most: int) -> Sequence[str]:
+            found = await honest(batch_id, most)
+            with pytest.MonkeyPatch.context() as inner:
+                inner.setattr(services.batches, "next_waiting", honest)
+                await keeper.keep()
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(services.batches, "next_waiting", late)
+            assert await decide_admission(services, [batch_limit(made.batch.id)]) == []
+        assert await of(services, made) == ["COMPLETED", "QUEUED", "SUBMITTED"]
 
     async def test_a_failure_that_nobody_told_stops_it(self, services: Services, keeper: BatchKeeper) -> None:
         made = await submitted(services, fail_fast=True)

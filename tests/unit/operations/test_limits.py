@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from app.domain.job import Job
 from app.domain.limits import Place
@@ -17,6 +19,7 @@ from app.operations.advance import decide_waiting
 from app.operations.cancel import cancel
 from app.operations.change import commit_all
 from app.operations.pause import pause
+from app.operations.plan import plan
 from app.operations.priority import set_priority
 from app.operations.resume import resume
 from app.operations.retry import retry
@@ -191,3 +194,37 @@ async def test_whoever_comes_when_a_place_is_free_does_not_overtake_who_waits_fo
     await services.limits.release([Place("main", first.id)])
     young = await submitted(services, "main")
     assert await states(services, old, young) == ["QUEUED", "SUBMITTED"]
+
+
+class TestAWorkerThatLacksThem:
+    """A worker was started without the CONCURRENCY_LIMITS of the API."""
+
+    @pytest.fixture
+    def worker(self, services: Services) -> Services:
+        lacking = services.settings.model_copy(
+            update={"limits": services.settings.limits.model_copy(update={"concurrency": {}})}
+        )
+        return replace(services, settings=lacking, knows_limits=False)
+
+    async def test_it_leaves_who_waits_to_the_leader_and_says_so_once(
+        self, services: Services, worker: Services
+    ) -> None:
+        jobs = [await submitted(services, "main") for _ in range(3)]
+        with structlog.testing.capture_logs() as logs:
+            await ended(worker, jobs[0])
+            assert await states(services, *jobs) == ["COMPLETED", "SUBMITTED", "SUBMITTED"]
+            assert await decide_waiting(worker, [await now(services, jobs[2])]) == []
+        [told] = [entry for entry in logs if entry["event"] == "limits.unknown"]
+        assert told["names"] == ["main"] and "CONCURRENCY_LIMITS" in told["remedy"]
+        await LimitKeeper(services).keep()
+        assert await states(services, *jobs) == ["COMPLETED", "QUEUED", "SUBMITTED"]
+
+    async def test_it_refuses_no_step_for_a_limit_that_it_lacks(self, worker: Services) -> None:
+        assert (await plan(worker, JobRequest("noop", limits=("main",)))).limits == ("main",)
+
+    async def test_what_exists_no_more_limits_nothing_where_the_settings_are_the_apis(
+        self, services: Services, worker: Services
+    ) -> None:
+        jobs = [await submitted(services, "main") for _ in range(3)]
+        await ended(replace(worker, knows_limits=True), jobs[0])
+        assert await states(services, *jobs) == ["COMPLETED", "QUEUED", "QUEUED"]
