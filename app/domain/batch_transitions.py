@@ -104,6 +104,9 @@ def resume_batch(batch: Batch, stamp: Stamp, reason: str | None) -> BatchChange 
     if batch.status is BatchStatus.RUNNING and any(e.reason == "resumed" for e in batch.history):
         return None
     _refuse_while(batch, ENDING, BatchStatus.RUNNING)
+    if batch.status is not BatchStatus.PAUSED:
+        allowed = allowed_from(batch.status)
+        raise InvalidBatchTransition(batch.id, batch.status, BatchStatus.RUNNING, allowed, "it is not paused")
     return _change(batch, BatchStatus.RUNNING, "resumed", stamp, reason, control=_control("resume", stamp, reason))
 
 
