@@ -94,6 +94,11 @@ class WorkflowStateEvent(Outgoing):
     status: WorkflowStatus
     counts: dict[str, int]
     at: Timestamp
+    name: str
+    seq: int
+    reason: str | None = Field(description="As in the history; null where that has no new entry, as are the next two.")
+    actor: str | None
+    detail: str | None
 
 
 class WorkflowStepEvent(Outgoing):
@@ -105,6 +110,7 @@ class WorkflowStepEvent(Outgoing):
     status: Annotated[str, open_enum(*STEP_STATUSES)]
     job_id: str | None
     item: int | None = Field(description="Of a `for_each` the item whose job it is.")
+    skipped_because: str | None
 
 
 class NodeStateEvent(Outgoing):
