@@ -263,6 +263,10 @@ async def test_pause_holds_jobs_and_resume_lets_them_go(api: Api) -> None:
     gone_on = await post(api, f"/{made['workflow_id']}/resume")
     assert gone_on["status"] == "RUNNING" and states(gone_on) == {"a": "QUEUED", "x": "PAUSED", "b": "PENDING"}
     assert (await post(api, f"/{made['workflow_id']}/resume"))["status"] == "RUNNING"
+    history = (await load_job(api.services, made["steps"][0]["job_id"])).history
+    assert [(entry.reason, entry.actor) for entry in history] == [
+        ("submitted", "system"), ("hold", "anonymous"), ("resume_eligible", "anonymous"),
+    ], "whoever paused the whole paused each"  # fmt: skip
 
 
 async def test_an_approval_is_answered_once(api: Api) -> None:
