@@ -276,7 +276,7 @@ async def test_an_approval_is_answered_once(api: Api) -> None:
     path = f"/{made['workflow_id']}/steps/a"
     assert states(await post(api, f"{path}/approve")) == {"a": "QUEUED"}
     await post(api, f"{path}/approve")
-    await post(api, f"{path}/reject", status=409)
+    assert (await post(api, f"{path}/reject", status=409))["detail"].endswith("was approved already.")
     await post(api, f"/{made['workflow_id']}/steps/b/approve", status=404)
     other = await create(api, step("a", approval={}))
     rejected = await post(api, f"/{other['workflow_id']}/steps/a/reject", {"reason": "no"})
