@@ -77,4 +77,5 @@ def _with_subject(event: Event, workflow_id: str) -> Event:
 
 
 def _is_end(event: Event) -> bool:
-    return event.type == "workflow.state" and event.data.get("status") in _OVER
+    """The last event of the write that ended it: only that one has a token."""
+    return event.type == "workflow.state" and event.data.get("status") in _OVER and event.token is not None

@@ -13,8 +13,8 @@ Document = dict[str, Any]
 
 
 def last_of_new(workflow: Workflow) -> Document:
-    """That of the insertion."""
-    return _told(workflow, workflow.seq, workflow.submitted_at, workflow.history[-1:], [])
+    """That of the insertion, which may be a start as well."""
+    return _told(workflow, workflow.seq, workflow.submitted_at, workflow.history, [])
 
 
 def last_of(change: WorkflowChange) -> Document:

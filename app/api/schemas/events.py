@@ -87,11 +87,11 @@ class BatchStateEvent(Outgoing):
 
 
 class WorkflowStateEvent(Outgoing):
-    """A workflow changed: its state, or how many of its steps are in which."""
+    """A workflow changed: its state, or how many of its steps are in which. One for each entry of its history."""
 
     type: Literal["workflow.state"]
     id: str
-    status: WorkflowStatus
+    status: WorkflowStatus = Field(description="After the change.")
     counts: dict[str, int]
     at: Timestamp
     name: str

@@ -86,7 +86,7 @@ def step_event(job_id: str, last: Document) -> Event | None:
 
 def workflow_events(workflow_id: str, last: Document) -> Iterator[Event]:
     """`workflow.step` for each step that no job tells of, then `workflow.state` for each entry of the history, or one
-    that has none."""
+    that has none. All tell the status and the counts after the write, so that it matters to none which came last."""
     subject = {"workflow_id": workflow_id}
     for moved in last["moved"]:
         data = {
@@ -104,11 +104,11 @@ def workflow_events(workflow_id: str, last: Document) -> Iterator[Event]:
         state = {
             "type": "workflow.state",
             "id": workflow_id,
-            "status": entry.get("to", last["status"]),
+            "status": last["status"],
             "counts": last["counts"],
             "at": rfc3339(last["at"]),
             "name": last.get("name", workflow_id),
-            "seq": last["seq"],
+            "seq": entry.get("seq", last["seq"]),
             **{name: entry.get(name) for name in ("reason", "actor", "detail")},
         }
         yield Event("workflow.state", state, subject=subject)

@@ -11,7 +11,7 @@ from app.domain.transitions import Stamp
 from app.domain.workflows.advance import Ended, Facts, advance
 from app.domain.workflows.changes import Draft, apply, change
 from app.domain.workflows.controls import cancel, start
-from app.domain.workflows.state import JobRef, StepStatus, Workflow
+from app.domain.workflows.state import JobRef, StepStatus, Workflow, WorkflowEntry, WorkflowStatus
 from app.storage.feed import MongoChangeFeed
 from app.storage.jobs import MongoJobStore
 from app.storage.mongo import Database
@@ -76,10 +76,26 @@ async def test_each_entry_is_told_once_with_who_did_it_and_why(mongo: Database) 
     assert told(events)[1:4] == [("workflow.step", step_id, "CANCELLED") for step_id in ("a", "b", "f")]
     states = [e.data for e in events[4:]]
     assert [(d["seq"], d["status"], d["reason"], d["actor"], d["detail"]) for d in states] == [
-        (2, "RUNNING", "cancel_requested", "tester", "enough"),
+        (2, "CANCELLED", "cancel_requested", "tester", "enough"),
         (2, "CANCELLED", "cancelled", "system", None),
     ]
     assert [e.token is None for e in events] == [False, *[True] * 4, False], "the last of each write"
+
+
+async def test_one_that_is_started_when_it_comes_is_told_as_submitted_and_as_started(mongo: Database) -> None:
+    entries = (
+        WorkflowEntry(1, None, WorkflowStatus.PENDING, "submitted", NOW, "ann"),
+        WorkflowEntry(2, WorkflowStatus.PENDING, WorkflowStatus.RUNNING, "started", NOW, "ann"),
+    )
+    async with reading(MongoChangeFeed(mongo)) as reader:
+        await MongoWorkflowStore(mongo).insert(
+            replace(new(PINNED), status=WorkflowStatus.RUNNING, seq=2, history=entries)
+        )
+        events = await reader.some(2)
+    assert [(e.data["seq"], e.data["status"], e.data["reason"], e.data["actor"]) for e in events] == [
+        (1, "RUNNING", "submitted", "ann"),
+        (2, "RUNNING", "started", "ann"),
+    ]
 
 
 async def test_a_job_tells_of_its_step_and_item(mongo: Database) -> None:
