@@ -13,7 +13,7 @@ from pathlib import Path
 from app.domain.job import Progress, StepState
 from app.domain.json import Json
 from app.domain.records import MetricPoint
-from workers.run import SUCCESSES, RunEnding, RunReport
+from workers.run import STOPPED, SUCCESSES, RunEnding, RunReport
 
 _DONE = frozenset({"COMPLETED", "SKIPPED"})
 
@@ -94,12 +94,11 @@ class RunRecord:
         return Progress(self._run_no, at, self.fraction(), self.step, self._text, steps, dict(self._metrics))
 
     def final_progress(self, report: RunReport, at: datetime) -> Progress:
-        """The state as it is kept with the job: a step that was under way did not complete, or was done early."""
+        """The state as it is kept with the job: a step that was under way failed, was stopped, or was done early."""
         reached = self.fraction()
         for name, state in self._steps.items():
             if state.status == "RUNNING" and report.ending is not RunEnding.FINISHED:
-                status = "COMPLETED" if report.ending in SUCCESSES else "FAILED"
-                self._steps[name] = replace(state, status=status, finished_at=at)
+                self._steps[name] = replace(state, status=_left_at(report.ending), finished_at=at)
         return replace(self.progress(at), fraction=reached)
 
     def take_points(self) -> list[MetricPoint]:
@@ -124,3 +123,10 @@ class RunRecord:
         their names in `not_finite`."""
         strange = {"not_finite": sorted(self._not_finite)} if self._not_finite else {}
         return {"metrics": dict(self._metrics), "steps": dict(self.outputs), **strange}
+
+
+def _left_at(ending: RunEnding) -> str:
+    """The state of a step that was under way when its run ended."""
+    if ending in SUCCESSES:
+        return "COMPLETED"
+    return "STOPPED" if ending in STOPPED else "FAILED"

@@ -40,6 +40,17 @@ class RunEnding(StrEnum):
 
 SUCCESSES = frozenset({RunEnding.FINISHED, RunEnding.PRUNED})
 """After these the run has a result, and its job is done."""
+STOPPED = frozenset(
+    {
+        RunEnding.CHECKPOINTED,
+        RunEnding.CANCELLED,
+        RunEnding.DRAINED,
+        RunEnding.RELEASED,
+        RunEnding.PREEMPTED,
+        RunEnding.FENCED,
+    }
+)
+"""These are nobody's failure: the run was told to end, or wants to be run again."""
 AT_ONCE = frozenset({RunEnding.FENCED, RunEnding.OUT_OF_MEMORY})
 """Reasons to kill without asking first: another run may be about to start, or the node to run out of memory."""
 

@@ -39,7 +39,7 @@ def batch_summary(batch: Batch, counts: Counts) -> View:
         "seq": batch.seq,
         "size": batch.size,
         "counts": counts.tell(),
-        "progress": round(counts.of(*TERMINAL) / batch.size, 4) if batch.size else 1.0,
+        "progress": 1.0 if batch.ended else round(counts.of(*TERMINAL) / batch.size, 4),
         "template": batch.template,
         "execution_mode": batch.mode,
         "max_parallel": batch.max_parallel,

@@ -9,9 +9,11 @@ _STATE_FRAME = (
 )
 _WORKFLOW_FRAMES = (
     'event: workflow.state\ndata: {"type":"workflow.state","id":"wf_01kdvjm0q8m4x2c7w9f3e5t6y1","status":"RUNNING",'
-    '"counts":{"ACTIVE":1,"PENDING":2},"at":"2026-01-01T12:00:00.000Z"}\nid: 8265AF\n\n'
+    '"counts":{"ACTIVE":1,"PENDING":2},"at":"2026-01-01T12:00:00.000Z","name":"complete_ml_pipeline","seq":2,'
+    '"reason":"started","actor":"anonymous","detail":null}\nid: 8265AF\n\n'
     'event: workflow.step\ndata: {"type":"workflow.step","workflow_id":"wf_01kdvjm0q8m4x2c7w9f3e5t6y1",'
-    '"step_id":"model_training","status":"RUNNING","job_id":"job_01kdvjm0q8m4x2c7w9f3e5t6y1","item":null}\n'
+    '"step_id":"model_training","status":"RUNNING","job_id":"job_01kdvjm0q8m4x2c7w9f3e5t6y1","item":null,'
+    '"skipped_because":null}\n'
     "id: 8265B0\n\n"
 )
 STREAMS: dict[str, str] = {

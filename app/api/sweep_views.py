@@ -28,7 +28,7 @@ def submitted_sweep_view(submitted: SweepSubmitted) -> View:
         "status": batch.status,
         "message": "Sweep submitted successfully",
         "job_ids": submitted.job_ids,
-        "counts": Counts().tell(),
+        "counts": Counts({JobStatus.SUBMITTED: len(submitted.job_ids)}).tell(),
     }
 
 

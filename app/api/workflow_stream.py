@@ -22,13 +22,18 @@ _OVER = frozenset(status.value for status in OVER)
 
 def present_state(workflow: Workflow, token: str) -> Delivery:
     """The state of now as an event, with the place that it holds at."""
-    at = workflow.history[-1].at if workflow.history else workflow.submitted_at
+    newest = workflow.history[-1]
     data = {
         "type": "workflow.state",
         "id": workflow.id,
         "status": workflow.status,
         "counts": dict(workflow.counts),
-        "at": rfc3339(at),
+        "at": rfc3339(newest.at),
+        "name": workflow.name,
+        "seq": workflow.seq,
+        "reason": newest.reason,
+        "actor": newest.actor,
+        "detail": newest.detail,
     }
     return Delivery(Event("workflow.state", data, token))
 
@@ -72,4 +77,5 @@ def _with_subject(event: Event, workflow_id: str) -> Event:
 
 
 def _is_end(event: Event) -> bool:
-    return event.type == "workflow.state" and event.data.get("status") in _OVER
+    """The last event of the write that ended it: only that one has a token."""
+    return event.type == "workflow.state" and event.data.get("status") in _OVER and event.token is not None

@@ -24,6 +24,7 @@ SIGNS = {
     "COMPLETED": ("✓", "green"),
     "FAILED": ("✗", "red"),
     "SKIPPED": ("–", "dim"),
+    "STOPPED": ("⊘", "yellow"),
 }
 STATE_SIGNS = {
     "COMPLETED": ("✓", "green"),

@@ -70,6 +70,11 @@ def apply_batch(batch: Batch, change: BatchChange) -> Batch:
     return replace(batch, **change.fields, status=entry.to, seq=entry.seq, history=history)
 
 
+def counted(change: BatchChange, counts: Counts) -> BatchChange:
+    """The change with the jobs as they are then: what is told of it would else be as old as the last count."""
+    return replace(change, fields={**change.fields, "counts": counts, "counted_at": change.entry.at})
+
+
 def first_entry(stamp: Stamp) -> BatchEntry:
     """The insertion as the history sees it."""
     return BatchEntry(1, None, BatchStatus.RUNNING, "submitted", stamp.at, stamp.actor, None, stamp.op)
@@ -104,6 +109,9 @@ def resume_batch(batch: Batch, stamp: Stamp, reason: str | None) -> BatchChange 
     if batch.status is BatchStatus.RUNNING and any(e.reason == "resumed" for e in batch.history):
         return None
     _refuse_while(batch, ENDING, BatchStatus.RUNNING)
+    if batch.status is not BatchStatus.PAUSED:
+        allowed = allowed_from(batch.status)
+        raise InvalidBatchTransition(batch.id, batch.status, BatchStatus.RUNNING, allowed, "it is not paused")
     return _change(batch, BatchStatus.RUNNING, "resumed", stamp, reason, control=_control("resume", stamp, reason))
 
 

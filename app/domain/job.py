@@ -98,7 +98,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """Where a step of the present run is: PENDING, RUNNING, COMPLETED, FAILED or SKIPPED. `text`: what it last said."""
+    """Where a step of the present run is: PENDING, RUNNING, COMPLETED, FAILED, SKIPPED; or STOPPED: its run was told to
+    end. `text`: what it last said."""
 
     step: str
     status: str

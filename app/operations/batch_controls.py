@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.domain.batch_transitions import BatchChange, apply_batch, cancel_batch, pause_batch, resume_batch, retry_batch
+from app.domain.batch_transitions import (
+    BatchChange,
+    apply_batch,
+    cancel_batch,
+    counted,
+    pause_batch,
+    resume_batch,
+    retry_batch,
+)
 from app.domain.batches import Batch, BatchStatus
 from app.domain.errors import NotFound, PreconditionFailed, StaleBatch
 from app.domain.states import JobStatus
@@ -42,8 +50,10 @@ async def change_batch(
         if expected_seq is not None and batch.seq != expected_seq:
             raise PreconditionFailed(str(batch.seq), str(expected_seq))
         change = decide(batch, services.stamp(actor))
-        if change is not None and not await services.batches.commit(batch, change):
-            continue
+        if change is not None:
+            change = counted(change, (await services.batches.counts([batch_id]))[batch_id])
+            if not await services.batches.commit(batch, change):
+                continue
         after = batch if change is None else apply_batch(batch, change)
         await carry_out_wish(services, after, PATIENCE)
         return await load_batch(services, batch_id)

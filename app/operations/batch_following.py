@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from app.domain.batch_transitions import apply_batch, reopen_batch, settle_batch, stop_batch
+from app.domain.batch_transitions import apply_batch, counted, reopen_batch, settle_batch, stop_batch
 from app.domain.batches import ENDING, Batch, BatchKind, BatchStatus, Counts
 from app.domain.control_decisions import decide_cancel, decide_pause
 from app.domain.job import Job
@@ -83,9 +83,10 @@ def end_by_wish(services: Services, batch: Batch, jobs: Sequence[Job]) -> list[t
 async def fail_fast(services: Services, batch: Batch, failed: Job) -> Batch | None:
     """The batch once it is stopped for this failure; None when it ends already, or another was faster."""
     change = stop_batch(batch, services.stamp(), f"fail_fast: {failed.id} ended {failed.status}")
-    if change is None or not await services.batches.commit(batch, change):
+    if change is None:
         return None
-    return apply_batch(batch, change)
+    change = counted(change, (await services.batches.counts([batch.id]))[batch.id])
+    return apply_batch(batch, change) if await services.batches.commit(batch, change) else None
 
 
 async def _opened(services: Services, batch: Batch, job: Job) -> Batch:

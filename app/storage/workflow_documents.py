@@ -17,14 +17,13 @@ import orjson
 from app.domain.job import DependencyType
 from app.domain.ports.workflows import DefinitionRow
 from app.domain.priority import Priority
-from app.domain.workflows.changes import WorkflowChange, has_own_job
+from app.domain.workflows.changes import WorkflowChange
 from app.domain.workflows.definition import Approval, Definition, InputDefinition, PinnedDefinition, StepDefinition
 from app.domain.workflows.schedules import Schedule
 from app.domain.workflows.state import (
     FRESH,
     ItemCounts,
     ItemState,
-    JobRef,
     StepError,
     StepState,
     StepStatus,
@@ -32,6 +31,7 @@ from app.domain.workflows.state import (
     WorkflowEntry,
     WorkflowStatus,
 )
+from app.storage.workflow_last import entry_document, last_of, last_of_new
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -126,18 +126,6 @@ def _item_from(d: Stored) -> ItemState:
     )
 
 
-def entry_document(entry: WorkflowEntry) -> Document:
-    return {
-        "seq": entry.seq,
-        "from": None if entry.source is None else entry.source.value,
-        "to": entry.to.value,
-        "reason": entry.reason,
-        "at": entry.at,
-        "actor": entry.actor,
-        "detail": entry.detail,
-    }
-
-
 def _entry_from(d: Mapping[str, Any]) -> WorkflowEntry:
     source = None if d["from"] is None else WorkflowStatus(d["from"])
     return WorkflowEntry(d["seq"], source, WorkflowStatus(d["to"]), d["reason"], d["at"], d["actor"], d["detail"])
@@ -158,13 +146,7 @@ def workflow_document(workflow: Workflow) -> Document:
         },
         "history": [entry_document(entry) for entry in workflow.history],
         "ops": [],
-        "last": {
-            "seq": workflow.seq,
-            "at": workflow.submitted_at,
-            "status": workflow.status.value,
-            "counts": dict(workflow.counts),
-            "moved": [],
-        },
+        "last": last_of_new(workflow),
     }
 
 
@@ -211,25 +193,6 @@ def change_update(change: WorkflowChange) -> Document:
     if change.entries:
         push["history"] = {"$each": [entry_document(entry) for entry in change.entries]}
     return {"$set": written, "$push": push}
-
-
-def last_of(change: WorkflowChange) -> Document:
-    """What the feed tells of a change: the state, the counts, and the steps that no job tells of."""
-    moved = [
-        {"step_id": step_id, "status": state.status.value, "job_id": _job_id(change, step_id, state)}
-        for step_id, state in change.steps.items()
-        if not has_own_job(state)
-    ]
-    counts = dict(change.counts)
-    return {"seq": change.seq + 1, "at": change.at, "status": change.status.value, "counts": counts, "moved": moved}
-
-
-def _job_id(change: WorkflowChange, step_id: str, state: StepState) -> str | None:
-    if state.cached_from is not None:
-        return state.cached_from
-    if state.status is not StepStatus.ACTIVE or state.items is not None:
-        return None
-    return JobRef(step_id, None, state.run).job_id(change.workflow_id)
 
 
 def definition_json(definition: Definition) -> bytes:

@@ -94,7 +94,7 @@ class BatchSummary(Outgoing):
     seq: int = Field(description="Number of history entries: the version of the batch, and its ETag.")
     size: int = Field(description="Jobs in all.")
     counts: BatchCounts
-    progress: float = Field(description="Share of its jobs that have ended, 0 to 1.")
+    progress: float = Field(description="Share of its jobs that have ended, 0 to 1; 1 when the batch has.")
     template: str | None = Field(description="Of all its jobs; null where they differ.")
     execution_mode: ExecutionMode
     max_parallel: int | None

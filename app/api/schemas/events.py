@@ -87,13 +87,18 @@ class BatchStateEvent(Outgoing):
 
 
 class WorkflowStateEvent(Outgoing):
-    """A workflow changed: its state, or how many of its steps are in which."""
+    """A workflow changed: its state, or how many of its steps are in which. One for each entry of its history."""
 
     type: Literal["workflow.state"]
     id: str
-    status: WorkflowStatus
+    status: WorkflowStatus = Field(description="After the change.")
     counts: dict[str, int]
     at: Timestamp
+    name: str
+    seq: int
+    reason: str | None = Field(description="As in the history; null where that has no new entry, as are the next two.")
+    actor: str | None
+    detail: str | None
 
 
 class WorkflowStepEvent(Outgoing):
@@ -105,6 +110,7 @@ class WorkflowStepEvent(Outgoing):
     status: Annotated[str, open_enum(*STEP_STATUSES)]
     job_id: str | None
     item: int | None = Field(description="Of a `for_each` the item whose job it is.")
+    skipped_because: str | None
 
 
 class NodeStateEvent(Outgoing):

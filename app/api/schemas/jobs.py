@@ -180,7 +180,7 @@ class StepState(Outgoing):
     """Where a step of the present run is."""
 
     step: str
-    status: Annotated[str, open_enum("PENDING", "RUNNING", "COMPLETED", "FAILED", "SKIPPED")]
+    status: Annotated[str, open_enum("PENDING", "RUNNING", "COMPLETED", "FAILED", "SKIPPED", "STOPPED")]
     started_at: Timestamp | None
     finished_at: Timestamp | None
     text: str | None = Field(description="What it last said, such as `64/100 trees`.")

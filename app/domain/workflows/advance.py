@@ -33,6 +33,8 @@ from app.domain.workflows.state import (
 )
 
 NOBODY: Mapping[str, bool] = MappingProxyType({})
+MOST_NAMED = 3
+"""Steps that are named as the cause of a workflow's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Facts:
 
 @dataclass(slots=True)
 class Advance:
-    """The result. `asks`: steps of which facts are needed before anything more can be said of them."""
+    """The result. `asks`: steps of which facts are needed before anything more can be said of them. `detail`: for whose
+    end the workflow is FAILED."""
 
     status: WorkflowStatus
     counts: dict[str, int]
@@ -64,6 +67,7 @@ class Advance:
     release: list[JobRef] = field(default_factory=list)
     asks: list[str] = field(default_factory=list)
     forget: set[str] = field(default_factory=set)
+    detail: str | None = None
 
     @property
     def changed(self) -> bool:
@@ -273,13 +277,16 @@ class _Walk:
         if self._workflow.cancelling:
             self.result.status = WorkflowStatus.CANCELLED
         else:
-            self.result.status = WorkflowStatus.FAILED if self._is_held() else WorkflowStatus.COMPLETED
+            held = self._held()
+            self.result.status = WorkflowStatus.FAILED if held else WorkflowStatus.COMPLETED
+            self.result.detail = ", ".join(f"step {s} ended {self._state(s).status}" for s in held[:MOST_NAMED]) or None
 
-    def _is_held(self) -> bool:
-        """Whether a step ended without success that was not to be passed over."""
+    def _held(self) -> list[str]:
+        """The steps that ended without success and were not to be passed over, as they are defined."""
         if not any(self.result.counts.get(status) for status in UNSUCCESSFUL):
-            return False
-        return any(
-            self._state(step_id).status in UNSUCCESSFUL and step.on_failure != CONTINUE
+            return []
+        return [
+            step_id
             for step_id, step in self._pinned.steps.items()
-        )
+            if self._state(step_id).status in UNSUCCESSFUL and step.on_failure != CONTINUE
+        ]

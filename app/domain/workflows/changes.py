@@ -52,6 +52,7 @@ class WorkflowChange:
     sent again is recognised. `forget_items`: steps whose items are all fresh again, before `items` is laid over."""
 
     workflow_id: str
+    name: str
     seq: int
     op: str
     at: datetime
@@ -88,6 +89,7 @@ def change(before: Workflow, draft: Draft, after: Advance, stamp: Stamp) -> Work
     over = after.status in OVER
     return WorkflowChange(
         workflow_id=before.id,
+        name=before.name,
         seq=before.seq,
         op=stamp.op,
         at=stamp.at,
@@ -112,7 +114,7 @@ def _entries(before: Workflow, draft: Draft, after: Advance, stamp: Stamp) -> It
     if draft.reason is not None:
         yield WorkflowEntry(seq, before.status, status, draft.reason, stamp.at, stamp.actor, draft.detail)
     if after.status is not status:
-        yield WorkflowEntry(seq, status, after.status, after.status.lower(), stamp.at, "system", None)
+        yield WorkflowEntry(seq, status, after.status, after.status.lower(), stamp.at, "system", after.detail)
 
 
 def _approve_by(before: Workflow, workflow: Workflow, steps: Mapping[str, StepState]) -> datetime | None:

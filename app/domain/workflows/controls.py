@@ -191,7 +191,8 @@ def answer(
     if state.approved if approved else state.status is _S.REJECTED:
         return None
     if state.status is not _S.AWAITING_APPROVAL:
-        message = f"Step {step_id} of workflow {workflow.id} is {state.status}, and awaits no approval."
+        found = "was approved already" if state.approved else f"is {state.status}, and awaits no approval"
+        message = f"Step {step_id} of workflow {workflow.id} {found}."
         raise Conflict(message, current=state.status, allowed=())
     if workflow.status is not _W.RUNNING or workflow.cancelling:
         raise refuse(workflow, "an approval is answered while it runs; resume it first")

@@ -15,7 +15,7 @@ from app.domain.dependencies import Met
 from app.domain.errors import Conflict
 from app.domain.job import Job
 from app.domain.states import JobStatus
-from app.domain.transitions import Change
+from app.domain.transitions import SYSTEM, Change, Stamp
 from app.domain.workflows.changes import Draft
 from app.domain.workflows.controls import granted
 from app.domain.workflows.state import JobRef, Workflow, WorkflowStatus, active_jobs
@@ -42,7 +42,7 @@ async def carry_out(services: Services, workflow_id: str) -> Workflow:
         wanted = _wanted(loaded.workflow)
         if wanted is None or (wanted == done and loaded.workflow.wish is None):
             return loaded.workflow
-        if not await _ask(services, await _all_jobs(services, loaded), wanted):
+        if not await _ask(services, await _all_jobs(services, loaded), wanted, _who(loaded.workflow, wanted)):
             continue
         done = wanted
         if wanted == "cancel":
@@ -60,6 +60,12 @@ def _wanted(workflow: Workflow) -> str | None:
     if workflow.status is WorkflowStatus.PAUSED:
         return "pause"
     return "resume" if (workflow.history and workflow.history[-1].reason == "resumed") or workflow.wish else None
+
+
+def _who(workflow: Workflow, wanted: str) -> str:
+    """Who wanted it of the workflow, and so of its jobs."""
+    reason = {"cancel": "cancel_requested", "pause": "paused", "resume": "resumed"}[wanted]
+    return next((entry.actor for entry in reversed(workflow.history) if entry.reason == reason), SYSTEM)
 
 
 def _granted(loaded: Loaded, wanted: str) -> Draft | None:
@@ -95,10 +101,11 @@ async def admit(services: Services, jobs: Sequence[Job]) -> None:
         await commit_all(services, await decide_waiting(services, limited))
 
 
-async def _ask(services: Services, jobs: Sequence[Job], wanted: str) -> bool:
+async def _ask(services: Services, jobs: Sequence[Job], wanted: str, actor: str) -> bool:
     """Have each job be as it is wanted; one that cannot be asked has moved on. False where some kept changing."""
     for _ in range(TRIES):
-        pairs = [(job, change) for job in jobs if (change := _change_of(services, job, wanted)) is not None]
+        decided = [(job, _change_of(job, wanted, services.stamp(actor))) for job in jobs]
+        pairs = [(job, change) for job, change in decided if change is not None]
         results = await commit_all(services, pairs)
         await ring_for(services, [after for after in results if after is not None])
         lost = [job.id for (job, _), after in zip(pairs, results, strict=True) if after is None]
@@ -108,16 +115,15 @@ async def _ask(services: Services, jobs: Sequence[Job], wanted: str) -> bool:
     return False
 
 
-def _change_of(services: Services, job: Job, wanted: str) -> Change | None:
+def _change_of(job: Job, wanted: str, stamp: Stamp) -> Change | None:
     try:
-        return _decide(services, job, wanted)
+        return _decide(job, wanted, stamp)
     except Conflict as refusal:
         log.info("workflow.job_not_asked", job_id=job.id, wanted=wanted, code=refusal.code)
         return None
 
 
-def _decide(services: Services, job: Job, wanted: str) -> Change | None:
-    stamp = services.stamp()
+def _decide(job: Job, wanted: str, stamp: Stamp) -> Change | None:
     if wanted == "cancel":
         return decide_cancel(job, stamp, CANCELLED_WITH)
     if wanted == "pause":

@@ -79,12 +79,14 @@ def step_event(job_id: str, last: Document) -> Event | None:
         "status": last["to"],
         "job_id": job_id,
         "item": last.get("step_item"),
+        "skipped_because": None,
     }
     return Event("workflow.step", data, subject=subject_of(job_id, last))
 
 
 def workflow_events(workflow_id: str, last: Document) -> Iterator[Event]:
-    """`workflow.step` for each step that no job tells of, then `workflow.state`."""
+    """`workflow.step` for each step that no job tells of, then `workflow.state` for each entry of the history, or one
+    that has none. All tell the status and the counts after the write, so that it matters to none which came last."""
     subject = {"workflow_id": workflow_id}
     for moved in last["moved"]:
         data = {
@@ -94,16 +96,22 @@ def workflow_events(workflow_id: str, last: Document) -> Iterator[Event]:
             "status": "RUNNING" if moved["status"] == "ACTIVE" else moved["status"],
             "job_id": moved["job_id"],
             "item": None,
+            "skipped_because": moved.get("skipped_because"),
         }
         yield Event("workflow.step", data, subject=subject)
-    state = {
-        "type": "workflow.state",
-        "id": workflow_id,
-        "status": last["status"],
-        "counts": last["counts"],
-        "at": rfc3339(last["at"]),
-    }
-    yield Event("workflow.state", state, subject=subject)
+    entries: list[Document] = last.get("entries") or [{}]
+    for entry in entries:
+        state = {
+            "type": "workflow.state",
+            "id": workflow_id,
+            "status": last["status"],
+            "counts": last["counts"],
+            "at": rfc3339(last["at"]),
+            "name": last.get("name", workflow_id),
+            "seq": entry.get("seq", last["seq"]),
+            **{name: entry.get(name) for name in ("reason", "actor", "detail")},
+        }
+        yield Event("workflow.state", state, subject=subject)
 
 
 def progress_event(job_id: str, progress: Document, subject: Mapping[str, Any]) -> Event:

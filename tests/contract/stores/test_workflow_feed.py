@@ -10,8 +10,8 @@ from app.domain.events import Event
 from app.domain.transitions import Stamp
 from app.domain.workflows.advance import Ended, Facts, advance
 from app.domain.workflows.changes import Draft, apply, change
-from app.domain.workflows.controls import start
-from app.domain.workflows.state import JobRef, StepStatus, Workflow
+from app.domain.workflows.controls import cancel, start
+from app.domain.workflows.state import JobRef, StepStatus, Workflow, WorkflowEntry, WorkflowStatus
 from app.storage.feed import MongoChangeFeed
 from app.storage.jobs import MongoJobStore
 from app.storage.mongo import Database
@@ -55,10 +55,47 @@ async def test_each_change_is_told_with_the_steps_that_no_job_tells_of(mongo: Da
     ]
     assert events[-1].data == {
         "type": "workflow.state", "id": "wf_test", "status": "RUNNING", "at": "2026-01-01T12:00:00.000Z",
-        "counts": {"COMPLETED": 1, "SKIPPED": 1, "ACTIVE": 1},
+        "counts": {"COMPLETED": 1, "SKIPPED": 1, "ACTIVE": 1}, "name": "test", "seq": 3,
+        "reason": None, "actor": None, "detail": None,
     }  # fmt: skip
+    assert [e.data["skipped_because"] for e in events[2:4]] == ["condition_false", None]
     assert {e.subject["workflow_id"] for e in events} == {"wf_test"}
     assert [e.token is None for e in events] == [False, False, True, True, False], "the last of each write"
+
+
+async def test_each_entry_is_told_once_with_who_did_it_and_why(mongo: Database) -> None:
+    """A cancel that ends the workflow at once is two entries of one write."""
+    store = MongoWorkflowStore(mongo)
+    async with reading(MongoChangeFeed(mongo)) as reader:
+        workflow = new(PINNED)
+        await store.insert(workflow)
+        cancelled = cancel(workflow, PINNED, "enough")
+        assert cancelled is not None
+        await written(store, workflow, cancelled)
+        events = await reader.some(6)
+    assert told(events)[1:4] == [("workflow.step", step_id, "CANCELLED") for step_id in ("a", "b", "f")]
+    states = [e.data for e in events[4:]]
+    assert [(d["seq"], d["status"], d["reason"], d["actor"], d["detail"]) for d in states] == [
+        (2, "CANCELLED", "cancel_requested", "tester", "enough"),
+        (2, "CANCELLED", "cancelled", "system", None),
+    ]
+    assert [e.token is None for e in events] == [False, *[True] * 4, False], "the last of each write"
+
+
+async def test_one_that_is_started_when_it_comes_is_told_as_submitted_and_as_started(mongo: Database) -> None:
+    entries = (
+        WorkflowEntry(1, None, WorkflowStatus.PENDING, "submitted", NOW, "ann"),
+        WorkflowEntry(2, WorkflowStatus.PENDING, WorkflowStatus.RUNNING, "started", NOW, "ann"),
+    )
+    async with reading(MongoChangeFeed(mongo)) as reader:
+        await MongoWorkflowStore(mongo).insert(
+            replace(new(PINNED), status=WorkflowStatus.RUNNING, seq=2, history=entries)
+        )
+        events = await reader.some(2)
+    assert [(e.data["seq"], e.data["status"], e.data["reason"], e.data["actor"]) for e in events] == [
+        (1, "RUNNING", "submitted", "ann"),
+        (2, "RUNNING", "started", "ann"),
+    ]
 
 
 async def test_a_job_tells_of_its_step_and_item(mongo: Database) -> None:
@@ -71,7 +108,7 @@ async def test_a_job_tells_of_its_step_and_item(mongo: Database) -> None:
     assert [e.type for e in events] == ["job.state", "workflow.step"] * 2
     assert events[-1].data == {
         "type": "workflow.step", "workflow_id": "wf_test", "step_id": "f", "status": "SCHEDULED", "job_id": job.id,
-        "item": 1,
+        "item": 1, "skipped_because": None,
     }  # fmt: skip
     assert events[-1].subject["workflow_id"] == "wf_test"
 

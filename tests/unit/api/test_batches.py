@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.batches import member_id, told
 from app.domain.events import Event
+from app.operations.batch_following import fail_fast
 from app.storage.batch_documents import last_document
 from app.storage.feed.events import batch_event
 from app.storage.memory.webhooks import MemoryWebhooks
@@ -185,6 +186,25 @@ class TestReading:
 
 
 class TestControls:
+    async def test_what_is_told_of_one_counts_the_jobs_as_they_are_then(self, api: Api) -> None:
+        """Not as they were when somebody last counted."""
+        body = await submitted(api, 3)
+        await ends(api.services, body["job_ids"][0])
+        await api.client.post(f"{BATCHES}/{body['batch_id']}/pause")
+        batch = await api.services.batches.get(body["batch_id"])
+        assert batch is not None
+        counts = told(batch, batch.counts)["counts"]
+        assert counts == {**counts, "completed": 1, "queued": 2}  # type: ignore[dict-item]
+
+    async def test_what_fail_fast_stops_is_told_with_the_failure(self, api: Api) -> None:
+        body = await submitted(api, 3)
+        await ends(api.services, body["job_ids"][0], "FAILED")
+        batch = await api.services.batches.get(body["batch_id"])
+        assert batch is not None
+        stopped = await fail_fast(api.services, batch, await api.job(body["job_ids"][0]))
+        assert stopped is not None
+        assert (stopped.counts.failed, stopped.counts.laid_out) == (1, 3)
+
     async def test_each_answers_the_batch_and_what_happens(self, api: Api) -> None:
         batch_id = (await submitted(api))["batch_id"]
         paused = (await api.client.post(f"{BATCHES}/{batch_id}/pause", json={"reason": "lunch"})).json()

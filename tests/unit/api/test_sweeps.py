@@ -49,6 +49,7 @@ async def test_the_body_of_the_contract_is_taken_and_its_first_trials_wait(api: 
     submitted = answer.json()
     assert_shape(submitted, BatchSubmitted)
     assert len(submitted["job_ids"]) == 8
+    assert submitted["counts"]["total"] == submitted["counts"]["submitted"] == 8
     jobs = await get(api, f"/jobs?batch_id={submitted['batch_id']}")
     assert sorted(job["job_id"] for job in jobs["jobs"]) == submitted["job_ids"]
     assert {job["status"] for job in jobs["jobs"]} == {"QUEUED"}
@@ -177,6 +178,16 @@ async def test_the_leaderboard_is_ranked_and_paged(api: Api) -> None:
     rest = await get(api, f"/batches/{batch_id}/leaderboard?limit=4&cursor={first['next_cursor']}")
     assert first["trials"] + rest["trials"] == board["trials"]
     assert rest["next_cursor"] is None
+
+
+async def test_a_sweep_that_reached_its_goal_has_come_to_its_end(api: Api) -> None:
+    batch_id = await accepted(api, a_sweep(goal=0.8))
+    await ended(api, batch_id, [0.9])
+    batch = await api.services.batches.get(batch_id)
+    assert batch is not None
+    await drive(api.services, Search.of(batch))
+    told = await get(api, f"/batches/{batch_id}")
+    assert (told["status"], told["counts"]["total"], told["size"], told["progress"]) == ("COMPLETED", 2, 6, 1.0)
 
 
 async def test_a_cursor_of_another_leaderboard_is_refused(api: Api) -> None:

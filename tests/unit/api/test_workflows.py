@@ -263,6 +263,10 @@ async def test_pause_holds_jobs_and_resume_lets_them_go(api: Api) -> None:
     gone_on = await post(api, f"/{made['workflow_id']}/resume")
     assert gone_on["status"] == "RUNNING" and states(gone_on) == {"a": "QUEUED", "x": "PAUSED", "b": "PENDING"}
     assert (await post(api, f"/{made['workflow_id']}/resume"))["status"] == "RUNNING"
+    history = (await load_job(api.services, made["steps"][0]["job_id"])).history
+    assert [(entry.reason, entry.actor) for entry in history] == [
+        ("submitted", "system"), ("hold", "anonymous"), ("resume_eligible", "anonymous"),
+    ], "whoever paused the whole paused each"  # fmt: skip
 
 
 async def test_an_approval_is_answered_once(api: Api) -> None:
@@ -272,7 +276,7 @@ async def test_an_approval_is_answered_once(api: Api) -> None:
     path = f"/{made['workflow_id']}/steps/a"
     assert states(await post(api, f"{path}/approve")) == {"a": "QUEUED"}
     await post(api, f"{path}/approve")
-    await post(api, f"{path}/reject", status=409)
+    assert (await post(api, f"{path}/reject", status=409))["detail"].endswith("was approved already.")
     await post(api, f"/{made['workflow_id']}/steps/b/approve", status=404)
     other = await create(api, step("a", approval={}))
     rejected = await post(api, f"/{other['workflow_id']}/steps/a/reject", {"reason": "no"})

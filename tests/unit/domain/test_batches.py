@@ -127,10 +127,10 @@ class TestControls:
         ("COMPLETED", lambda b: cancel_batch(b, stamp(), None), "cannot become CANCELLED"),
         ("COMPLETED", lambda b: pause_batch(b, stamp(), None), "cannot become PAUSED"),
         ("COMPLETED", lambda b: retry_batch(b, stamp(), None, retryable=0), "every job of it has completed"),
-        ("RUNNING", lambda b: resume_batch(b, stamp(), None), "cannot become RUNNING"),
+        ("RUNNING", lambda b: resume_batch(b, stamp(), None), "is RUNNING: it is not paused."),
         ("RUNNING", lambda b: retry_batch(b, stamp(), None, retryable=0), "no job of it has failed"),
         ("PAUSED", lambda b: retry_batch(b, stamp(), None, retryable=1), "cannot become RUNNING"),
-        ("CANCELLED", lambda b: resume_batch(b, stamp(), None), "cannot become RUNNING"),
+        ("CANCELLED", lambda b: resume_batch(b, stamp(), None), "is CANCELLED: it is not paused."),
     )
 
     @pytest.mark.parametrize(("state", "decide", "why"), REFUSED)

@@ -108,6 +108,13 @@ def test_a_step_under_way_has_failed_when_the_run_has() -> None:
     assert [s.status for s in last.steps] == ["COMPLETED", "FAILED"]
 
 
+@pytest.mark.parametrize("ending", ["checkpointed", "cancelled", "drained", "released", "preempted"])
+def test_a_step_under_way_has_not_failed_when_its_run_was_told_to_end(ending: str) -> None:
+    record = said(started("prepare"), finished("prepare"), started("train"))
+    last = record.final_progress(RunReport(RunEnding(ending), "told to end"), NOON)
+    assert [s.status for s in last.steps] == ["COMPLETED", "STOPPED"]
+
+
 def test_a_step_that_was_stopped_early_is_done_and_the_bar_stays_where_it_was() -> None:
     record = said(started("prepare"), finished("prepare"), started("train"), progress("train", 0.3, metrics={"a": 1.0}))
     last = record.final_progress(RunReport(RunEnding.PRUNED, "not among the best"), NOON)

@@ -94,6 +94,7 @@ def test_what_can_still_run_runs_then_the_workflow_fails() -> None:
     assert world.status == "RUNNING"
     world.end(("c", "COMPLETED"))
     assert world.status == "FAILED"
+    assert world.workflow.history[-1].detail == "step a ended FAILED", "it is named"
 
 
 def test_a_failure_to_be_passed_over_is_not_held_against_the_workflow() -> None:
