@@ -27,6 +27,7 @@ from app.domain.specification import Specification
 from app.domain.states import JobStatus
 from app.domain.transitions import Stamp
 from app.operations.advance import decide_waiting
+from app.operations.callbacks import callback_errors
 from app.operations.change import commit_all
 from app.operations.hints import hinted
 from app.operations.inheritance import decide_lending
@@ -75,7 +76,7 @@ async def submit_batch(
     QuotaExceeded and Unavailable; then nothing is stored."""
     if key is not None and (earlier := await services.batches.answer_under(key.key)) is not None:
         return replay(earlier, key)
-    if errors := [*batch_errors(request), *_callback_errors(services, request.callback_url)]:
+    if errors := [*batch_errors(request), *callback_errors(services, request.callback_url)]:
         raise Invalid(errors)
     await refuse_over_quota(services, request.tenant, len(request.jobs))
     plans = await planning(services)
@@ -91,11 +92,6 @@ async def submit_batch(
         return replay(taken, key)
     await enter(services, submitted.jobs)
     return Answer(201, body)
-
-
-def _callback_errors(services: Services, url: str | None) -> list[FieldError]:
-    why = None if url is None else services.webhooks.refusal(url)
-    return [] if why is None else [FieldError("callback_url", why)]
 
 
 async def _plan(services: Services, plans: Planning, request: BatchRequest) -> _Planned:

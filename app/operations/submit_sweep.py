@@ -21,6 +21,7 @@ from app.domain.specification import JobRequest
 from app.domain.sweeps.asked import PATH, SweepRequest
 from app.domain.sweeps.definition import Definition
 from app.domain.transitions import Stamp
+from app.operations.callbacks import callback_errors
 from app.operations.hints import hinted
 from app.operations.once import Answer, IdempotencyKey, replay
 from app.operations.parents import places_of, refuse_unknown, verdict_on_new
@@ -73,7 +74,7 @@ async def submit_sweep(
 
 async def preview_sweep(services: Services, around: BatchRequest, asked: SweepRequest) -> PlannedSweep:
     """Everything that a submit does before it writes. Raises as a submit does."""
-    if errors := _errors(around):
+    if errors := [*_errors(around), *callback_errors(services, around.callback_url)]:
         raise Invalid(errors)
     planned = await plan_sweep(services, asked)
     await _refuse_hopeless(services, asked.request)
