@@ -16,9 +16,9 @@ import orjson
 from app.domain.ids import is_object_id
 from app.domain.job import Job
 from app.domain.json import Json
+from app.domain.outputs import outputs_of
 from app.domain.specification import Specification
 from app.domain.states import JobStatus
-from app.domain.workflows.asked import outputs_of
 from app.services import Services
 
 DEFAULT_MODEL = "model.skops"
