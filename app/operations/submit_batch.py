@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.domain.batch_requests import BatchRequest, batch_errors, let_in
-from app.domain.batch_transitions import first_entry
-from app.domain.batches import Batch, BatchKind, BatchStatus, Callback, Counts, member_id, new_batch_id
+from app.domain.batches import Batch, Counts, member_id, new_batch_id
 from app.domain.dependencies import Met, Verdict
 from app.domain.errors import FieldError, Invalid
 from app.domain.job import Job
 from app.domain.naming import suffixed
+from app.domain.new_batch import build_batch
 from app.domain.new_job import build_job
 from app.domain.queueing import ticket_of
 from app.domain.records import StoredAnswer
@@ -158,22 +158,14 @@ async def _batch(
     templates = {specification.template.id for specification in specifications}
     template = templates.pop() if len(templates) == 1 else None
     base = f"{(template or 'mixed').replace('_', '-')}-x{len(specifications)}"
-    return Batch(
-        id=new_batch_id(stamp.at, os.urandom(7)),
-        kind=BatchKind.BATCH,
+    return build_batch(
+        request,
+        batch_id=new_batch_id(stamp.at, os.urandom(7)),
         name=request.name or suffixed(base, await services.names.claim(base)),
-        tenant=request.tenant,
-        status=BatchStatus.RUNNING,
-        seq=1,
         size=len(specifications),
-        submitted_at=stamp.at,
-        history=(first_entry(stamp),),
-        mode=request.mode,
-        max_parallel=request.max_parallel,
-        fail_fast=request.fail_fast,
         template=template,
-        callback=None if request.callback_url is None else Callback(request.callback_url),
-        metadata=request.metadata,
+        max_parallel=request.max_parallel,
+        stamp=stamp,
     )
 
 

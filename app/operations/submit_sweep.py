@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.domain.batch_requests import BatchRequest, batch_errors
-from app.domain.batch_transitions import first_entry
-from app.domain.batches import Batch, BatchKind, BatchStatus, Callback, ExecutionMode, member_id, new_batch_id
+from app.domain.batches import Batch, ExecutionMode, member_id, new_batch_id
 from app.domain.errors import FieldError, Invalid
 from app.domain.naming import suffixed
+from app.domain.new_batch import build_batch
 from app.domain.records import StoredAnswer
 from app.domain.secrets import Sealed
 from app.domain.specification import JobRequest
@@ -107,23 +107,15 @@ async def _refuse_hopeless(services: Services, request: JobRequest) -> None:
 
 
 async def _batch(services: Services, around: BatchRequest, planned: PlannedSweep, stamp: Stamp) -> Batch:
-    definition, template = planned.definition, planned.trial.template
-    sweep = definition.sweep
-    base = f"{template.id.replace('_', '-')}-sweep"
-    return Batch(
-        id=new_batch_id(stamp.at, os.urandom(7)),
-        kind=BatchKind.SWEEP,
+    definition, template = planned.definition, planned.trial.template.id
+    base = f"{template.replace('_', '-')}-sweep"
+    return build_batch(
+        around,
+        batch_id=new_batch_id(stamp.at, os.urandom(7)),
         name=around.name or suffixed(base, await services.names.claim(base)),
-        tenant=around.tenant,
-        status=BatchStatus.RUNNING,
-        seq=1,
-        size=sweep.max_trials,
-        submitted_at=stamp.at,
-        history=(first_entry(stamp),),
-        max_parallel=sweep.max_parallel,
-        fail_fast=around.fail_fast,
-        template=template.id,
-        callback=None if around.callback_url is None else Callback(around.callback_url),
-        metadata=around.metadata,
-        spec=definition.to_json(),
+        size=definition.sweep.max_trials,
+        template=template,
+        max_parallel=definition.sweep.max_parallel,
+        stamp=stamp,
+        sweep=definition.to_json(),
     )
