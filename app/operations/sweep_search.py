@@ -19,7 +19,7 @@ from app.domain.naming import suffixed
 from app.domain.new_job import build_job
 from app.domain.records import JobQuery, MetricPoint
 from app.domain.specification import JobRequest, Specification
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import OPEN, JobStatus
 from app.domain.sweeps.asked import MOST_PARALLEL
 from app.domain.sweeps.book import Book
 from app.domain.sweeps.definition import Definition, definition_from
@@ -38,7 +38,6 @@ from app.operations.sweep_asking import next_values
 from app.services import Services
 
 log = structlog.get_logger()
-OPEN = frozenset(JobStatus) - TERMINAL
 LIVE = frozenset({JobStatus.RUNNING, JobStatus.PAUSED})
 
 
