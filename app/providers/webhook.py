@@ -4,7 +4,7 @@
      "total": [{type, count}]}}
 
 `webhook-id` is the plan's id, the same each time that it is sent again: who has seen it does nothing. 2xx is a yes,
-other answers a no; 408, 429, 5xx and silence mean that nobody knows, and it is sent again. The nodes that come are
+other answers a no; 408, 425, 429, 5xx and silence mean that nobody knows, and it is sent again. The nodes that come are
 those that register; so there is nobody to ask.
 """
 

@@ -17,7 +17,6 @@ STARTUP = 10
 """Trials of a search that learns that are drawn at random, before there is anything to learn from."""
 SUGGESTIONS = 3
 """How often it is asked for something new, before that is drawn at random."""
-
 LEARNED_AT_ONCE = 16
 """Trials of a search that learns that are asked in one look: while they are, no other sweep is looked at."""
 

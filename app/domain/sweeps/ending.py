@@ -13,6 +13,7 @@ from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import SUCCESSES, Outcome, Trial, TrialEnd
 
 TOLD_KEPT = 20
+"""Names under which one told something else than the objective."""
 
 
 def trial_end(sweep: Sweep, trial: Trial, job: Job, points: Sequence[MetricPoint]) -> TrialEnd:
