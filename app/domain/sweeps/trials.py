@@ -7,8 +7,8 @@ asked can be worked out again, from the seed and the record, whatever ended mean
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -148,9 +148,3 @@ def _without_objective(sweep: Sweep, ended: Sequence[Trial]) -> str | None:
     return f"none of the first {len(ends)} trials that completed told {sweep.objective}; they told {told}"[
         :LONGEST_DETAIL
     ]
-
-
-def as_told(trials: Iterable[Trial], untold: Iterable[int]) -> list[Trial]:
-    """What was known of these trials when the ends of some were not."""
-    unknown = frozenset(untold)
-    return [replace(t, end=None) if t.number in unknown else t for t in trials]

@@ -8,11 +8,11 @@ from app.domain.sweeps.asha import EarlyStopping, goes_on
 from app.domain.sweeps.ending import trial_end
 from app.domain.sweeps.judging import judge
 from app.domain.sweeps.ranking import best_of, best_point, ranked
-from app.domain.sweeps.trials import Move, Over, as_told, next_move
+from app.domain.sweeps.trials import Move, Over, next_move
 from tests.unit.domain.builders import a_job
 from tests.unit.sweeps.builders import a_sweep, a_trial, ended, points
 
-OUTLOOKS = {
+MOVES = {
     "nothing asked yet": ({}, [], Move(ask=4)),
     "as many as may run": ({}, [a_trial(n) for n in range(4)], Move(ask=0)),
     "one for each that ended": ({}, [ended(0, 0.5), ended(1), *(a_trial(n) for n in (2, 3))], Move(ask=2)),
@@ -92,9 +92,9 @@ def test_the_reason_stays_short_whatever_trials_tell() -> None:
     assert detail is not None and len(detail) == 400
 
 
-@pytest.mark.parametrize("case", OUTLOOKS)
+@pytest.mark.parametrize("case", MOVES)
 def test_next_move(case: str) -> None:
-    asked, trials, want = OUTLOOKS[case]
+    asked, trials, want = MOVES[case]
     assert next_move(a_sweep(**asked), trials) == want
 
 
@@ -222,8 +222,3 @@ def test_the_best_comes_first_ties_by_cost_then_by_id_and_without_a_value_last()
     best = best_of(a_sweep(direction="minimize"), trials)
     assert best is not None and best.number == 3
     assert best_of(a_sweep(), [ended(0, outcome="failed"), a_trial(1)]) is None
-
-
-def test_what_was_known_when_a_trial_was_asked_can_be_told_again() -> None:
-    trials = [ended(0, 0.5), ended(1, 0.6), a_trial(2)]
-    assert [t.end is None for t in as_told(trials, [1])] == [False, True, True]
