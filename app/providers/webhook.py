@@ -11,9 +11,9 @@ those that register; so there is nobody to ask.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from app.clock import Clock
+from app.domain.json import Json
 from app.domain.ports import Ack, Message, ProvidedNode
 from app.outgoing import Forbidden, post
 from app.webhooks import signed
@@ -53,5 +53,5 @@ class WebhookProvider:
         return None
 
 
-def _counts(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+def _counts(counts: Mapping[str, int]) -> list[dict[str, Json]]:
     return [{"type": name, "count": count} for name, count in sorted(counts.items())]
