@@ -1,5 +1,5 @@
 """What users do to a run of a workflow: each decides on it, writes that with all that follows, and carries it to the
-jobs. All of it may be sent again."""
+jobs. What is wanted already may be wanted again; what was started, or runs again, is refused."""
 
 from __future__ import annotations
 
