@@ -21,7 +21,6 @@ from app.domain.naming import suffixed
 from app.domain.new_batch import build_batch
 from app.domain.new_job import build_job
 from app.domain.queueing import ticket_of
-from app.domain.records import StoredAnswer
 from app.domain.siblings import base_names
 from app.domain.specification import Specification
 from app.domain.states import JobStatus
@@ -82,16 +81,15 @@ async def submit_batch(
     plans = await planning(services)
     planned = await _plan(services, plans, request)
     submitted = await _made(services, request, planned, actor)
-    body = render(submitted)
-    at = submitted.batch.submitted_at
-    stored = None if key is None else StoredAnswer(key.key, key.body_digest, 201, body, at)
+    answer = Answer(201, render(submitted))
     await _seal(services, submitted.jobs, planned.specifications)
+    stored = None if key is None else key.remembered(answer, submitted.batch.submitted_at)
     taken = await services.batches.insert(submitted.batch, submitted.jobs, stored)
     if taken is not None and key is not None:
         await in_parts(submitted.jobs, PART, lambda part: _forget(services, part))
         return replay(taken, key)
     await enter(services, submitted.jobs)
-    return Answer(201, body)
+    return answer
 
 
 async def _plan(services: Services, plans: Planning, request: BatchRequest) -> _Planned:

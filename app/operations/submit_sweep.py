@@ -15,7 +15,6 @@ from app.domain.batches import Batch, ExecutionMode, member_id, new_batch_id
 from app.domain.errors import FieldError, Invalid
 from app.domain.naming import suffixed
 from app.domain.new_batch import build_batch
-from app.domain.records import StoredAnswer
 from app.domain.secrets import Sealed
 from app.domain.specification import JobRequest
 from app.domain.sweeps.asked import PATH, SweepRequest
@@ -60,8 +59,8 @@ async def submit_sweep(
         return replay(earlier, key)
     planned = await preview_sweep(services, around, asked)
     submitted = SweepSubmitted(await _batch(services, around, planned, services.stamp(actor)), planned.definition)
-    batch, body = submitted.batch, render(submitted)
-    stored = None if key is None else StoredAnswer(key.key, key.body_digest, 201, body, batch.submitted_at)
+    batch, answer = submitted.batch, Answer(201, render(submitted))
+    stored = None if key is None else key.remembered(answer, batch.submitted_at)
     if planned.secrets:
         await services.secrets.put(sealed_for(batch, planned.secrets))
     taken = await services.batches.insert(batch, [], stored)
@@ -69,7 +68,7 @@ async def submit_sweep(
         await hinted("drop_sealed", services.secrets.delete([batch.id]))
         return replay(taken, key)
     await hinted("first_trials", drive(services, Search.of(batch)))
-    return Answer(201, body)
+    return answer
 
 
 async def preview_sweep(services: Services, around: BatchRequest, asked: SweepRequest) -> PlannedSweep:
