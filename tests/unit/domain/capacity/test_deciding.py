@@ -164,6 +164,12 @@ class TestDown:
         assert decision.desired == {"small": 0} and [n.id for n in decision.drain] == ["n1"]
 
     def test_not_while_the_same_type_grows(self) -> None:
+        """Jobs that must be alone need nodes that hold nothing, although what these hold would fit onto one."""
+        nodes = [a_node(f"n{n}", asks(), empty_in=60.0, left=60.0) for n in range(5)]
+        decision = decided(a_fleet(*nodes, wants=[wants(1, asks(alone=True))]))
+        assert (decision.desired, decision.add, decision.drain) == ({"small": 3}, {"small": 2}, ())
+
+    def test_also_while_another_type_grows(self) -> None:
         kinds = a_type(), a_type("gpu", vector(8, 32, 1), price=9.0)
         nodes = [a_node("n1"), a_node("g1", kind="gpu", capacity=vector(8, 32, 1))]
         decision = decided(a_fleet(*nodes, wants=[wants(3, asks(gpus=1), mean=9_999.0)]), *kinds)
