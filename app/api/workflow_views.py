@@ -22,7 +22,7 @@ from app.domain.workflows.state import (
     Workflow,
 )
 from app.operations.workflows.inspecting import WorkflowView
-from app.operations.workflows.outputs import item_source, outputs_in, source_of, sources
+from app.operations.workflows.outputs import outputs_in, source_of, sources
 
 View = dict[str, Any]
 _HAD_NO_JOB = frozenset({StepStatus.PENDING, StepStatus.SKIPPED, StepStatus.AWAITING_APPROVAL, StepStatus.REJECTED})
@@ -158,7 +158,7 @@ def _item_counts(state: StepState) -> View | None:
 def _item(view: WorkflowView, step_id: str, n: int, state: ItemState | None) -> View:
     if state is None or state.status is StepStatus.PENDING:
         return {"item": n, "status": StepStatus.PENDING, "job_id": None, "cached_from": None, "error": None}
-    job_id = None if state.error is not None else item_source(view.workflow.id, step_id, n, state)
+    job_id = None if state.error is not None else source_of(view.workflow.id, step_id, state, n)
     job = view.jobs.get(job_id or "")
     return {
         "item": n,

@@ -116,13 +116,15 @@ TERMINAL: frozenset[JobStatus] = frozenset(
     s for s in JobStatus if all(e.reason in MANUAL for e in EDGES if e.source == s)
 )
 """States with no way out but a manual retry."""
+OPEN: frozenset[JobStatus] = frozenset(JobStatus) - TERMINAL
+"""States of a job that has not ended."""
 
 WAITING: frozenset[JobStatus] = frozenset({_S.SUBMITTED, _S.QUEUED, _S.RETRYING})
 ON_NODE: frozenset[JobStatus] = frozenset({_S.SCHEDULED, _S.RUNNING})
 """States in which a job always holds an allocation. A PAUSED one does while it is frozen (`Job.on_node`)."""
 
 STATE_KEEPING: dict[str, frozenset[JobStatus]] = {
-    "priority_changed": frozenset(JobStatus) - TERMINAL,
+    "priority_changed": OPEN,
     "reordered": frozenset({_S.QUEUED}),
     "dependencies_added": frozenset({_S.SUBMITTED, _S.QUEUED, _S.PAUSED}),
     "control_requested": frozenset({_S.RUNNING, _S.PAUSED}),

@@ -16,14 +16,13 @@ from app.domain.batches import ENDING, Batch, BatchKind, BatchStatus, Counts
 from app.domain.control_decisions import decide_cancel, decide_pause
 from app.domain.job import Job
 from app.domain.records import JobQuery
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import OPEN, JobStatus
 from app.domain.transitions import Change
 from app.operations.effects import Moved
 from app.services import Services
 
 log = structlog.get_logger()
 FAILED = frozenset({JobStatus.FAILED, JobStatus.TIMEOUT})
-OPEN = frozenset(JobStatus) - TERMINAL
 FIRST_PAGE = 200
 """Jobs of a stopped batch that are ended at once; the keeper goes on with the others."""
 

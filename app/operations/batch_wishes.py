@@ -20,7 +20,7 @@ from app.domain.errors import Conflict
 from app.domain.job import Job
 from app.domain.limits import batch_limit
 from app.domain.records import JobQuery
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import OPEN, JobStatus
 from app.domain.transitions import SYSTEM, Change, Stamp
 from app.operations.batch_following import settle
 from app.operations.change import TRIES, commit_all
@@ -31,7 +31,6 @@ from app.services import Services
 
 log = structlog.get_logger()
 PAGE = 250
-OPEN = frozenset(JobStatus) - TERMINAL
 WAITS = frozenset({JobStatus.SUBMITTED, JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.RETRYING})
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.domain.batches import Batch, Callback, told
+from app.domain.errors import FieldError
 from app.domain.ports import Delivery, Message
 from app.services import Services
 
@@ -22,6 +23,12 @@ CLAIM = timedelta(seconds=60)
 DELAYS = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3_600, 3 * 3_600, 12 * 3_600))
 """After the first, second, … try; then it is given up."""
 SPREAD = 0.2
+
+
+def callback_errors(services: Services, url: str | None) -> list[FieldError]:
+    """Why nobody could ever be told at this address; nothing where none is given."""
+    why = None if url is None else services.webhooks.refusal(url)
+    return [] if why is None else [FieldError("callback_url", why)]
 
 
 async def deliver(services: Services, batch: Batch) -> str | None:

@@ -17,7 +17,7 @@ from app.domain.control_decisions import decide_cancel
 from app.domain.errors import Conflict
 from app.domain.job import Job
 from app.domain.records import JobQuery
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import OPEN, JobStatus
 from app.domain.transitions import Change
 from app.operations.change import TRIES, commit_all
 from app.operations.control import ring_for
@@ -25,7 +25,6 @@ from app.services import Services
 
 log = structlog.get_logger()
 PAGE = 500
-OPEN = frozenset(JobStatus) - TERMINAL
 TICK = timedelta(milliseconds=1)
 """A bound lies this much after the moment it includes."""
 

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from weakref import WeakValueDictionary
 
 from app.domain.errors import Conflict, Invalid
@@ -28,6 +29,10 @@ class IdempotencyKey:
     def op(self) -> str:
         """The identity of the one change that is made under this key, so that its history tells that it was made."""
         return hashlib.blake2b(f"{self.key} {self.body_digest}".encode(), digest_size=12).hexdigest()
+
+    def remembered(self, answer: Answer, at: datetime) -> StoredAnswer:
+        """The answer as it is stored under this key."""
+        return StoredAnswer(self.key, self.body_digest, answer.status, answer.body, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +79,7 @@ async def _first_answer(services: Services, key: IdempotencyKey, do: Callable[[]
         if (earlier := await _answer_elsewhere(services, key)) is None:
             raise
         return earlier
-    stored = StoredAnswer(key.key, key.body_digest, answer.status, answer.body, services.clock.now())
-    taken = await services.answers.put(stored)
+    taken = await services.answers.put(key.remembered(answer, services.clock.now()))
     return answer if taken is None else replay(taken, key)
 
 

@@ -14,7 +14,7 @@ from app.domain.json import Json
 from app.domain.resources import Vector, largest_misfit
 from app.domain.sizing.evidence import TEMPLATE
 from app.domain.sizing.features import NOTHING_KNOWN, TableFacts, facts_of, features_of, is_modelled
-from app.domain.sizing.history import Level, Standing, is_enough, standing
+from app.domain.sizing.history import Experience, Level, experience_of, is_enough
 from app.domain.sizing.kinship import Group, Kinship
 from app.domain.sizing.plan import Case, Sized, size
 from app.domain.sizing.residuals import Residual, residual_of
@@ -34,7 +34,7 @@ class _Kind:
     """What is known of a kind of job: of its data, and from runs like it."""
 
     facts: TableFacts
-    standing: Standing
+    experience: Experience
     modelled: bool
     plans: dict[Case, Sized] = field(default_factory=dict)
 
@@ -42,7 +42,7 @@ class _Kind:
         """Made once for equal cases."""
         found = self.plans.get(case)
         if found is None:
-            found = size(case, self.standing)
+            found = size(case, self.experience)
             if len(self.plans) < MOST_PLANS:
                 self.plans[case] = found
         return found
@@ -105,7 +105,9 @@ async def _kind(services: Services, kin: Kinship, registered: Mapping[str, Json]
     async def read() -> _Kind:
         levels = await _levels(services, kin, modelled=modelled)
         seen = facts if facts.complete else _seen(levels[0]) or facts
-        return _Kind(seen, standing(levels, services.clock.now(), modelled=modelled, sized=seen.complete), modelled)
+        return _Kind(
+            seen, experience_of(levels, services.clock.now(), modelled=modelled, sized=seen.complete), modelled
+        )
 
     return await services.recent.get(("kind", kin, modelled, facts), read, MAX_AGE)
 

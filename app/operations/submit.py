@@ -21,7 +21,7 @@ from app.domain.naming import suffixed
 from app.domain.new_job import build_job
 from app.domain.priority import RANK
 from app.domain.queueing import ticket_of
-from app.domain.records import Place, StoredAnswer
+from app.domain.records import Place
 from app.domain.specification import JobRequest, Specification
 from app.domain.states import JobStatus
 from app.operations.board import estimate_at, recent_board
@@ -88,14 +88,13 @@ async def submit(
     if key is None:
         await services.jobs.insert(job)
         return Answer(201, render(await _enter(services, job)))
-    body = render(await _foretell(services, job))
-    stored = StoredAnswer(key.key, key.body_digest, 201, body, job.submitted_at)
-    taken = await services.jobs.insert_with_answer(job, stored)
+    answer = Answer(201, render(await _foretell(services, job)))
+    taken = await services.jobs.insert_with_answer(job, key.remembered(answer, job.submitted_at))
     if taken is not None:
         await drop_sealed(services, job)
         return replay(taken, key)
     await _enter(services, job)
-    return Answer(201, body)
+    return answer
 
 
 async def _new_job(services: Services, specification: Specification, actor: str) -> Job:

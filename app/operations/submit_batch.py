@@ -13,20 +13,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.domain.batch_requests import BatchRequest, batch_errors, let_in
-from app.domain.batch_transitions import first_entry
-from app.domain.batches import Batch, BatchKind, BatchStatus, Callback, Counts, member_id, new_batch_id
+from app.domain.batches import Batch, Counts, member_id, new_batch_id
 from app.domain.dependencies import Met, Verdict
 from app.domain.errors import FieldError, Invalid
 from app.domain.job import Job
 from app.domain.naming import suffixed
+from app.domain.new_batch import build_batch
 from app.domain.new_job import build_job
 from app.domain.queueing import ticket_of
-from app.domain.records import StoredAnswer
 from app.domain.siblings import base_names
 from app.domain.specification import Specification
 from app.domain.states import JobStatus
 from app.domain.transitions import Stamp
 from app.operations.advance import decide_waiting
+from app.operations.callbacks import callback_errors
 from app.operations.change import commit_all
 from app.operations.hints import hinted
 from app.operations.inheritance import decide_lending
@@ -75,27 +75,21 @@ async def submit_batch(
     QuotaExceeded and Unavailable; then nothing is stored."""
     if key is not None and (earlier := await services.batches.answer_under(key.key)) is not None:
         return replay(earlier, key)
-    if errors := [*batch_errors(request), *_callback_errors(services, request.callback_url)]:
+    if errors := [*batch_errors(request), *callback_errors(services, request.callback_url)]:
         raise Invalid(errors)
     await refuse_over_quota(services, request.tenant, len(request.jobs))
     plans = await planning(services)
     planned = await _plan(services, plans, request)
     submitted = await _made(services, request, planned, actor)
-    body = render(submitted)
-    at = submitted.batch.submitted_at
-    stored = None if key is None else StoredAnswer(key.key, key.body_digest, 201, body, at)
+    answer = Answer(201, render(submitted))
     await _seal(services, submitted.jobs, planned.specifications)
+    stored = None if key is None else key.remembered(answer, submitted.batch.submitted_at)
     taken = await services.batches.insert(submitted.batch, submitted.jobs, stored)
     if taken is not None and key is not None:
         await in_parts(submitted.jobs, PART, lambda part: _forget(services, part))
         return replay(taken, key)
     await enter(services, submitted.jobs)
-    return Answer(201, body)
-
-
-def _callback_errors(services: Services, url: str | None) -> list[FieldError]:
-    why = None if url is None else services.webhooks.refusal(url)
-    return [] if why is None else [FieldError("callback_url", why)]
+    return answer
 
 
 async def _plan(services: Services, plans: Planning, request: BatchRequest) -> _Planned:
@@ -162,22 +156,14 @@ async def _batch(
     templates = {specification.template.id for specification in specifications}
     template = templates.pop() if len(templates) == 1 else None
     base = f"{(template or 'mixed').replace('_', '-')}-x{len(specifications)}"
-    return Batch(
-        id=new_batch_id(stamp.at, os.urandom(7)),
-        kind=BatchKind.BATCH,
+    return build_batch(
+        request,
+        batch_id=new_batch_id(stamp.at, os.urandom(7)),
         name=request.name or suffixed(base, await services.names.claim(base)),
-        tenant=request.tenant,
-        status=BatchStatus.RUNNING,
-        seq=1,
         size=len(specifications),
-        submitted_at=stamp.at,
-        history=(first_entry(stamp),),
-        mode=request.mode,
-        max_parallel=request.max_parallel,
-        fail_fast=request.fail_fast,
         template=template,
-        callback=None if request.callback_url is None else Callback(request.callback_url),
-        metadata=request.metadata,
+        max_parallel=request.max_parallel,
+        stamp=stamp,
     )
 
 

@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.domain.batch_requests import BatchRequest, batch_errors
-from app.domain.batch_transitions import first_entry
-from app.domain.batches import Batch, BatchKind, BatchStatus, Callback, ExecutionMode, member_id, new_batch_id
+from app.domain.batches import Batch, ExecutionMode, member_id, new_batch_id
 from app.domain.errors import FieldError, Invalid
 from app.domain.naming import suffixed
-from app.domain.records import StoredAnswer
+from app.domain.new_batch import build_batch
 from app.domain.secrets import Sealed
 from app.domain.specification import JobRequest
 from app.domain.sweeps.asked import PATH, SweepRequest
 from app.domain.sweeps.definition import Definition
 from app.domain.transitions import Stamp
+from app.operations.callbacks import callback_errors
 from app.operations.hints import hinted
 from app.operations.once import Answer, IdempotencyKey, replay
 from app.operations.parents import places_of, refuse_unknown, verdict_on_new
@@ -59,8 +59,8 @@ async def submit_sweep(
         return replay(earlier, key)
     planned = await preview_sweep(services, around, asked)
     submitted = SweepSubmitted(await _batch(services, around, planned, services.stamp(actor)), planned.definition)
-    batch, body = submitted.batch, render(submitted)
-    stored = None if key is None else StoredAnswer(key.key, key.body_digest, 201, body, batch.submitted_at)
+    batch, answer = submitted.batch, Answer(201, render(submitted))
+    stored = None if key is None else key.remembered(answer, batch.submitted_at)
     if planned.secrets:
         await services.secrets.put(sealed_for(batch, planned.secrets))
     taken = await services.batches.insert(batch, [], stored)
@@ -68,12 +68,12 @@ async def submit_sweep(
         await hinted("drop_sealed", services.secrets.delete([batch.id]))
         return replay(taken, key)
     await hinted("first_trials", drive(services, Search.of(batch)))
-    return Answer(201, body)
+    return answer
 
 
 async def preview_sweep(services: Services, around: BatchRequest, asked: SweepRequest) -> PlannedSweep:
     """Everything that a submit does before it writes. Raises as a submit does."""
-    if errors := _errors(around):
+    if errors := [*_errors(around), *callback_errors(services, around.callback_url)]:
         raise Invalid(errors)
     planned = await plan_sweep(services, asked)
     await _refuse_hopeless(services, asked.request)
@@ -106,23 +106,15 @@ async def _refuse_hopeless(services: Services, request: JobRequest) -> None:
 
 
 async def _batch(services: Services, around: BatchRequest, planned: PlannedSweep, stamp: Stamp) -> Batch:
-    definition, template = planned.definition, planned.trial.template
-    sweep = definition.sweep
-    base = f"{template.id.replace('_', '-')}-sweep"
-    return Batch(
-        id=new_batch_id(stamp.at, os.urandom(7)),
-        kind=BatchKind.SWEEP,
+    definition, template = planned.definition, planned.trial.template.id
+    base = f"{template.replace('_', '-')}-sweep"
+    return build_batch(
+        around,
+        batch_id=new_batch_id(stamp.at, os.urandom(7)),
         name=around.name or suffixed(base, await services.names.claim(base)),
-        tenant=around.tenant,
-        status=BatchStatus.RUNNING,
-        seq=1,
-        size=sweep.max_trials,
-        submitted_at=stamp.at,
-        history=(first_entry(stamp),),
-        max_parallel=sweep.max_parallel,
-        fail_fast=around.fail_fast,
-        template=template.id,
-        callback=None if around.callback_url is None else Callback(around.callback_url),
-        metadata=around.metadata,
-        spec=definition.to_json(),
+        size=definition.sweep.max_trials,
+        template=template,
+        max_parallel=definition.sweep.max_parallel,
+        stamp=stamp,
+        sweep=definition.to_json(),
     )

@@ -1,20 +1,16 @@
-"""What the next trial of a sweep tries: asked, and asked again in the same words.
+"""What the next trial of a sweep tries.
 
 A question depends on nothing but the sweep, the number, and the trials before it as they were told: so the answer that
-is recorded can be found again from the record.
+is recorded can be found again from the record (`Trial.untold`).
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import structlog
 
 from app.domain.ports import Sampler
 from app.domain.sweeps.book import SUGGESTIONS, Book, suggestion_seed
 from app.domain.sweeps.space import Values
-from app.domain.sweeps.sweep import Sweep
-from app.domain.sweeps.trials import Trial, as_told
 
 log = structlog.get_logger()
 
@@ -27,14 +23,6 @@ async def next_values(sampler: Sampler, book: Book) -> Values | None:
             if values is not None and book.is_new(values):
                 return values
     return book.drawn()
-
-
-async def asked_again(sampler: Sampler, sweep: Sweep, trials: Sequence[Trial], number: int) -> Values | None:
-    """What the trial of this number was asked to try, found again from the record of all."""
-    book = Book(sweep)
-    asked = next(trial for trial in trials if trial.number == number)
-    book.note(as_told((trial for trial in trials if trial.number < number), asked.untold))
-    return await next_values(sampler, book)
 
 
 async def _suggested(sampler: Sampler, book: Book, again: int) -> Values | None:

@@ -16,7 +16,7 @@ from app.domain.errors import Invalid, QuotaExceeded
 from app.domain.json import Json
 from app.domain.states import JobStatus
 from app.domain.sweeps.ranking import best_of
-from app.domain.sweeps.trials import Over, outlook
+from app.domain.sweeps.trials import Over, next_move
 from app.domain.transitions import SYSTEM
 from app.operations.batch_controls import change_batch, load_batch
 from app.operations.change import commit_all
@@ -41,13 +41,13 @@ async def drive(services: Services, search: Search) -> None:
 
 async def _go_on(services: Services, search: Search) -> bool:
     """Stop the sweep, or enter what is to be entered. Whether something was."""
-    look = outlook(search.definition.sweep, search.book.trials)
-    if look.stops:
-        await _stop(services, search, f"{look.over}: {look.detail}")
+    move = next_move(search.definition.sweep, search.book.trials)
+    if move.stops:
+        await _stop(services, search, f"{move.over}: {move.detail}")
         return False
-    if not look.ask and not search.missing():
+    if not move.ask and not search.missing():
         return False
-    count = await _allowed(services, search, look.ask)
+    count = await _allowed(services, search, move.ask)
     expected = search.book.next_number + count
     try:
         await enter(services, search, count)

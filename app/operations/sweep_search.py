@@ -17,14 +17,14 @@ from app.domain.control_transitions import request_control
 from app.domain.job import Job
 from app.domain.naming import suffixed
 from app.domain.new_job import build_job
-from app.domain.records import JobQuery, MetricPoint
+from app.domain.records import JobQuery
 from app.domain.specification import JobRequest, Specification
-from app.domain.states import TERMINAL, JobStatus
+from app.domain.states import OPEN, JobStatus
 from app.domain.sweeps.asked import MOST_PARALLEL
 from app.domain.sweeps.book import Book
 from app.domain.sweeps.definition import Definition, definition_from
 from app.domain.sweeps.ending import trial_end
-from app.domain.sweeps.judging import judge
+from app.domain.sweeps.judging import Told, judge
 from app.domain.sweeps.trials import SUCCESSES, Outcome, Trial, TrialEnd
 from app.domain.transitions import Change, Stamp
 from app.operations.advance import decide_waiting
@@ -38,7 +38,6 @@ from app.operations.sweep_asking import next_values
 from app.services import Services
 
 log = structlog.get_logger()
-OPEN = frozenset(JobStatus) - TERMINAL
 LIVE = frozenset({JobStatus.RUNNING, JobStatus.PAUSED})
 
 
@@ -85,7 +84,7 @@ async def catch_up(services: Services, search: Search) -> None:
     await _record(services, search, _ended(services, search, told))
 
 
-def _ended(services: Services, search: Search, told: Mapping[int, Sequence[MetricPoint]]) -> list[Trial]:
+def _ended(services: Services, search: Search, told: Told) -> list[Trial]:
     """Trials whose jobs have ended; and those whose jobs were never there, of a sweep that goes on no more."""
     ends: list[Trial] = []
     over = search.batch.ended or search.batch.wants(*ENDING)
@@ -116,7 +115,7 @@ async def _reopened(services: Services, search: Search) -> list[Trial]:
     return [replace(trial, end=None, seq=trial.seq + 1) for trial in again]
 
 
-async def _told(services: Services, search: Search) -> Mapping[int, Sequence[MetricPoint]]:
+async def _told(services: Services, search: Search) -> Told:
     """What trials that run, or have just ended, told of the objective, by number."""
     objective = search.definition.sweep.objective
     early = search.definition.sweep.early_stopping is not None
@@ -126,7 +125,7 @@ async def _told(services: Services, search: Search) -> Mapping[int, Sequence[Met
     return {n: points.get(objective, []) for n, points in zip(wanted, series, strict=True)}
 
 
-def _judged(search: Search, told: Mapping[int, Sequence[MetricPoint]]) -> list[Trial]:
+def _judged(search: Search, told: Told) -> list[Trial]:
     sweep = search.definition.sweep
     if sweep.early_stopping is None:
         return []

@@ -11,7 +11,7 @@ id (`NODE_ID` from `metadata.name`). See docs/capacity.md for the Deployment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -137,7 +137,7 @@ class ClusterApi:
                     raise
 
     @asynccontextmanager
-    async def _client(self) -> Any:
+    async def _client(self) -> AsyncIterator[tuple[Any, Any]]:
         """The library, and an open connection. Plans are rare, so each opens its own."""
         library = import_module("kubernetes_asyncio.client")
         config = import_module("kubernetes_asyncio.config")

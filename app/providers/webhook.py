@@ -4,16 +4,16 @@
      "total": [{type, count}]}}
 
 `webhook-id` is the plan's id, the same each time that it is sent again: who has seen it does nothing. 2xx is a yes,
-other answers a no; 408, 429, 5xx and silence mean that nobody knows, and it is sent again. The nodes that come are
+other answers a no; 408, 425, 429, 5xx and silence mean that nobody knows, and it is sent again. The nodes that come are
 those that register; so there is nobody to ask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from app.clock import Clock
+from app.domain.json import Json
 from app.domain.ports import Ack, Message, ProvidedNode
 from app.outgoing import Forbidden, post
 from app.webhooks import signed
@@ -53,5 +53,5 @@ class WebhookProvider:
         return None
 
 
-def _counts(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+def _counts(counts: Mapping[str, int]) -> list[dict[str, Json]]:
     return [{"type": name, "count": count} for name, count in sorted(counts.items())]

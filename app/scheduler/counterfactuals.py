@@ -26,10 +26,10 @@ from app.domain.what_if import (
     Supposed,
     WithoutSelector,
 )
+from app.scheduler.probes import Exact, Probe, Reduced
 from app.scheduler.reduction import could_hold, is_small, shortage
 from app.scheduler.snapshot import Snapshot
 from app.scheduler.supposing import Kinds
-from app.scheduler.trials import Exact, Reduced, Trial
 from app.scheduler.what_if import starts_at
 
 MOST = 6
@@ -59,8 +59,8 @@ def counterfactuals(
     """Those that help, in the order in which they are tried. `elapsed`: seconds spent so far; none is begun beyond the
     budget. `learned`: what sizing would have given the job."""
     now = snapshot.now
-    trial: Trial = Exact(snapshot, waiting) if is_small(snapshot) else Reduced(snapshot, waiting)
-    before = trial.start(None, {})
+    probe: Probe = Exact(snapshot, waiting) if is_small(snapshot) else Reduced(snapshot, waiting)
+    before = probe.start(None, {})
     if before == 0.0 or snapshot.paused:
         return ()
     kinds = kinds or kind_like(snapshot, waiting.member.demand)
@@ -68,9 +68,9 @@ def counterfactuals(
     for wish in wishes(snapshot, waiting, kinds, learned):
         if elapsed() > BUDGET or len(found) == MOST:
             break
-        after = trial.start(wish.supposed, kinds)
+        after = probe.start(wish.supposed, kinds)
         if _helps(before, after):
-            position = trial.position(wish.supposed, kinds)
+            position = probe.position(wish.supposed, kinds)
             found.append(Counterfactual(wish.words, wish.supposed, starts_at(after, now), position))
     return tuple(found)
 

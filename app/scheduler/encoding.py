@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
+from app.domain.canonical import digest, packed, unpacked
 from app.domain.nodes import Allocation, Node, NodeState
-from app.domain.packing import digest, packed, unpacked
 from app.domain.priority import Priority
 from app.domain.promises import Promise
 from app.domain.queueing import Bucket, Demand

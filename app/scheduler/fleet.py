@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from app.domain.ageing import dominant
-from app.domain.capacity.fleet import Fleet, Standing, Want
+from app.domain.capacity.fleet import Fleet, FleetNode, Want
 from app.domain.capacity.kinds import NodeTypes, type_of
 from app.domain.capacity.loads import Rules
 from app.domain.capacity.packing import times
@@ -46,8 +46,8 @@ class View:
         snapshot, state = self.snapshot, self.state
         leaving = [n for n in snapshot.nodes if gives_up(n) and n.id not in state.leaving]
         return Fleet(
-            ready=[self._standing(n) for n in snapshot.ready],
-            draining=[self._standing(n) for n in leaving],
+            ready=[self._fleet_node(n) for n in snapshot.ready],
+            draining=[self._fleet_node(n) for n in leaving],
             booting={name: count for name, count in state.booting.items() if name in self.types},
             aside=self._aside({*(n.id for n in snapshot.ready), *(n.id for n in leaving)}),
             barred=frozenset(state.barred),
@@ -65,11 +65,11 @@ class View:
         kinds = Counter(type_of(n.labels, self.types) for n in nodes)
         return {name: count for name, count in kinds.items() if name is not None}
 
-    def _standing(self, node: Node) -> Standing:
+    def _fleet_node(self, node: Node) -> FleetNode:
         snapshot = self.snapshot
         left = [(a, remaining(snapshot, a)) for a in node.allocations]
         since = self.state.since.get(node.id, snapshot.now)
-        return Standing(
+        return FleetNode(
             id=node.id,
             type=type_of(node.labels, self.types),
             capacity=node.capacity,

@@ -15,9 +15,9 @@ from importlib.metadata import version
 
 import structlog
 
+from app.domain.canonical import digest, packed
 from app.domain.decisions import Decision, decision_id
 from app.domain.errors import Unavailable
-from app.domain.packing import digest, packed
 from app.domain.priority import moment
 from app.domain.scheduler_state import QueuePause
 from app.scheduler.encoding import plan_value, snapshot_value

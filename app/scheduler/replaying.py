@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.packing import canonical
+from app.domain.canonical import canonical
 from app.scheduler.encoding import plan_value, snapshot_from, snapshot_hash
 from app.scheduler.planner import plan
 

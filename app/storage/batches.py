@@ -35,12 +35,12 @@ from app.storage.batch_documents import (
 )
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.job_queries import LONG_AGO
+from app.storage.kept import kept_ids
 from app.storage.keyed import BARE, Keyed
 from app.storage.layout import Layout
 from app.storage.limits import place_document
 from app.storage.mongo import Database, Document
 from app.storage.quarantine import Reading
-from app.storage.wholes import kept_ids
 
 LONGEST = 60.0
 """Seconds for a whole batch, its store's patience included."""

@@ -109,7 +109,6 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         ),
         _while("start_after", "SUBMITTED", ("start_after", DOWN)),
         _while("retry_at", "RETRYING", ("retry_at", UP)),
-        _while("scheduled_at", "SCHEDULED", ("scheduled_at", UP)),
         _while("deadline", values(DEADLINES), ("deadline", UP)),
     ),
     "batches": (

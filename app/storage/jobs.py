@@ -173,10 +173,6 @@ class MongoJobStore(JobCounts):
         jobs = {job.id: job for found in await asyncio.gather(*asked) for job in found}
         return list(jobs.values())[:limit]
 
-    async def scheduled_before(self, moment: datetime, limit: int) -> list[Job]:
-        wanted = {"status": "SCHEDULED", "scheduled_at": {"$lt": moment}}
-        return await self._find(wanted, [("scheduled_at", 1)], limit)
-
     async def on_node(self, node_id: str, status: Iterable[JobStatus]) -> list[Job]:
         return await self._find({"node_id": node_id, "status": {"$in": job_queries.values(status)}})
 

@@ -19,9 +19,9 @@ from app.domain.workflows.schedules import Schedule
 from app.domain.workflows.state import Workflow, WorkflowStatus
 from app.quarantine import Quarantine
 from app.storage.failures import PATIENCE, answered, not_storable, unstorable, until_answered
+from app.storage.kept import kept_ids
 from app.storage.mongo import Collection, Database, Document
 from app.storage.quarantine import Reading
-from app.storage.wholes import kept_ids
 from app.storage.workflow_documents import (
     BARE,
     ROW,

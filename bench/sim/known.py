@@ -9,7 +9,7 @@ from random import Random
 from statistics import fmean
 
 from app.domain.resources import Vector
-from app.domain.sizing.history import Level, standing
+from app.domain.sizing.history import Level, experience_of
 from app.domain.sizing.plan import Case, size
 from app.domain.sizing.residuals import PastRun, residual_of
 from bench.sim.engine import simulate
@@ -131,7 +131,7 @@ def sized_alike(peak: float, runs: int) -> int:
     past = PastRun("completed", NOON, 60.0, Vector(1_000, 65_536), peak, 60.0)
     residual = residual_of(past)
     assert residual is not None
-    found = standing([Level("runs alike", (residual,) * runs)], NOON, modelled=False, sized=False)
+    found = experience_of([Level("runs alike", (residual,) * runs)], NOON, modelled=False, sized=False)
     return size(Case(Vector(1_000, 65_536), False, False, None, 3_600.0), found).resources.memory_mib
 
 

@@ -18,7 +18,7 @@ from statistics import quantiles
 
 from app.domain.resources import Vector
 from app.domain.sizing.features import Features, TableFacts, features_of
-from app.domain.sizing.history import Level, standing
+from app.domain.sizing.history import Level, experience_of
 from app.domain.sizing.kinship import GROUPS
 from app.domain.sizing.measures import RULES, Measured, Outcome, Rule, outcome, replayed
 from app.domain.sizing.plan import Case, size
@@ -115,7 +115,7 @@ def planned(group: Series, job: Job, everywhere: Sequence[Residual], now: dateti
     found = ((own if same else ()), own, own, tuple(everywhere))
     levels = [Level(", ".join(names), runs) for names, runs in zip(GROUPS, found, strict=True)]
     case = Case(Vector(2_000, 4_096, 0, 10), False, False, job.features, 3_600.0, (NODE,))
-    return size(case, standing(levels, now, modelled=True, sized=True)).resources
+    return size(case, experience_of(levels, now, modelled=True, sized=True)).resources
 
 
 def replay(fits: Sequence[tuple[str, Sequence[Fit]]]) -> dict[str, Outcome]:

@@ -88,9 +88,6 @@ def stages(plan: Any) -> set[str]:
     ]
     + [
         pytest.param({"status": "SUBMITTED", "dependencies": {"$in": ["job_a"]}}, [], id="waiting on"),
-        pytest.param(
-            {"status": "SCHEDULED", "scheduled_at": {"$lt": NOW}}, [("scheduled_at", 1)], id="scheduled before"
-        ),
         pytest.param(job_queries.ended(NOW), [("finished_at", 1), ("_id", 1)], id="ended"),
         pytest.param(
             job_queries.ended(NOW, EndedJob(NOW, "job_a")), [("finished_at", 1), ("_id", 1)], id="ended after"

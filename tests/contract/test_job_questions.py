@@ -139,13 +139,6 @@ class TestSweeps:
         await inserted(stores, *stuck, fresh)
         assert fresh.job.id in ids(await stores.jobs.due(NOW + 10 * SECOND, 3))
 
-    async def test_what_was_dispatched_long_ago(self, stores: Stores) -> None:
-        old, new = a_job().scheduled(), a_job(now=NOW + 10 * SECOND).scheduled()
-        await inserted(stores, old, new, a_job().running())
-        assert ids(await stores.jobs.scheduled_before(NOW + 5 * SECOND, 10)) == [old.job.id]
-        assert ids(await stores.jobs.scheduled_before(NOW + 50 * SECOND, 10)) == [old.job.id, new.job.id]
-        assert ids(await stores.jobs.scheduled_before(NOW + 50 * SECOND, 1)) == [old.job.id]
-
     async def test_what_is_on_a_node(self, stores: Stores) -> None:
         here, there, ended = a_job().running("node-1"), a_job().running("node-2"), a_job().completed()
         await inserted(stores, here, there, ended, a_job())

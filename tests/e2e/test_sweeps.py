@@ -12,12 +12,12 @@ import pytest_asyncio
 from app.dev.embedded import Endpoints
 from app.domain.sweeps.definition import definition_from
 from app.domain.sweeps.space import key
-from app.operations.sweep_asking import asked_again
 from app.sampling import OptunaSampler
 from app.storage.batches import MongoBatchStore
 from app.storage.mongo import connect
 from app.storage.trials import MongoTrialStore
 from tests.e2e.conftest import settings_of
+from tests.support.asking import asked_again
 from tests.support.processes import Api, api, worker
 from tests.support.wait import until
 

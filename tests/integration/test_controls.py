@@ -25,14 +25,12 @@ from app.operations.pause import pause
 from app.operations.resume import resume
 from app.operations.retry import retry
 from app.services import Services
-from tests.integration.test_guard import a_worker as a_worker_process
-from tests.integration.test_worker import NODE, SOON, Cluster, a_command, a_sleep, a_worker, cluster, services, settings
-from tests.integration.test_worker_process import by_hand, registered
+from tests.integration.cluster import NODE, SOON, Cluster, a_command, a_sleep, a_worker
+from tests.integration.worker_process import a_logged_process, by_hand, registered
 from tests.support import ticks
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
 
-__all__ = ["cluster", "services", "settings"]
 BEAT = 2.0
 START = 60.0
 """The first run waits until the fork server has loaded its libraries."""
@@ -296,7 +294,7 @@ async def test_the_checkpoint_of_a_run_that_was_killed_is_kept(cluster: Cluster,
 async def test_a_killed_worker_loses_little_of_the_work(settings: Settings, services: Services) -> None:
     """The command's folder came to rest and was stored while it ran; the next run has it from the store."""
     hand = by_hand(services)
-    async with a_worker_process(settings) as first:
+    async with a_logged_process(settings) as first:
         await registered(services)
         [job_id] = await hand.submit(a_command("python", "-c", WRITES + "signal.pause()"))
         await hand.dispatch(job_id)
@@ -380,7 +378,7 @@ async def test_rolling_restarts_use_no_attempt_and_lose_nothing(settings: Settin
     hand = by_hand(services)
     [job_id] = await hand.submit(a_command("python", "-c", COUNTS))
     for n in range(6):
-        async with a_worker_process(settings, DRAIN_GRACE_SECONDS="0.1") as process:
+        async with a_logged_process(settings, DRAIN_GRACE_SECONDS="0.1") as process:
             await registered(services)
             await hand.dispatch(job_id)
             await said(hand, job_id, f"up {n}")

@@ -21,8 +21,8 @@ from app.domain.states import JobStatus
 from app.domain.transitions import Change
 from app.scheduler.hold_back import Look, LostNode
 from app.services import Services
+from tests.integration.cluster import NODE, a_command, a_worker
 from tests.integration.test_reaper import CAPACITY, MINUTE, MOMENT, a_node_with_a_run, status, unhindered
-from tests.integration.test_worker import NODE, a_command, a_worker, services, settings
 from tests.support import ticks
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
@@ -37,8 +37,6 @@ from workers.runners.inline import InlineRunner
 from workers.runners.nursery import Nursery
 from workers.runners.process import ProcessRunner
 from workers.usage import TreeWatch
-
-__all__ = ["services", "settings"]
 
 
 @asynccontextmanager

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -20,43 +18,23 @@ from app.domain.ports import Lease, node_lease
 from app.domain.states import JobStatus
 from app.domain.transitions import Change, RunEnd, requeue
 from app.services import Services
-from tests.integration.test_worker import NODE, Cluster, a_command, services, settings
-from tests.integration.test_worker_process import by_hand, environment, registered
+from tests.integration.cluster import NODE, Cluster, a_command
+from tests.integration.worker_process import a_logged_process, by_hand, registered
 from tests.support import ticks
 from tests.support.wait import until
 from workers import claims
 from workers.boottime import boot_seconds
 from workers.home import NodeHome
-from workers.settings import command_line
 from workers.supervisor import Supervisor
 
-__all__ = ["services", "settings"]
-LEASE = {"LEASE_SECONDS": "6", "LEASE_BEAT_SECONDS": "1", "LEASE_MARGIN_SECONDS": "3"}
 MARGIN = 3.0
 LATE = 1.0
 """How late a loaded machine may stop a process after its deadline: far less than the margin."""
 
 
-@asynccontextmanager
-async def a_worker(settings: Settings, **changed: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    env = {**environment(settings), **LEASE, **changed}
-    settings.data.directory.mkdir(exist_ok=True)
-    said = settings.data.directory / f"worker-{os.urandom(3).hex()}.log"
-    with said.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(*command_line(), env=env, stdout=out, stderr=out)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-        await process.wait()
-        sys.stderr.write(said.read_text())
-
-
 @pytest.fixture
 async def worker(settings: Settings, services: Services) -> AsyncIterator[asyncio.subprocess.Process]:
-    async with a_worker(settings) as process:
+    async with a_logged_process(settings) as process:
         await registered(services)
         yield process
 
@@ -171,7 +149,7 @@ async def test_a_worker_elsewhere_with_the_name_of_a_live_one_is_refused(
 ) -> None:
     file = tmp_path / "ticks"
     job_id = await ticking(services, file)
-    async with a_worker(settings, DATA_DIR=str(tmp_path / "elsewhere")) as second:
+    async with a_logged_process(settings, DATA_DIR=str(tmp_path / "elsewhere")) as second:
         assert await asyncio.wait_for(second.wait(), 30) == 6
     errors = capfd.readouterr().err
     assert f"Node {NODE} is served by another worker" in errors and "NODE_ID" in errors
@@ -187,7 +165,7 @@ async def test_a_worker_elsewhere_waits_for_the_lease_of_a_dead_one(
     worker.kill()
     await worker.wait()
     lease_ends, node = await lease_until(services), await services.nodes.get(NODE)
-    async with a_worker(settings, DATA_DIR=str(tmp_path / "elsewhere")):
+    async with a_logged_process(settings, DATA_DIR=str(tmp_path / "elsewhere")):
 
         async def taken() -> bool:
             now = await services.nodes.get(NODE)
@@ -211,7 +189,7 @@ async def test_a_restart_has_its_lease_back_at_once(
     ticker, lease_ends = int(file.with_suffix(".pid").read_text()), await lease_until(services)
     assert lives(ticker)
     try:
-        async with a_worker(settings):
+        async with a_logged_process(settings):
             job = await by_hand(services).ended(job_id)
             assert job.history[-1].reason == "worker_lost"
             assert not lives(ticker)

@@ -14,12 +14,11 @@ from pymongo import MongoClient
 from app.config import Settings
 from app.domain.records import LogLine
 from app.services import Services
-from tests.integration.test_worker import a_command, services, settings
-from tests.integration.test_worker_process import READY, by_hand, worker
+from tests.integration.cluster import a_command
+from tests.integration.worker_process import READY, by_hand
 from tests.support.wait import until
 from workers.logbook import HEAD_BYTES, TAIL_BYTES, TAIL_TAKE
 
-__all__ = ["services", "settings", "worker"]
 TICKS_A_SECOND = 20
 FLOOD_THEN_TICK = f"""
 import itertools, os, sys, threading

@@ -19,15 +19,13 @@ from app.operations.pause import pause
 from app.operations.resume import resume
 from app.services import Services
 from app.storage.mongo import Database, connect
-from tests.integration.test_guard import a_worker as a_worker_process
+from tests.integration.cluster import Cluster, a_command
 from tests.integration.test_reaper import unhindered
-from tests.integration.test_worker import Cluster, a_command, cluster, services, settings
-from tests.integration.test_worker_process import by_hand, registered
+from tests.integration.worker_process import a_logged_process, by_hand, registered
 from tests.support.wait import until
 from workers.preparation import fetch
 from workers.supervisor import Supervisor
 
-__all__ = ["cluster", "services", "settings"]
 OTHER = "node-2"
 LIMIT = 2.0
 SOON = 40.0
@@ -79,7 +77,7 @@ async def test_the_work_of_a_killed_worker_goes_on_elsewhere(
     """The worker does not come back: its node is reaped, and another goes on from the newest checkpoint."""
     hand, more = by_hand(services), tmp_path / "more"
     stored = connect(mongo_uri, database)
-    async with a_worker_process(settings, CHECKPOINT_SECONDS="1") as worker:
+    async with a_logged_process(settings, CHECKPOINT_SECONDS="1") as worker:
         await registered(services)
         [job_id] = await hand.submit(a_command("python", "-c", SAVES_TWICE, str(more)))
         await hand.dispatch(job_id)

@@ -3,76 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import Process
 
 import psutil
-import pytest
 import redis
 
 from app.config import Settings
 from app.domain.nodes import NodeState
 from app.domain.states import JobStatus
 from app.services import Services
-from tests.integration.test_worker import NODE, Cluster, a_command, services, settings
+from tests.integration.cluster import NODE, Cluster, a_command
+from tests.integration.worker_process import READY, a_process, by_hand, registered
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
-from workers.settings import command_line
-
-__all__ = ["services", "settings"]
-READY = 30.0
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """What a worker process is started with."""
-    return {
-        **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")},
-        "MONGODB_URI": settings.store.mongodb_uri or "",
-        "REDIS_URL": settings.queue.redis_url or "",
-        "MONGODB_DATABASE": settings.store.database,
-        "DATA_DIR": str(settings.data.directory),
-        "NODE_ID": NODE,
-        "NODE_CPU_CORES": "64",
-        "NODE_MEMORY_GB": "256",
-        "KILL_GRACE_SECONDS": "2",
-        "DRAIN_GRACE_SECONDS": "0.2",
-    }
-
-
-@asynccontextmanager
-async def a_process(settings: Settings, *command: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(command or command_line()), env=environment(settings), stdout=PIPE, stderr=PIPE
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-@pytest.fixture
-async def worker(settings: Settings, services: Services) -> AsyncIterator[Process]:
-    async with a_process(settings) as process:
-        await registered(services)
-        yield process
-
-
-async def registered(services: Services) -> None:
-    async def ready() -> bool:
-        node = await services.nodes.get(NODE)
-        return node is not None and node.state is NodeState.READY
-
-    await until(ready, READY, every=0.05)
-
-
-def by_hand(services: Services) -> Cluster:
-    return Cluster(services, None)  # type: ignore[arg-type]
 
 
 async def a_live_run(cluster: Cluster) -> tuple[str, psutil.Process]:

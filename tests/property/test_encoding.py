@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.canonical import canonical
 from app.domain.fairness import Held
 from app.domain.nodes import Node
-from app.domain.packing import canonical
 from app.domain.priority import SECOND
 from app.domain.promises import Promise
 from app.domain.queueing import Bucket

@@ -111,6 +111,11 @@ def test_every_dependency_is_explained() -> None:
     assert [one for one in short if one not in explained] == []
 
 
+def test_the_glossary_tells_each_word_once_and_in_order() -> None:
+    words = re.findall(r"^(\S.*)\n: {3}\S", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    assert len(words) > 70 and words == sorted(set(words))
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/decisions").glob("*.md")), ids=name)
 def test_decision_has_its_four_parts(path: Path) -> None:
     text = path.read_text()

@@ -9,10 +9,10 @@ from app.api.deps import DEFAULT_PAGE, Limit, Ports
 from app.api.problems import problems
 from app.api.routing import PREFIX, api_router
 from app.api.schemas.decisions import DecisionList, DecisionRecord
+from app.domain.canonical import unpacked
 from app.domain.decisions import Decision
 from app.domain.errors import NotFound
 from app.domain.ids import is_object_id
-from app.domain.packing import unpacked
 from app.domain.timestamps import rfc3339
 
 router = api_router(f"{PREFIX}/decisions", "queue")

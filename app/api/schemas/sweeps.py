@@ -108,9 +108,9 @@ class SweepCreate(JobCreate):
         return SweepRequest(
             request=self.to_request(tenant),
             space=tuple(searched.to_dimension(name) for name, searched in self.space.items()),
-            strategy=self.strategy.value,
+            strategy=self.strategy,
             objective=self.objective,
-            direction=self.direction.value,
+            direction=self.direction,
             max_trials=self.max_trials,
             max_parallel=self.max_parallel,
             seed=self.seed,

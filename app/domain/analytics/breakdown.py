@@ -96,13 +96,6 @@ class Gathering:
         return found
 
 
-def breakdowns_of(runs: Iterable[RunSummary]) -> dict[str, Breakdown]:
-    """Of these runs, everyone's and each tenant's."""
-    found = Gathering()
-    found.add(runs)
-    return found.breakdowns()
-
-
 def sum_up(parts: Iterable[Breakdown]) -> Breakdown:
     """All of them as one. None of them is changed."""
     found = Breakdown()

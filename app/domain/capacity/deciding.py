@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.ageing import dominant
-from app.domain.capacity.fleet import Fleet, Standing, Want, holds
+from app.domain.capacity.fleet import Fleet, FleetNode, Want, holds
 from app.domain.capacity.kinds import NodeTypes
 from app.domain.capacity.loads import Load, Rules, is_late, load_of, loads_to_come, needed, within_slots
 from app.domain.capacity.packing import Bin, Packing, of_node, of_type, spared
@@ -53,7 +53,7 @@ class Decision:
     desired: Mapping[str, int]
     add: Mapping[str, int]
     back: tuple[str, ...]
-    drain: tuple[Standing, ...]
+    drain: tuple[FleetNode, ...]
     reasons: tuple[Slots, ...]
     limits: tuple[Limit, ...]
     unplannable: frozenset[Want]
@@ -192,10 +192,10 @@ class _Deciding:
             self.limits.append(limit)
         return False
 
-    def _drains(self, idle: Sequence[Bin], floor: Mapping[str, int], add: Mapping[str, int]) -> list[Standing]:
+    def _drains(self, idle: Sequence[Bin], floor: Mapping[str, int], add: Mapping[str, int]) -> list[FleetNode]:
         nodes = [b.node for b in idle if b.node is not None]
         present = self.fleet.present()
-        drains: list[Standing] = []
+        drains: list[FleetNode] = []
         for name in self.types:
             over = present[name] - floor[name]
             if over <= 0 or add.get(name):
@@ -214,7 +214,7 @@ def _new(bins: Iterable[Bin]) -> Counter[str | None]:
     return Counter(b.type for b in bins if b.node is None)
 
 
-def _fullest_first(node: Standing) -> tuple[bool, float, str]:
+def _fullest_first(node: FleetNode) -> tuple[bool, float, str]:
     """Nodes that stay whatever is decided come before all others."""
     return node.type is not None, dominant(node.free, node.capacity), node.id
 

@@ -13,7 +13,7 @@ from app.domain.resources import Vector
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FleetNode:
     """A node. `type`: None where it is nobody's business here; `runs`: what each of its runs asks for; `left`: what is
     left of them, in seconds of the whole node; `empty_in`: when the last should end; `seasoned`: it has been ready long
     enough to be given up; `reserved`: a job is promised it."""
@@ -63,8 +63,8 @@ class Fleet:
     types that are not to be asked for at present; `ends`: of the runs by what they hold, when they should end; `slots`:
     the most runs at once, 0 for any number; `paused`: nothing is to start."""
 
-    ready: Sequence[Standing] = ()
-    draining: Sequence[Standing] = ()
+    ready: Sequence[FleetNode] = ()
+    draining: Sequence[FleetNode] = ()
     booting: Mapping[str, int] = field(default_factory=dict)
     aside: Mapping[str, int] = field(default_factory=dict)
     barred: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.domain.ageing import dominant
-from app.domain.capacity.fleet import Standing, holds
+from app.domain.capacity.fleet import FleetNode, holds
 from app.domain.capacity.kinds import NodeType, NodeTypes
 from app.domain.capacity.loads import Load
 from app.domain.priority import RANK, Priority
@@ -27,7 +27,7 @@ GIVE_UP = 8
 class Bin:
     """A node while it is filled. `node`: None for one that is not there yet."""
 
-    node: Standing | None
+    node: FleetNode | None
     type: str | None
     capacity: Vector
     labels: Mapping[str, str]
@@ -57,7 +57,7 @@ class Bin:
         return min((RANK[load.priority] for load in self.loads), default=len(RANK))
 
 
-def of_node(node: Standing) -> Bin:
+def of_node(node: FleetNode) -> Bin:
     """What is free of a node."""
     return Bin(node, node.type, node.capacity, node.labels, node.free, not node.runs)
 

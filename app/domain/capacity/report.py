@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.domain.capacity.deciding import Decision, Limit, Slots
-from app.domain.capacity.fleet import Fleet, Standing
+from app.domain.capacity.fleet import Fleet, FleetNode
 from app.domain.capacity.kinds import NodeTypes
 from app.domain.capacity.loads import Rules
 from app.domain.capacity.state import CapacityState
@@ -114,7 +114,7 @@ def _present(fleet: Fleet, types: NodeTypes) -> tuple[Count, ...]:
     return (*counts, Count(None, ready.count(None))) if None in ready else tuple(counts)
 
 
-def _empty_at(node: Standing, now: int) -> int:
+def _empty_at(node: FleetNode, now: int) -> int:
     return now + round(node.empty_in * SECOND)
 
 

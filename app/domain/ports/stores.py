@@ -55,9 +55,6 @@ class JobStore(Protocol):
     async def due(self, now: datetime, limit: int) -> list[Job]:
         """Jobs for which a time has come: start_after, retry_at, or queue_deadline."""
 
-    async def scheduled_before(self, moment: datetime, limit: int) -> list[Job]:
-        """SCHEDULED jobs whose dispatch is older: to be rung again or taken back."""
-
     async def on_node(self, node_id: str, status: Iterable[JobStatus]) -> list[Job]: ...
 
     async def in_state(self, status: Iterable[JobStatus]) -> dict[str, tuple[str | None, int]]:

@@ -66,13 +66,13 @@ class Features:
     gpu: bool = False
     assumed: tuple[str, ...] = ()
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Json]:
         """The JSON form; what is the default is left out."""
         found = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         return {**found, "assumed": list(self.assumed)} if self.assumed else found
 
     @classmethod
-    def from_parts(cls, parts: Mapping[str, Any]) -> Features:
+    def from_parts(cls, parts: Mapping[str, Json]) -> Features:
         """Raises TypeError, ValueError or KeyError for what `parts` has not made."""
         known: dict[str, Any] = {name: _checked(parts[name]) for name in _AMOUNTS if name in parts}
         known |= {name: bool(parts[name]) for name in ("continuous", "gpu") if name in parts}
@@ -83,7 +83,7 @@ class Features:
         return {name: math.log(value) for name in _AMOUNTS if (value := getattr(self, name)) > 0}
 
 
-def _checked(value: Any) -> float:
+def _checked(value: Json) -> float:
     if not 0 <= value <= MOST:
         raise ValueError(f"not an amount: {value!r:.40}")
     return float(value)
@@ -142,7 +142,7 @@ def _of_size(features: Features, rows: float, columns: float) -> Features:
     return replace(features, rows=rows, columns=columns, queries=max(1.0, features.queries * scale), assumed=())
 
 
-def _shape(algorithm: str, rows: float, columns: float, given: Mapping[str, Json]) -> dict[str, Any]:
+def _shape(algorithm: str, rows: float, columns: float, given: Mapping[str, Json]) -> dict[str, Json]:
     """What the parameters say of the model, as far as the algorithm reads it."""
     match algorithm:
         case "random_forest":

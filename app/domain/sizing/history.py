@@ -69,7 +69,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Experience:
     """What is known of a kind of job. `outcome`: of the group that tells of memory."""
 
     memory: Known | None = None
@@ -78,10 +78,10 @@ class Standing:
     outcome: Outcome | None = None
 
 
-NOTHING = Standing()
+NOTHING = Experience()
 
 
-def standing(levels: Sequence[Level], now: datetime, *, modelled: bool, sized: bool) -> Standing:
+def experience_of(levels: Sequence[Level], now: datetime, *, modelled: bool, sized: bool) -> Experience:
     """What these groups (from fine to coarse, each within the next) say of a job.
 
     `modelled`: it has a prior; only runs with one say something of it, else only runs without. Without a prior what was
@@ -92,7 +92,7 @@ def standing(levels: Sequence[Level], now: datetime, *, modelled: bool, sized: b
     asked = alike if modelled and sized else alike[: JUST_LIKE_IT if modelled else OF_THE_TENANT]
     memory = _of_memory(asked, now)
     chosen = next((level for level in asked if memory is not None and level.group == memory.group), None)
-    return Standing(
+    return Experience(
         memory=memory,
         cores=_of_ended(asked, _cores, now),
         seconds=_of_ended(alike, _seconds, now),

@@ -15,7 +15,7 @@ from app.domain.sizing import rules
 from app.domain.sizing.evidence import REQUEST, TEMPLATE, Alternative, Sizing
 from app.domain.sizing.features import Features
 from app.domain.sizing.grid import cores_up, memory_down, memory_up
-from app.domain.sizing.history import Known, Standing
+from app.domain.sizing.history import Experience, Known
 from app.domain.sizing.priors import prior_of
 from app.domain.sizing.rules import Amount, Foreknown
 
@@ -46,7 +46,7 @@ class Sized:
     sizing: Sizing
 
 
-def size(case: Case, known: Standing) -> Sized:
+def size(case: Case, known: Experience) -> Sized:
     """The plan of this job."""
     job = _foreknown(case)
     amount = rules.memory(job, known.memory)
@@ -81,7 +81,7 @@ def _foreknown(case: Case) -> Foreknown:
     )
 
 
-def _proposed(case: Case, job: Foreknown, amount: Amount, known: Standing) -> Vector:
+def _proposed(case: Case, job: Foreknown, amount: Amount, known: Experience) -> Vector:
     """What sizing would give, within the largest node."""
     if amount.source == TEMPLATE:
         return case.requirement if case.stated or case.asked else fitted(case.requirement, case.capacities)
@@ -107,7 +107,7 @@ def fitted(wanted: Vector, capacities: tuple[Vector, ...]) -> Vector:
 
 
 def _with_evidence(
-    sizing: Sizing, case: Case, job: Foreknown, proposed: Vector, memory: Known, known: Standing
+    sizing: Sizing, case: Case, job: Foreknown, proposed: Vector, memory: Known, known: Experience
 ) -> Sizing:
     return replace(
         sizing,

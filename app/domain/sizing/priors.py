@@ -39,7 +39,7 @@ GPU_FLOPS, CORE_FLOPS, REACHED = 1e13, 5e10, 0.3
 ACTIVATED_BYTES = 4 * (16 + 32) * 2
 """That two convolutions keep of each column of a row, forth and back."""
 _MIB = float(1 << 20)
-Amount = Callable[[Features], float]
+Formula = Callable[[Features], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class Row:
     """Of the table. `work` in arbitrary units, of which one takes `k` seconds; `memory` in MiB beyond `base`;
     `parallel`: the share of the work that runs in parallel."""
 
-    work: Amount
+    work: Formula
     k: float
-    memory: Amount
+    memory: Formula
     parallel: float = 0.0
     base: float = BASE_MIB
 

@@ -15,7 +15,7 @@ from app.domain.sweeps.asha import EarlyStopping
 from app.domain.sweeps.checks import corners, example, space_errors, sweep_errors
 from app.domain.sweeps.definition import Definition
 from app.domain.sweeps.space import Dimension, Space, Values
-from app.domain.sweeps.sweep import MOST_TRIALS, Sweep
+from app.domain.sweeps.sweep import MOST_TRIALS, Direction, Strategy, Sweep
 from app.domain.templates import Template, canonical_parameters
 
 PATH = "sweep"
@@ -34,9 +34,9 @@ class SweepRequest:
 
     request: JobRequest
     space: tuple[Dimension, ...]
-    strategy: str
+    strategy: Strategy
     objective: str
-    direction: str
+    direction: Direction
     max_trials: int | None = None
     max_parallel: int | None = None
     seed: int = 0
@@ -108,7 +108,7 @@ def _plain_errors(asked: SweepRequest) -> Iterator[FieldError]:
         yield FieldError("objective", "must be the name of a metric that trials report, such as accuracy")
     elif set(asked.objective) & set(".$"):
         yield FieldError("objective", "metrics are kept with _ for . and $; name it so")
-    if asked.max_trials is None and asked.strategy != "grid":
+    if asked.max_trials is None and asked.strategy is not Strategy.GRID:
         yield FieldError("max_trials", "is required; only a grid has an end of its own")
     if asked.max_trials is not None and asked.max_trials < 1:
         yield FieldError("max_trials", f"must be at least 1, got {asked.max_trials}")

@@ -10,14 +10,13 @@ from collections.abc import Iterable
 
 from app.domain.sweeps.drawing import draw, grid, seed_of
 from app.domain.sweeps.space import Values, key
-from app.domain.sweeps.sweep import Sweep
+from app.domain.sweeps.sweep import Strategy, Sweep
 from app.domain.sweeps.trials import Trial
 
 STARTUP = 10
 """Trials of a search that learns that are drawn at random, before there is anything to learn from."""
 SUGGESTIONS = 3
 """How often it is asked for something new, before that is drawn at random."""
-
 LEARNED_AT_ONCE = 16
 """Trials of a search that learns that are asked in one look: while they are, no other sweep is looked at."""
 
@@ -62,15 +61,15 @@ class Book:
     @property
     def learns(self) -> bool:
         """Whether the next trial is to be suggested by what is known of those before."""
-        return self.sweep.strategy == "tpe" and self.next_number >= STARTUP
+        return self.sweep.strategy is Strategy.TPE and self.next_number >= STARTUP
 
     def at_once(self, count: int) -> int:
         """How many of so many are to be asked in one look."""
-        return min(count, LEARNED_AT_ONCE) if self.sweep.strategy == "tpe" else count
+        return min(count, LEARNED_AT_ONCE) if self.sweep.strategy is Strategy.TPE else count
 
     def drawn(self) -> Values | None:
         """What the next trial tries without learning; None where there is nothing that was not tried."""
-        if self.sweep.strategy == "grid":
+        if self.sweep.strategy is Strategy.GRID:
             self._grid = self._grid or grid(self.sweep.space, self.sweep.max_trials)
             return self._grid[self.next_number] if self.next_number < len(self._grid) else None
         return draw(self.sweep.space, self.sweep.seed, self.next_number, self.taken)

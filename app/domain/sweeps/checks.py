@@ -16,7 +16,7 @@ from app.domain.errors import FieldError
 from app.domain.json import Json, deep_merge
 from app.domain.nearest import unknown_name
 from app.domain.sweeps.space import Dimension, Space, Values, key
-from app.domain.sweeps.sweep import MOST_TRIALS, Sweep
+from app.domain.sweeps.sweep import MOST_TRIALS, Strategy, Sweep
 
 MOST_DIMENSIONS, MOST_VALUES, MOST_POINTS = 100, 1_000, 1 << 20
 MOST_CONDITIONS, LONGEST_VALUE = 1_000, 4_096
@@ -51,7 +51,7 @@ def _amount_errors(declared: Sequence[Dimension]) -> Iterator[FieldError]:
 
 def sweep_errors(sweep: Sweep) -> Iterator[FieldError]:
     """What the strategy and the number of trials make of a space that is right in itself."""
-    if sweep.strategy == "grid":
+    if sweep.strategy is Strategy.GRID:
         for dimension in sweep.space.dimensions:
             if dimension.continuous:
                 message = "a grid needs points: give step or count, or take random or tpe"

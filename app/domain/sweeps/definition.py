@@ -16,9 +16,9 @@ from app.domain.specification import JobRequest
 from app.domain.sweeps.asha import EarlyStopping
 from app.domain.sweeps.checks import nested
 from app.domain.sweeps.space import Condition, Dimension, Space, Values
-from app.domain.sweeps.sweep import Sweep
+from app.domain.sweeps.sweep import Direction, Strategy, Sweep
 
-_SCALARS = tuple(f.name for f in fields(Sweep) if f.name not in ("space", "early_stopping"))
+_SCALARS = tuple(f.name for f in fields(Sweep) if f.name not in ("space", "strategy", "direction", "early_stopping"))
 _TUPLES = ("dependencies", "tags", "limits")
 
 
@@ -41,6 +41,8 @@ class Definition:
         stopping = sweep.early_stopping
         return {
             **{name: getattr(sweep, name) for name in _SCALARS},
+            "strategy": sweep.strategy.value,
+            "direction": sweep.direction.value,
             "early_stopping": None if stopping is None else asdict(stopping),
             "space": space_json(sweep.space),
             "request": _request_json(self.request),
@@ -54,6 +56,8 @@ def definition_from(d: Mapping[str, Json]) -> Definition:
     stopping = d["early_stopping"]
     sweep = Sweep(
         space=space_from(d["space"]),
+        strategy=Strategy(d["strategy"]),
+        direction=Direction(d["direction"]),
         early_stopping=None if stopping is None else EarlyStopping(**stopping),
         **{name: d[name] for name in _SCALARS},
     )

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from app.domain.job import Job
 from app.domain.json import Json
+from app.domain.outputs import outputs_of
 from app.domain.records import MetricPoint
 from app.domain.sweeps.ranking import Best, best_point, best_rung
 from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import SUCCESSES, Outcome, Trial, TrialEnd
 
 TOLD_KEPT = 20
+"""Names under which one told something else than the objective."""
 
 
 def trial_end(sweep: Sweep, trial: Trial, job: Job, points: Sequence[MetricPoint]) -> TrialEnd:
@@ -21,7 +23,7 @@ def trial_end(sweep: Sweep, trial: Trial, job: Job, points: Sequence[MetricPoint
     outcome = Outcome.PRUNED if job.pruned else Outcome(job.status.value.lower())
     best: Best | None = None
     if outcome in SUCCESSES:
-        best = best_point(sweep, points, outputs_of(job)) or best_rung(sweep, trial.rungs)
+        best = best_point(sweep, points, said_by(job)) or best_rung(sweep, trial.rungs)
     return TrialEnd(
         outcome=outcome,
         at=job.finished_at or job.history[-1].at,
@@ -37,20 +39,17 @@ def told_instead(sweep: Sweep, job: Job, points: Sequence[MetricPoint]) -> tuple
     """The names under which a job without a value told numbers, sorted, so many of them; or the objective alone, where
     that was told and never was a number."""
     strange = (job.result or {}).get("not_finite") or ()
-    outputs = outputs_of(job)
+    outputs = said_by(job)
     if points or sweep.objective in outputs or sweep.objective in strange:
         return (sweep.objective,)
     numbers = {name for name, said in outputs.items() if isinstance(said, int | float) and not isinstance(said, bool)}
     return tuple(sorted(numbers.union(strange))[:TOLD_KEPT])
 
 
-def outputs_of(job: Job) -> Mapping[str, Json]:
-    """The outputs of its steps, later ones over earlier ones, and the last values of its metrics over both."""
+def said_by(job: Job) -> Mapping[str, Json]:
+    """What it has put out; a metric counts before an output of its name."""
     result = job.result or {}
-    merged: dict[str, Json] = {}
-    for outputs in (result.get("steps") or {}).values():
-        merged |= outputs
-    return merged | (result.get("metrics") or {})
+    return outputs_of(result) | (result.get("metrics") or {})
 
 
 def cluster_seconds(job: Job) -> float:

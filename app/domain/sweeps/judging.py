@@ -12,8 +12,8 @@ from app.domain.records import MetricPoint
 from app.domain.sweeps.asha import EarlyStopping, goes_on
 from app.domain.sweeps.trials import Trial
 
-Series = Mapping[int, Sequence[MetricPoint]]
-"""The points of the objective by trial number, ascending."""
+Told = Mapping[int, Sequence[MetricPoint]]
+"""What trials told of the objective, by their numbers: points, ascending."""
 
 
 class Arrival(NamedTuple):
@@ -25,7 +25,7 @@ class Arrival(NamedTuple):
     value: float
 
 
-def judge(stopping: EarlyStopping, trials: Sequence[Trial], series: Series, *, maximize: bool) -> list[Trial]:
+def judge(stopping: EarlyStopping, trials: Sequence[Trial], told: Told, *, maximize: bool) -> list[Trial]:
     """The trials that reached rungs, with what is to be recorded of them: `rungs`, and `stopped_at` where one that goes
     on was not among the best. They are judged in the order in which they arrived."""
     seen: dict[int, list[float]] = defaultdict(list)
@@ -33,7 +33,7 @@ def judge(stopping: EarlyStopping, trials: Sequence[Trial], series: Series, *, m
         for rung, value in trial.rungs.items():
             seen[rung].append(value)
     now = {trial.number: trial for trial in trials}
-    for arrival in sorted(a for t in trials for a in _arrivals(stopping, t, series.get(t.number, ()))):
+    for arrival in sorted(a for t in trials for a in _arrivals(stopping, t, told.get(t.number, ()))):
         trial = now[arrival.number]
         if trial.stopped_at is not None:
             continue

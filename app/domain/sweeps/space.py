@@ -174,9 +174,7 @@ class Space:
         """Every assignment over these points, each once; the last dimension changes first."""
         return self._below(0, {}, points)
 
-    def _below(
-        self, n: int, values: dict[str, Json], points: Callable[[Dimension], Iterable[Json]]
-    ) -> Iterator[Values]:
+    def _below(self, n: int, values: dict[str, Json], points: PointsOf) -> Iterator[Values]:
         if n == len(self.dimensions):
             yield dict(values)
         elif not (dimension := self.dimensions[n]).active(values):

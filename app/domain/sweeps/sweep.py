@@ -33,9 +33,9 @@ class Sweep:
     the objective with which the search is over."""
 
     space: Space
-    strategy: str
+    strategy: Strategy
     objective: str
-    direction: str
+    direction: Direction
     max_trials: int
     max_parallel: int
     seed: int = 0
@@ -44,7 +44,7 @@ class Sweep:
 
     @property
     def maximize(self) -> bool:
-        return self.direction == "maximize"
+        return self.direction is Direction.MAXIMIZE
 
     def better(self, one: float, other: float) -> bool:
         """Whether one value of the objective is better than another."""

@@ -7,8 +7,8 @@ asked can be worked out again, from the seed and the record, whatever ended mean
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -84,7 +84,7 @@ class Over(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Move:
     """What a sweep does next: ask so many trials, or none any more, `over` says why. `stops`: those that have not ended
     are cancelled."""
 
@@ -97,21 +97,21 @@ class Outlook:
         return self.over in (Over.GOAL_REACHED, Over.FAILING, Over.NO_OBJECTIVE)
 
 
-def outlook(sweep: Sweep, trials: Sequence[Trial]) -> Outlook:
+def next_move(sweep: Sweep, trials: Sequence[Trial]) -> Move:
     """From all trials so far. What stops a sweep is looked for among those that ended, in the order of their ends."""
     ended = sorted((t for t in trials if t.end is not None), key=_ended_at)
     best = next((t for t in ended if t.end and t.end.value is not None and sweep.reaches_goal(t.end.value)), None)
     if best is not None and best.end is not None:
-        return Outlook(over=Over.GOAL_REACHED, detail=f"trial {best.number} reached {best.end.value:g}")
+        return Move(over=Over.GOAL_REACHED, detail=f"trial {best.number} reached {best.end.value:g}")
     if (fault := _failing(ended)) is not None:
-        return Outlook(over=Over.FAILING, detail=fault)
+        return Move(over=Over.FAILING, detail=fault)
     if (instead := _without_objective(sweep, ended)) is not None:
-        return Outlook(over=Over.NO_OBJECTIVE, detail=instead)
+        return Move(over=Over.NO_OBJECTIVE, detail=instead)
     asked = trials[-1].number + 1 if trials else 0
     left = sweep.max_trials - asked
     if left <= 0:
-        return Outlook(over=Over.ALL_ASKED)
-    return Outlook(ask=max(0, min(left, sweep.max_parallel - (len(trials) - len(ended)))))
+        return Move(over=Over.ALL_ASKED)
+    return Move(ask=max(0, min(left, sweep.max_parallel - (len(trials) - len(ended)))))
 
 
 def _ended_at(trial: Trial) -> tuple[datetime, int]:
@@ -148,9 +148,3 @@ def _without_objective(sweep: Sweep, ended: Sequence[Trial]) -> str | None:
     return f"none of the first {len(ends)} trials that completed told {sweep.objective}; they told {told}"[
         :LONGEST_DETAIL
     ]
-
-
-def as_told(trials: Iterable[Trial], untold: Iterable[int]) -> list[Trial]:
-    """What was known of these trials when the ends of some were not."""
-    unknown = frozenset(untold)
-    return [replace(t, end=None) if t.number in unknown else t for t in trials]

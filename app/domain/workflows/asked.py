@@ -8,7 +8,6 @@ its form: `{job_id}/{artifact}` of that step's own job; the name of a data set t
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from app.domain.errors import FieldError, Invalid
 from app.domain.expressions import embedded
@@ -36,16 +35,6 @@ def produced(outputs: Mapping[str, Json], job_id: str, parameter: str) -> str | 
     return value if isinstance(value, str) and value.startswith(f"{job_id}/") else None
 
 
-def outputs_of(result: Mapping[str, Json] | None) -> dict[str, Json]:
-    """The outputs of a step from its job's result: those of the job's steps in order (later ones win), and metrics."""
-    if not result:
-        return {}
-    merged: dict[str, Json] = dict(result.get("metrics") or {})
-    for outputs in (result.get("steps") or {}).values():
-        merged.update(outputs)
-    return merged
-
-
 def parameters_of(step: StepDefinition, state: StepState) -> dict[str, Json]:
     """As they were written, with those of a rerun laid over."""
     return deep_merge(step.parameters, state.parameters)
@@ -55,7 +44,6 @@ def request_of(
     pinned: PinnedDefinition, step: StepDefinition, parameters: Mapping[str, Json], item: int | None, tenant: str
 ) -> JobRequest:
     """What its job is asked with, parameters filled in."""
-    more: dict[str, Any] = {} if step.priority is None else {"priority": step.priority}
     return JobRequest(
         template=step.job_template,
         parameters=parameters,
@@ -65,7 +53,7 @@ def request_of(
         timeout=step.timeout,
         executor=step.executor,
         tenant=tenant,
-        **({"priority": pinned.definition.priority} | more),
+        priority=pinned.definition.priority if step.priority is None else step.priority,
     )
 
 

@@ -160,12 +160,7 @@ def rerun(
 ) -> Draft:
     """One that has ended → RUNNING: the step, with other parameters, and all below it are done anew; so is, as in a
     retry, what else ended without success. `sealed`: where its secrets stand, when some are others."""
-    if workflow.status not in OVER:
-        raise refuse(workflow, "only one that ended is run again; cancel it first")
-    if from_step not in pinned.steps:
-        near = nearest_name(from_step, pinned.steps)
-        hint = f"; did you mean {near}?" if near else ""
-        raise Invalid.one("from_step", f"unknown step {from_step[:80]}{hint}", nearest=near)
+    _refuse_rerun(workflow, pinned, from_step)
     anew = pinned.graph.below(from_step)
     others = _unsuccessful(workflow, pinned) - anew
     steps = {step_id: fresh(workflow.step(step_id)) for step_id in anew}
@@ -179,6 +174,15 @@ def rerun(
     after = replace(after, sealed=sealed or workflow.sealed)
     said = from_step if detail is None else f"{from_step}: {detail}"
     return Draft(after, steps, items, anew, reason="rerun", detail=said, look_at=pinned.graph.order)
+
+
+def _refuse_rerun(workflow: Workflow, pinned: PinnedDefinition, from_step: str) -> None:
+    if workflow.status not in OVER:
+        raise refuse(workflow, "only one that ended is run again; cancel it first")
+    if from_step not in pinned.steps:
+        near = nearest_name(from_step, pinned.steps)
+        hint = f"; did you mean {near}?" if near else ""
+        raise Invalid.one("from_step", f"unknown step {from_step[:80]}{hint}", nearest=near)
 
 
 def answer(

@@ -1,8 +1,8 @@
 """Schedules: a stored workflow that is run again and again, by a cron expression in a time zone.
 
 The run of each moment has an id derived from schedule and moment, so that it is made once whoever makes it, and however
-often. Times that the clocks skip or repeat (daylight saving) are croniter's to say: a skipped one fires when the clock
-has jumped, a repeated one once.
+often. A time that the clocks skip (daylight saving) comes when they have jumped; one that they repeat comes once, but
+where the hour is `*`, which means both.
 """
 
 from __future__ import annotations
@@ -77,12 +77,24 @@ def cron_fault(cron: str) -> str | None:
 
 def next_moment(cron: str, zone: ZoneInfo, after: datetime) -> datetime | None:
     """The first moment of the expression after a time, in UTC; None when there is none within fifty years."""
+    at = _following(cron, zone, after)
+    while at is not None and _is_repeated(cron, zone, at):
+        at = _following(cron, zone, at)
+    return at
+
+
+def _following(cron: str, zone: ZoneInfo, after: datetime) -> datetime | None:
     try:
         found = croniter(cron, after.astimezone(zone)).get_next(datetime)
     except CroniterBadDateError:
         return None
     at: datetime = found.astimezone(UTC)
     return at if at > after else at + timedelta(minutes=1)
+
+
+def _is_repeated(cron: str, zone: ZoneInfo, at: datetime) -> bool:
+    """Whether the clocks were set back, and showed this time before. What comes every hour comes in both."""
+    return at.astimezone(zone).fold == 1 and not cron.split()[1].startswith("*")
 
 
 def due(schedule: Schedule, now: datetime) -> Due | None:
@@ -104,5 +116,8 @@ def due(schedule: Schedule, now: datetime) -> Due | None:
 
 def _last_before(cron: str, zone: ZoneInfo, now: datetime) -> datetime:
     """The last moment that has come."""
-    at: datetime = croniter(cron, (now + timedelta(microseconds=1)).astimezone(zone)).get_prev(datetime).astimezone(UTC)
-    return at
+    moments = croniter(cron, (now + timedelta(microseconds=1)).astimezone(zone))
+    while True:
+        at: datetime = moments.get_prev(datetime).astimezone(UTC)
+        if not _is_repeated(cron, zone, at):
+            return at

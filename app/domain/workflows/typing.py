@@ -41,10 +41,10 @@ class Place:
     types: frozenset[str] | None
 
 
-def condition_text(when: str) -> str:
-    """A condition may stand in `${{ }}` or by itself."""
-    whole = is_whole(when)
-    return when if whole is None else whole
+def bare(text: str) -> str:
+    """The expression of a condition or a fan-out, which may stand in `${{ }}` or by itself."""
+    whole = is_whole(text)
+    return text if whole is None else whole
 
 
 def variables_of(pinned: PinnedDefinition, step: StepDefinition, text: str, *, of_item: bool) -> dict[str, str]:
@@ -65,9 +65,9 @@ def expressions_of(pinned: PinnedDefinition, step: StepDefinition, path: str) ->
         return Place(at, step, Expression(text, variables_of(pinned, step, text, of_item=of_item)), types)
 
     if step.when is not None:
-        yield place(f"{path}.when", condition_text(step.when), _CONDITION)
+        yield place(f"{path}.when", bare(step.when), _CONDITION)
     if isinstance(step.for_each, str):
-        yield place(f"{path}.for_each", is_whole(step.for_each) or step.for_each, _LIST)
+        yield place(f"{path}.for_each", bare(step.for_each), _LIST)
     over = handed(pinned.definition, step.parameters)
     parameters = {name: value for name, value in step.parameters.items() if name not in over}
     for at, text in embedded(parameters, f"{path}.parameters"):

@@ -29,6 +29,8 @@ log = structlog.get_logger()
 TRIES = 12
 ROUNDS = 50
 """Times that facts are asked for in one write: steps whose conditions hang on each other's skips."""
+MOST_RUNS = 1_000
+"""Of a step: a workflow is changed no more often (`MAX_HISTORY`)."""
 Decide = Callable[[Loaded, Stamp], Draft | None]
 
 
@@ -128,9 +130,6 @@ def end_of(job: Job) -> Ended | None:
         return None
     run = _run_of(job)
     return None if run is None else Ended(JobRef(job.step_id, job.step_item, run), OF_JOB[job.status])
-
-
-MOST_RUNS = 1_000
 
 
 def _run_of(job: Job) -> int | None:

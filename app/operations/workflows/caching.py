@@ -8,17 +8,17 @@ is equal data. A data set that is only named may change under its name: the name
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from app.domain.ids import is_object_id
 from app.domain.job import Job
 from app.domain.json import Json
+from app.domain.outputs import outputs_of
 from app.domain.specification import Specification
 from app.domain.states import JobStatus
-from app.domain.workflows.asked import outputs_of
+from app.domain.templates import Step
 from app.services import Services
 
 DEFAULT_MODEL = "model.skops"
@@ -30,7 +30,7 @@ async def earlier(services: Services, specification: Specification) -> str | Non
         return None
     key = await key_of(
         services, specification.template.id, specification.template.version, specification.shown_parameters,
-        specification.request.tenant, [s.command for s in specification.steps],
+        specification.request.tenant, specification.steps,
     )  # fmt: skip
     found = await services.step_cache.find([key])
     job = await services.jobs.get(found[key]) if key in found else None
@@ -49,18 +49,18 @@ async def remember(services: Services, job: Job) -> None:
     """Let others take over what this completed job has put out; not of one with secrets, which are no part of a key."""
     if job.sealed is not None:
         return
-    key = await key_of(
-        services, job.template, job.template_version, job.parameters, job.tenant, [s.command for s in job.steps]
-    )
+    key = await key_of(services, job.template, job.template_version, job.parameters, job.tenant, job.steps)
     await services.step_cache.keep(key, job.id, services.clock.now())
 
 
 async def key_of(
-    services: Services, template: str, version: int, parameters: Mapping[str, Json], tenant: str, commands: Any
+    services: Services, template: str, version: int, parameters: Mapping[str, Json], tenant: str, steps: Sequence[Step]
 ) -> str:
     """Equal for equal work."""
     told = {name: await _digested(services, value) for name, value in parameters.items()}
-    text = orjson.dumps([tenant, template, version, told, commands], option=orjson.OPT_SORT_KEYS)
+    text = orjson.dumps(
+        [tenant, template, version, told, [step.command for step in steps]], option=orjson.OPT_SORT_KEYS
+    )
     return hashlib.sha256(text).hexdigest()
 
 

@@ -1,5 +1,5 @@
 """What users do to a run of a workflow: each decides on it, writes that with all that follows, and carries it to the
-jobs. All of it may be sent again."""
+jobs. What is wanted already may be wanted again; what was started, or runs again, is refused."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ from app.domain.workflows.secrets import given_secrets, split_inputs, split_para
 from app.domain.workflows.state import Workflow
 from app.domain.workflows.validation import given_inputs
 from app.operations.plan import policy_of, template_of
-from app.operations.workflows.advancing import change_workflow
+from app.operations.workflows.advancing import Decide, change_workflow
 from app.operations.workflows.loading import Loaded, load
 from app.operations.workflows.secrets import drop_of_workflow, seal_values, values_of
 from app.operations.workflows.wishes import admit, carry_out
 from app.services import Services
 
-Decision = Callable[[Loaded, Stamp], Draft | None]
-
 
 async def _change(
-    services: Services, workflow_id: str, decide: Decision, actor: str, expected_seq: int | None
+    services: Services, workflow_id: str, decide: Decide, actor: str, expected_seq: int | None
 ) -> Workflow:
     def on_version(now: Loaded, stamp: Stamp) -> Draft | None:
         if expected_seq is not None and now.workflow.seq != expected_seq:
@@ -42,9 +40,7 @@ async def _change(
     return workflow
 
 
-async def _wish(
-    services: Services, workflow_id: str, decide: Decision, actor: str, expected_seq: int | None
-) -> Workflow:
+async def _wish(services: Services, workflow_id: str, decide: Decide, actor: str, expected_seq: int | None) -> Workflow:
     """A change that is carried to the jobs, too."""
     await _change(services, workflow_id, decide, actor, expected_seq)
     return await carry_out(services, workflow_id)

@@ -24,7 +24,7 @@ from app.domain.workflows.asked import parameters_of
 from app.domain.workflows.definition import StepDefinition
 from app.domain.workflows.secrets import revealed
 from app.domain.workflows.state import JobRef, Workflow
-from app.domain.workflows.typing import condition_text, variables_of
+from app.domain.workflows.typing import bare, variables_of
 from app.operations.workflows.loading import Loaded
 from app.operations.workflows.outputs import step_outputs
 from app.operations.workflows.secrets import values_of
@@ -66,19 +66,14 @@ async def facts_of(services: Services, loaded: Loaded, asked: Sequence[str]) -> 
     wanted: list[tuple[StepDefinition, str, str]] = []
     for step in steps:
         if step.when is not None:
-            wanted.append((step, "when", condition_text(step.when)))
+            wanted.append((step, "when", bare(step.when)))
         if isinstance(step.for_each, str):
-            wanted.append((step, "for_each", list_text(step.for_each)))
+            wanted.append((step, "for_each", bare(step.for_each)))
     scope = await scope_of(services, loaded.workflow, [text for *_, text in wanted])
     evaluations = [_evaluation(loaded, scope, step, text) for step, _, text in wanted]
     found = await services.expressions.evaluate(evaluations, loaded.workflow.tenant)
     values = {(step.step_id, part): value for (step, part, _), value in zip(wanted, found, strict=True)}
     return {s.step_id: _facts(values.get((s.step_id, "when")), values.get((s.step_id, "for_each"))) for s in steps}
-
-
-def list_text(for_each: str) -> str:
-    """The expression of a fan-out, which stands in `${{ }}`."""
-    return condition_text(for_each)
 
 
 def _evaluation(loaded: Loaded, scope: Scope, step: StepDefinition, text: str) -> Evaluation:
@@ -161,7 +156,7 @@ async def _items(services: Services, loaded: Loaded, scope: Scope, step_id: str)
     step = loaded.pinned.steps[step_id]
     if not isinstance(step.for_each, str):
         return step.for_each or ()
-    wanted = _evaluation(loaded, scope, step, list_text(step.for_each))
+    wanted = _evaluation(loaded, scope, step, bare(step.for_each))
     [found] = await services.expressions.evaluate([wanted], loaded.workflow.tenant)
     return found.value if isinstance(found, Value) and isinstance(found.value, list) else ()
 

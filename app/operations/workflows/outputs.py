@@ -6,20 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from app.domain.job import Job
 from app.domain.json import Json
+from app.domain.outputs import outputs_of
 from app.domain.states import JobStatus
-from app.domain.workflows.asked import outputs_of
 from app.domain.workflows.state import ItemState, JobRef, StepState, StepStatus, Workflow
 from app.services import Services
 
 
-def source_of(workflow_id: str, step_id: str, state: StepState) -> str:
-    """The job whose outputs are the step's: its own, or the one that it took them over from."""
-    return state.cached_from or JobRef(step_id, None, state.run).job_id(workflow_id)
-
-
-def item_source(workflow_id: str, step_id: str, n: int, state: ItemState) -> str:
-    """The same for an item."""
-    return state.cached_from or JobRef(step_id, n, state.run).job_id(workflow_id)
+def source_of(workflow_id: str, step_id: str, state: StepState | ItemState, item: int | None = None) -> str:
+    """The job whose outputs are those of a step, or of this item of it: its own, or the one that they were taken over
+    from."""
+    return state.cached_from or JobRef(step_id, item, state.run).job_id(workflow_id)
 
 
 def sources(workflow: Workflow, step_id: str, of_items: range | None = None) -> Sequence[str | None]:
@@ -28,7 +24,7 @@ def sources(workflow: Workflow, step_id: str, of_items: range | None = None) -> 
     if state.items is not None:
         items = workflow.items.get(step_id, {})
         wanted = range(state.items.total) if of_items is None else of_items
-        return [item_source(workflow.id, step_id, n, items[n]) if n in items else None for n in wanted]
+        return [source_of(workflow.id, step_id, items[n], n) if n in items else None for n in wanted]
     without = (StepStatus.PENDING, StepStatus.SKIPPED, StepStatus.AWAITING_APPROVAL, StepStatus.REJECTED)
     had_job = state.status not in without and not state.never_began
     return [source_of(workflow.id, step_id, state) if had_job else None]

@@ -30,7 +30,7 @@ from app.operations.sealing import seal
 from app.operations.workflows import caching
 from app.operations.workflows.evaluating import rendered
 from app.operations.workflows.loading import Loaded
-from app.operations.workflows.outputs import step_outputs
+from app.operations.workflows.outputs import source_of, step_outputs
 from app.services import Services
 
 MOST_LOOKED_AT = 1_000
@@ -117,8 +117,7 @@ def _produced(loaded: Loaded, step_id: str, outputs: Json, parameter: str) -> st
     state = loaded.workflow.step(step_id)
     if not isinstance(outputs, dict):
         return None
-    job_id = state.cached_from or JobRef(step_id, None, state.run).job_id(loaded.workflow.id)
-    return produced(outputs, job_id, parameter)
+    return produced(outputs, source_of(loaded.workflow.id, step_id, state), parameter)
 
 
 async def _job(services: Services, loaded: Loaded, ref: JobRef, specification: Specification) -> Job:

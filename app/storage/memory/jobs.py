@@ -108,10 +108,6 @@ class MemoryJobStore:
         groups = (_by_time(retries), _by_time(ends), _by_time(starts)[::-1])
         return list({job.id: job for group in groups for job in group[:limit]}.values())[:limit]
 
-    async def scheduled_before(self, moment: datetime, limit: int) -> list[Job]:
-        scheduled = [(job.scheduled_at, job) for job in self._in(JobStatus.SCHEDULED) if job.scheduled_at]
-        return _by_time([(at, job) for at, job in scheduled if at < moment])[:limit]
-
     async def on_node(self, node_id: str, status: Iterable[JobStatus]) -> list[Job]:
         return [job for job in self._in(*status) if job.node_id == node_id]
 

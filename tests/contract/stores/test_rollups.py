@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from app.config import load_settings
-from app.domain.analytics.breakdown import EVERYONE, Breakdown, breakdowns_of
+from app.domain.analytics.breakdown import EVERYONE, Breakdown
 from app.domain.analytics.cells import Cell
 from app.domain.analytics.rollups import DAY, HOUR, MINUTE, Gauge, Grain, Rollup, rollups_of
 from app.domain.analytics.windows import Span
 from app.storage.indexes import ensure_indexes, kept_indexes
 from tests.contract.stores.conftest import SmallStores
+from tests.support.breakdowns import breakdowns_of
 from tests.support.clock import NOON
 from tests.unit.domain.analytics.builders import a_failed_run, a_run, minutes
 

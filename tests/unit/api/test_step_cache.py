@@ -70,7 +70,7 @@ async def test_equal_work_has_one_key_and_no_tenant_has_anothers(api: Api, tmp_p
         await stored(api, tmp_path, job_id, content)
 
     async def of(tenant: str = "t", version: int = 1, **parameters: Any) -> str:
-        return await key_of(services, "inference", version, parameters, tenant, [None])
+        return await key_of(services, "inference", version, parameters, tenant, ())
 
     want = await of(model=f"{first}/model.skops")
     assert await of(model=f"{same}/model.skops") == want == await of(model=first)

@@ -15,6 +15,7 @@ from app.domain.records import MetricPoint
 from app.domain.states import JobStatus
 from app.operations.sweep_driving import drive
 from app.operations.sweep_search import Search
+from app.storage.memory.webhooks import MemoryWebhooks
 from tests.unit.api.harness import Api
 from tests.unit.api.shapes import assert_shape
 
@@ -140,6 +141,16 @@ async def test_what_is_wrong_is_refused_where_it_was_said_and_nothing_is_stored(
     assert answer.status_code == 422, answer.text
     [error] = [e for e in answer.json()["errors"] if e["path"].startswith(path)][:1]
     assert words in error["message"], answer.text
+    assert (await get(api, "/batches"))["batches"] == []
+
+
+async def test_a_callback_that_could_never_be_told_is_refused_as_of_any_batch(api: Api) -> None:
+    hooks = api.services.webhooks
+    assert isinstance(hooks, MemoryWebhooks)
+    hooks.refuses = "no secret"
+    answer = await post(api, {**a_sweep(), "callback_url": "https://x.test/"})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"] == [{"path": "callback_url", "message": "no secret"}]
     assert (await get(api, "/batches"))["batches"] == []
 
 

@@ -194,16 +194,6 @@ async def test_a_stored_workflow_runs_again_by_its_name(api: Api) -> None:
     assert unknown["nearest"] == "test"
 
 
-async def test_a_key_makes_one_run(api: Api) -> None:
-    headers = {"Idempotency-Key": "key-1"}
-    first = await post(api, "", definition(step("a")), 201, **headers)
-    answer = await api.client.post(WORKFLOWS, json=definition(step("a")), headers=headers)
-    assert answer.json() == first and answer.headers["idempotent-replayed"] == "true"
-    await post(api, "", definition(step("b")), 422, **headers)
-    listed = (await api.client.get(WORKFLOWS)).json()["workflows"]
-    assert [w["workflow_id"] for w in listed] == [first["workflow_id"]]
-
-
 async def test_lists_page_and_filter(api: Api) -> None:
     ids = []
     for n in range(5):
@@ -314,21 +304,3 @@ async def test_a_cached_step_takes_over_what_the_same_work_put_out(api: Api) -> 
     assert other["status"] == "RUNNING"
     uncached = await create(api, {**work, "cache": False})
     assert uncached["status"] == "RUNNING"
-
-
-async def test_schedules_are_kept_and_refused(api: Api) -> None:
-    await create(api, step("a"))
-    body = {"name": "nightly", "workflow_name": "test", "cron": "30 2 * * *", "timezone": "Europe/Berlin"}
-    answer = await api.client.post("/api/v1/schedules", json=body)
-    assert answer.status_code == 201 and answer.json()["next_at"]
-    api.clock.advance(1)
-    assert (await api.client.post("/api/v1/schedules", json=body)).status_code == 409
-    wrong = {**body, "name": "x", "cron": "61 * * * *", "timezone": "Mars/Olympus", "missed": "skipp"}
-    answer = await api.client.post("/api/v1/schedules", json=wrong)
-    assert {e["path"] for e in answer.json()["errors"]} == {"cron", "timezone", "missed"}
-    assert (
-        await api.client.post("/api/v1/schedules", json={**body, "name": "y", "workflow_name": "no"})
-    ).status_code == 404
-    assert len((await api.client.get("/api/v1/schedules")).json()["schedules"]) == 1
-    assert (await api.client.delete("/api/v1/schedules/nightly")).status_code == 204
-    assert (await api.client.delete("/api/v1/schedules/nightly")).status_code == 404

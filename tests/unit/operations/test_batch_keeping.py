@@ -164,6 +164,14 @@ class TestKeeping:
         await keeper.carry_out()
         assert await of(services, made) == ["PAUSED"] * 7
 
+    async def test_one_that_is_still_being_ended_lets_nobody_in(
+        self, services: Services, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_following, "FIRST_PAGE", 1)
+        made = await submitted(services, *(NOOP,) * 4, fail_fast=True, max_parallel=1)
+        await ends(services, ids(made)[0], "TIMEOUT")
+        assert sorted(await of(services, made)) == ["CANCELLED", "SUBMITTED", "SUBMITTED", "TIMEOUT"]
+
     async def test_what_a_rule_wants_of_many_is_carried_out_at_once(
         self, services: Services, keeper: BatchKeeper, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from app.api.routes.decisions import decision_view
 from app.cli.replay import run
+from app.domain.canonical import unpacked
 from app.domain.decisions import Decision
 from app.domain.errors import Unavailable
-from app.domain.packing import unpacked
 from app.recent import Snapshots
 from app.scheduler.replaying import Unreplayable, replay
 from app.startup import StartupTrouble

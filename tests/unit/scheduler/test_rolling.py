@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.analytics.breakdown import EVERYONE, Breakdown, breakdowns_of, sum_up
+from app.domain.analytics.breakdown import EVERYONE, Breakdown, sum_up
 from app.domain.analytics.rollups import DAY, HOUR, Gauge, Grain, Rollup
 from app.domain.analytics.series import SAMPLED
 from app.domain.analytics.windows import LONGEST, Period, Span, cover
 from app.domain.errors import Unavailable
 from app.domain.records import RunSummary
 from app.scheduler.rolling import LATE, TOGETHER, Roller, batches
+from tests.support.breakdowns import breakdowns_of
 from tests.unit.domain.analytics.builders import a_failed_run, a_run, minutes
 from tests.unit.scheduler.cluster import Cluster
 

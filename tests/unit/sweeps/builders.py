@@ -9,7 +9,7 @@ from typing import Any
 from app.domain.records import MetricPoint
 from app.domain.sweeps.drawing import draw
 from app.domain.sweeps.space import Condition, Dimension, Space, Values, key
-from app.domain.sweeps.sweep import Sweep
+from app.domain.sweeps.sweep import Direction, Strategy, Sweep
 from app.domain.sweeps.trials import Outcome, Trial, TrialEnd
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -48,7 +48,10 @@ def a_sweep(space: Space = SVM, **more: Any) -> Sweep:
     asked: dict[str, Any] = {
         "strategy": "random", "objective": "accuracy", "direction": "maximize", "max_trials": 20, "max_parallel": 4,
     }  # fmt: skip
-    return Sweep(space, **{**asked, **more})
+    asked |= more
+    return Sweep(
+        space, **{**asked, "strategy": Strategy(asked["strategy"]), "direction": Direction(asked["direction"])}
+    )
 
 
 def at(seconds: float) -> datetime:

@@ -17,6 +17,7 @@ from app.domain.sweeps.asked import SweepRequest, at_fault, checked_space, defin
 from app.domain.sweeps.checks import nested
 from app.domain.sweeps.definition import Definition
 from app.domain.sweeps.space import Dimension
+from app.domain.sweeps.sweep import Direction, Strategy
 from app.domain.templates import TemplateDraft
 from tests.unit.domain.builders import POLICY
 from tests.unit.sweeps.builders import choice, log, number, when, whole
@@ -27,8 +28,9 @@ TUNING = builtin_templates()["hyperparameter_tuning"]
 def an_ask(*space: Dimension, **more: Any) -> SweepRequest:
     parameters = more.pop("parameters", {"algorithm": "svm"})
     request = JobRequest(more.pop("template", "hyperparameter_tuning"), parameters)
-    asked: dict[str, Any] = {"strategy": "random", "objective": "accuracy", "direction": "maximize", "max_trials": 4}
-    return SweepRequest(request, space, **{**asked, **more})
+    strategy, direction = Strategy(more.pop("strategy", "random")), Direction(more.pop("direction", "maximize"))
+    asked: dict[str, Any] = {"objective": "accuracy", "max_trials": 4, **more}
+    return SweepRequest(request, space, strategy, direction=direction, **asked)
 
 
 def defined(asked: SweepRequest, room: int = 4) -> Definition:

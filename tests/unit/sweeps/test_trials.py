@@ -8,51 +8,51 @@ from app.domain.sweeps.asha import EarlyStopping, goes_on
 from app.domain.sweeps.ending import trial_end
 from app.domain.sweeps.judging import judge
 from app.domain.sweeps.ranking import best_of, best_point, ranked
-from app.domain.sweeps.trials import Outlook, Over, as_told, outlook
+from app.domain.sweeps.trials import Move, Over, next_move
 from tests.unit.domain.builders import a_job
 from tests.unit.sweeps.builders import a_sweep, a_trial, ended, points
 
-OUTLOOKS = {
-    "nothing asked yet": ({}, [], Outlook(ask=4)),
-    "as many as may run": ({}, [a_trial(n) for n in range(4)], Outlook(ask=0)),
-    "one for each that ended": ({}, [ended(0, 0.5), ended(1), *(a_trial(n) for n in (2, 3))], Outlook(ask=2)),
-    "no more than are left": ({"max_trials": 5}, [ended(n, 0.1) for n in range(4)], Outlook(ask=1)),
-    "all asked": ({"max_trials": 2}, [a_trial(0), a_trial(1)], Outlook(over=Over.ALL_ASKED)),
-    "all asked and ended": ({"max_trials": 2}, [ended(0, 1), ended(1, 1)], Outlook(over=Over.ALL_ASKED)),
-    "a goal that is not reached": ({"goal": 0.9}, [ended(0, 0.89)], Outlook(ask=4)),
-    "a goal": ({"goal": 0.9}, [a_trial(0), ended(1, 0.9)], Outlook(0, Over.GOAL_REACHED, "trial 1 reached 0.9")),
+MOVES = {
+    "nothing asked yet": ({}, [], Move(ask=4)),
+    "as many as may run": ({}, [a_trial(n) for n in range(4)], Move(ask=0)),
+    "one for each that ended": ({}, [ended(0, 0.5), ended(1), *(a_trial(n) for n in (2, 3))], Move(ask=2)),
+    "no more than are left": ({"max_trials": 5}, [ended(n, 0.1) for n in range(4)], Move(ask=1)),
+    "all asked": ({"max_trials": 2}, [a_trial(0), a_trial(1)], Move(over=Over.ALL_ASKED)),
+    "all asked and ended": ({"max_trials": 2}, [ended(0, 1), ended(1, 1)], Move(over=Over.ALL_ASKED)),
+    "a goal that is not reached": ({"goal": 0.9}, [ended(0, 0.89)], Move(ask=4)),
+    "a goal": ({"goal": 0.9}, [a_trial(0), ended(1, 0.9)], Move(0, Over.GOAL_REACHED, "trial 1 reached 0.9")),
     "a goal from above": (
         {"goal": 0.1, "direction": "minimize"},
         [ended(0, 0.2), ended(1, 0.05)],
-        Outlook(0, Over.GOAL_REACHED, "trial 1 reached 0.05"),
+        Move(0, Over.GOAL_REACHED, "trial 1 reached 0.05"),
     ),
     "a goal of one that was pruned": (
         {"goal": 0.9},
         [ended(0, 0.95, outcome="pruned")],
-        Outlook(0, Over.GOAL_REACHED, "trial 0 reached 0.95"),
+        Move(0, Over.GOAL_REACHED, "trial 0 reached 0.95"),
     ),
 }
 DEAD = {"outcome": "failed", "fingerprint": "aa"}
-FAILING = Outlook(0, Over.FAILING, "5 trials in a row failed alike, the last was trial 4")
+FAILING = Move(0, Over.FAILING, "5 trials in a row failed alike, the last was trial 4")
 ROWS = {
     "five alike": ([ended(n, **DEAD) for n in range(5)], FAILING),
-    "four alike": ([ended(n, **DEAD) for n in range(4)], Outlook(ask=4)),
-    "a success between": ([*(ended(n, **DEAD) for n in range(4)), ended(4, 0.1), ended(5, **DEAD)], Outlook(ask=4)),
+    "four alike": ([ended(n, **DEAD) for n in range(4)], Move(ask=4)),
+    "a success between": ([*(ended(n, **DEAD) for n in range(4)), ended(4, 0.1), ended(5, **DEAD)], Move(ask=4)),
     "another fault between": (
         [*(ended(n, **DEAD) for n in range(4)), ended(4, outcome="failed", fingerprint="bb")],
-        Outlook(ask=4),
+        Move(ask=4),
     ),
     "trials whose objective was never a number fail nothing": (
         [ended(n, told=("accuracy",)) for n in range(9)],
-        Outlook(ask=4),
+        Move(ask=4),
     ),
     "a user's cancel says nothing": (
         [*(ended(n, **DEAD) for n in range(3)), ended(3, outcome="cancelled"), *(ended(n, **DEAD) for n in (4, 5))],
-        Outlook(0, Over.FAILING, "5 trials in a row failed alike, the last was trial 5"),
+        Move(0, Over.FAILING, "5 trials in a row failed alike, the last was trial 5"),
     ),
     "in the order of their ends, not of their numbers": (
         [ended(0, 0.1, after=1), *(ended(n, **DEAD) for n in range(1, 5)), ended(5, **DEAD)],
-        Outlook(0, Over.FAILING, "5 trials in a row failed alike, the last was trial 5"),
+        Move(0, Over.FAILING, "5 trials in a row failed alike, the last was trial 5"),
     ),
 }
 
@@ -82,26 +82,26 @@ WITHOUT = {
 @pytest.mark.parametrize("case", WITHOUT)
 def test_an_objective_that_nobody_tells_stops_it(case: str) -> None:
     asked, trials, want = WITHOUT[case]
-    look = outlook(a_sweep(**asked), trials)
-    assert (look.over is Over.NO_OBJECTIVE, look.stops, look.detail) == (want is not None, want is not None, want)
+    move = next_move(a_sweep(**asked), trials)
+    assert (move.over is Over.NO_OBJECTIVE, move.stops, move.detail) == (want is not None, want is not None, want)
 
 
 def test_the_reason_stays_short_whatever_trials_tell() -> None:
     names = tuple("m" * 100 + str(n) for n in range(20))
-    detail = outlook(a_sweep(), [ended(n, told=names) for n in range(5)]).detail
+    detail = next_move(a_sweep(), [ended(n, told=names) for n in range(5)]).detail
     assert detail is not None and len(detail) == 400
 
 
-@pytest.mark.parametrize("case", OUTLOOKS)
-def test_outlook(case: str) -> None:
-    asked, trials, want = OUTLOOKS[case]
-    assert outlook(a_sweep(**asked), trials) == want
+@pytest.mark.parametrize("case", MOVES)
+def test_next_move(case: str) -> None:
+    asked, trials, want = MOVES[case]
+    assert next_move(a_sweep(**asked), trials) == want
 
 
 @pytest.mark.parametrize("case", ROWS)
 def test_failures_in_a_row(case: str) -> None:
     trials, want = ROWS[case]
-    assert outlook(a_sweep(), trials) == want
+    assert next_move(a_sweep(), trials) == want
 
 
 KEPT = {
@@ -222,8 +222,3 @@ def test_the_best_comes_first_ties_by_cost_then_by_id_and_without_a_value_last()
     best = best_of(a_sweep(direction="minimize"), trials)
     assert best is not None and best.number == 3
     assert best_of(a_sweep(), [ended(0, outcome="failed"), a_trial(1)]) is None
-
-
-def test_what_was_known_when_a_trial_was_asked_can_be_told_again() -> None:
-    trials = [ended(0, 0.5), ended(1, 0.6), a_trial(2)]
-    assert [t.end is None for t in as_told(trials, [1])] == [False, True, True]

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.analytics import figures
-from app.domain.analytics.breakdown import EVERYONE, MOST_NAMES, PARTS, Breakdown, breakdowns_of, most_used, sum_up
+from app.domain.analytics.breakdown import EVERYONE, MOST_NAMES, PARTS, Breakdown, most_used, sum_up
 from app.domain.analytics.cells import Cell, sum_of
 from app.domain.analytics.failure_counts import OTHER, Seen, most_frequent
 from app.domain.analytics.figures import success_rate, uses, waits_of
 from app.domain.records import RunSummary
 from app.domain.states import JobStatus
+from tests.support.breakdowns import breakdowns_of
 from tests.support.clock import NOON
 from tests.unit.domain.analytics.builders import a_failed_run, a_run, minutes
 

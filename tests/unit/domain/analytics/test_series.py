@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.domain.analytics.breakdown import EVERYONE, breakdowns_of
+from app.domain.analytics.breakdown import EVERYONE
 from app.domain.analytics.cells import Cell
 from app.domain.analytics.rollups import HOUR, MINUTE, Gauge, Grain, Rollup, rolled_up, rollups_of
 from app.domain.analytics.series import CATALOGUE, DEFAULT, MOST_SERIES, SAMPLED, floor_to, plot, series_of
 from app.domain.errors import Invalid
+from tests.support.breakdowns import breakdowns_of
 from tests.support.clock import NOON
 from tests.unit.domain.analytics.builders import a_failed_run, a_run, minutes
 

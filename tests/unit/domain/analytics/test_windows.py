@@ -106,6 +106,13 @@ def test_a_step_is_bounded(hours: int, minutes: int) -> None:
     assert timedelta(hours=hours) / step <= MOST_POINTS
 
 
+def test_as_many_points_as_there_may_be_are_given() -> None:
+    window = MOST_POINTS * MINUTE
+    assert step_of("1m", window) == MINUTE
+    with pytest.raises(Invalid, match="ask for 2m or more"):
+        step_of("1m", window + HOUR)
+
+
 @given(TIMES, st.timedeltas(timedelta(0), 35 * DAY), st.none() | TIMES, st.sampled_from(list(Grain)))
 def test_a_period_is_covered_once_by_what_is_made(
     start: datetime, length: timedelta, settled: datetime | None, coarsest: Grain

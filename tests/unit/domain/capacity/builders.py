@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.domain.capacity.fleet import Fleet, Standing, Stream, Want
+from app.domain.capacity.fleet import Fleet, FleetNode, Stream, Want
 from app.domain.capacity.kinds import NodeType
 from app.domain.priority import Priority
 from app.domain.queueing import Request, labels
@@ -29,12 +29,12 @@ def types(*kinds: NodeType) -> dict[str, NodeType]:
     return {kind.name: kind for kind in kinds or (a_type(),)}
 
 
-def a_node(name: str, *runs: Request, kind: str | None = "small", capacity: Vector = NODE, **parts: Any) -> Standing:
+def a_node(name: str, *runs: Request, kind: str | None = "small", capacity: Vector = NODE, **parts: Any) -> FleetNode:
     """A node with these runs, which end in ten minutes."""
     busy = {"left": 600.0 * len(runs), "empty_in": 600.0} if runs else {}
     held = total([request[0] for request in runs])
     named = {} if kind is None else {"node_type": kind}
-    return Standing(name, kind, capacity, named, capacity - held, runs, **{**busy, **parts})
+    return FleetNode(name, kind, capacity, named, capacity - held, runs, **{**busy, **parts})
 
 
 def wants(waiting: int = 1, request: Request | None = None, **parts: Any) -> Want:
@@ -48,5 +48,5 @@ def keeps_coming(rate: float, request: Request | None = None, **parts: Any) -> S
     return Stream(parts.pop("priority", Priority.NORMAL), request or asks(), parts.pop("mean", 600.0), rate)
 
 
-def a_fleet(*ready: Standing, **parts: Any) -> Fleet:
+def a_fleet(*ready: FleetNode, **parts: Any) -> Fleet:
     return Fleet(ready=ready, **parts)

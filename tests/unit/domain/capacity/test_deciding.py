@@ -64,6 +64,11 @@ class TestUp:
         assert (decision.desired, decision.add) == ({"small": 2}, {"small": 1})
         assert Limit("NODE_TYPES max", "small", 2) in decision.limits
 
+    def test_a_type_that_could_not_hold_it_limits_nothing(self) -> None:
+        kinds = a_type(most=1), a_type("tiny", vector(1, 1))
+        decision = decided(a_fleet(a_node("n1", FULL), wants=[wants(9, FULL, mean=9_999.0)]), *kinds)
+        assert decision.limits == (Limit("NODE_TYPES max", "small", 1),)
+
     def test_without_types_it_says_why_it_asks_for_nothing(self) -> None:
         decision = decide(a_fleet(wants=[wants(2)]), {}, Rules(), {})
         assert (decision.desired, decision.add) == ({}, {})
@@ -87,6 +92,11 @@ class TestUp:
         assert decision.add == {"small": 3}
         assert Limit("MAX_CONCURRENT_JOBS", None, 10, 73) in decision.limits
 
+    def test_what_is_in_time_has_the_slots_that_the_late_leave(self) -> None:
+        late, other = wants(2, FULL, mean=9_999.0), wants(9, FULL, mean=9_999.0, starts_in=1.0, bucket="b")
+        decision = decided(a_fleet(wants=[late, other], slots=5), a_type(most=99))
+        assert (decision.add, decision.desired) == ({"small": 3}, {"small": 5})
+
     def test_what_a_tenant_may_not_run_asks_for_no_node(self) -> None:
         """However many wait: a node more would stand idle."""
         bound = wants(60, FULL, mean=9_999.0, most=2)
@@ -101,6 +111,10 @@ class TestUp:
         )
         assert decision.unplannable == {large, labelled}
         assert decision.add == {"mid": 2}
+
+    def test_a_type_of_which_there_may_be_none_holds_nothing(self) -> None:
+        large = wants(1, asks(cores=16))
+        assert decided(a_fleet(wants=[large]), a_type(), a_type("mid", vector(16, 64), most=0)).unplannable == {large}
 
     def test_a_node_of_somebody_else_makes_a_job_plannable(self) -> None:
         other = a_node("big", asks(cores=60), kind=None, capacity=vector(64, 256))
@@ -164,6 +178,12 @@ class TestDown:
         assert decision.desired == {"small": 0} and [n.id for n in decision.drain] == ["n1"]
 
     def test_not_while_the_same_type_grows(self) -> None:
+        """Jobs that must be alone need nodes that hold nothing, although what these hold would fit onto one."""
+        nodes = [a_node(f"n{n}", asks(), empty_in=60.0, left=60.0) for n in range(5)]
+        decision = decided(a_fleet(*nodes, wants=[wants(1, asks(alone=True))]))
+        assert (decision.desired, decision.add, decision.drain) == ({"small": 3}, {"small": 2}, ())
+
+    def test_also_while_another_type_grows(self) -> None:
         kinds = a_type(), a_type("gpu", vector(8, 32, 1), price=9.0)
         nodes = [a_node("n1"), a_node("g1", kind="gpu", capacity=vector(8, 32, 1))]
         decision = decided(a_fleet(*nodes, wants=[wants(3, asks(gpus=1), mean=9_999.0)]), *kinds)

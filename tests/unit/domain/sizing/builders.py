@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from app.domain.resources import Vector
 from app.domain.sizing.features import Features, TableFacts, features_of
-from app.domain.sizing.history import Level, Standing, standing
+from app.domain.sizing.history import Experience, Level, experience_of
 from app.domain.sizing.kinship import GROUPS
 from app.domain.sizing.plan import Case, Sized, size
 from app.domain.sizing.residuals import PastRun, Residual, residual_of
@@ -49,18 +49,18 @@ def residuals(past: Sequence[PastRun]) -> tuple[Residual, ...]:
     return tuple(found for run in newest_first if (found := residual_of(run)) is not None)
 
 
-def history(*groups: Sequence[PastRun], modelled: bool = True, sized: bool = True) -> Standing:
+def history(*groups: Sequence[PastRun], modelled: bool = True, sized: bool = True) -> Experience:
     """What is known from these runs, those of the finest group first; each group holds those before it."""
     within: list[PastRun] = []
     levels = []
     for name, own in zip(NAMES, [*groups, *[()] * (len(NAMES) - len(groups))], strict=True):
         within = [*within, *own]
         levels.append(Level(name, residuals(within)))
-    return standing(levels, NOW, modelled=modelled, sized=sized)
+    return experience_of(levels, NOW, modelled=modelled, sized=sized)
 
 
 def sized(
-    known: Standing,
+    known: Experience,
     *,
     features: Features | None = SVM,
     asked: bool = False,

@@ -30,6 +30,8 @@ def test_used_beside_asked_and_what_would_have_done() -> None:
         ({"peak_memory_mib": 3_000.0}, 4_096, 1_000),
         ({"finished_at": NOW + timedelta(seconds=9)}, 640, 4_000),
         ({"peak_memory_mib": 5.0}, 256, 1_000),
+        ({"cpu_seconds": 290.0}, 640, 3_000),
+        ({"peak_memory_mib": 2_300.0}, 3_072, 1_000),
     ],
 )
 def test_only_what_is_worth_it_is_said(changes: dict[str, object], memory: int, cores: int) -> None:

@@ -15,7 +15,7 @@ from app.scheduler.snapshot import Snapshot
 from app.scheduler.supposing import Kinds, new_nodes, suppose
 
 
-class Trial(Protocol):
+class Probe(Protocol):
     """Answers for one job. `supposed` None: as things are."""
 
     def start(self, supposed: Supposed | None, kinds: Kinds) -> float | None:
