@@ -43,9 +43,13 @@ EXPLAINED, TREES, LONGEST = 500, 64, 60.0
 
 REMEMBERED = 4 * NEWEST
 """Trials that are kept as Optuna has them, since to make them takes as long as to ask."""
-KEPT = 100
-"""Answers about importance that are remembered."""
+KEPT, MOST_WAITING = 100, 16
+"""Answers about importance that are remembered, and those that may be in the making at once."""
+PATIENCE = 2.0
+"""Seconds for which whoever asks for the importance waits until it is worked out."""
 
+Shares = Mapping[str, float]
+"""The part of each parameter in what trials differ by."""
 Told = dict[tuple[str, int, int, bool], "FrozenTrial"]
 """Trials as Optuna has them, by sweep, number, version, and whether their ends were unknown."""
 
@@ -55,7 +59,7 @@ class OptunaSampler:
 
     def __init__(self) -> None:
         self._asking, self._explaining = asyncio.Lock(), asyncio.Lock()
-        self._explained: dict[tuple[str, int], Mapping[str, float] | None] = {}
+        self._explained: dict[tuple[str, int], asyncio.Task[Shares | None]] = {}
         self._told: Told = {}
 
     async def suggest(self, space: Space, past: Sequence[Trial], *, maximize: bool, seed: int) -> Values:
@@ -64,17 +68,35 @@ class OptunaSampler:
                 self._told = {}
             return await asyncio.to_thread(_suggest, space, past[-NEWEST:], maximize, seed, self._told)
 
-    async def importance(self, space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
-        """As many trials of one sweep are explained once."""
+    async def importance(self, space: Space, ended: Sequence[Trial]) -> Shares | None:
+        """As many trials of one sweep are explained once. Who asks meanwhile is told what fewer of them have said."""
+        sweep, count = ended[0].sweep_id, len(ended)
+        explaining = self._explained.get((sweep, count)) or self._explain(space, ended)
+        if explaining is not None:
+            await asyncio.wait({explaining}, timeout=PATIENCE)
+        known = {n: task for (of, n), task in self._explained.items() if of == sweep and task.done()}
+        return known[max(known)].result() if known else None
+
+    def _explain(self, space: Space, ended: Sequence[Trial]) -> asyncio.Task[Shares | None] | None:
+        """None while too many are in the making."""
+        if sum(not task.done() for task in self._explained.values()) >= MOST_WAITING:
+            return None
+        while len(self._explained) >= KEPT:
+            del self._explained[next(asked for asked, task in self._explained.items() if task.done())]
+        task = asyncio.create_task(self._explain_in_turn(space, ended), name="importance")
+        self._explained[ended[0].sweep_id, len(ended)] = task
+        return task
+
+    async def _explain_in_turn(self, space: Space, ended: Sequence[Trial]) -> Shares | None:
         async with self._explaining:
-            asked = ended[0].sweep_id, len(ended)
-            if asked not in self._explained:
-                shares = await _explained(space, ended[-EXPLAINED:])
-                self._explained = dict([*self._explained.items(), (asked, shares)][-KEPT:])
-            return self._explained[asked]
+            try:
+                return await _explained(space, ended[-EXPLAINED:])
+            except OSError as error:
+                log.warning("importance.failed", trials=len(ended), error=repr(error))
+                return None
 
 
-async def _explained(space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
+async def _explained(space: Space, ended: Sequence[Trial]) -> Shares | None:
     """As a process of its own says; None where it fails, or takes too long."""
     told = [[list(trial.values.items()), trial.end.value] for trial in ended if trial.end is not None]
     command = (sys.executable, "-m", __name__)
@@ -92,7 +114,7 @@ async def _explained(space: Space, ended: Sequence[Trial]) -> Mapping[str, float
     if process.returncode:
         log.warning("importance.failed", trials=len(ended), status=process.returncode)
         return None
-    shares: Mapping[str, float] | None = orjson.loads(answer)
+    shares: Shares | None = orjson.loads(answer)
     return shares
 
 
@@ -119,7 +141,7 @@ def _suggest(space: Space, past: Sequence[Trial], maximize: bool, seed: int, tol
     return values
 
 
-def _importance(space: Space, ended: Sequence[Trial]) -> Mapping[str, float] | None:
+def _importance(space: Space, ended: Sequence[Trial]) -> Shares | None:
     library = _optuna()
     try:
         evaluator = library.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)

@@ -182,7 +182,8 @@ class Leaderboard(Outgoing):
     without_value: int = Field(description="Trials that completed and never told the objective as a number.")
     best: BestTrial | None
     importance: dict[str, float] | None = Field(
-        description="Share of each parameter in what trials differ by (fANOVA); null before 20 have completed."
+        description="Share of each parameter in what trials differ by (fANOVA), worked out every ten; null before 20 "
+        "have completed, and the few seconds until it is worked out first."
     )
     trials: list[TrialRow]
     next_cursor: str | None

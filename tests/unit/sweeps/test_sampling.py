@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import optuna
 import pytest
 
+from app import sampling
 from app.domain.sweeps.drawing import seed_of
 from app.domain.sweeps.space import Dimension, Space, Values, key
 from app.domain.sweeps.trials import Trial
@@ -112,7 +114,8 @@ def test_a_service_without_sweeps_loads_nothing_of_it() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-async def test_importance_tells_what_matters() -> None:
+async def test_importance_tells_what_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "PATIENCE", 60.0)
     space = Space.of([number("much"), number("little"), choice("none", 1, 2)])
     past = record(space, 60, lambda v: 10 * v["much"] + v["little"])
     shares = await OptunaSampler().importance(space, past)
@@ -120,3 +123,55 @@ async def test_importance_tells_what_matters() -> None:
     assert list(shares) == ["much", "little", "none"]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["much"] > 0.8
+
+
+async def test_nobody_waits_long_for_the_importance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile the newest that is known is told; each is worked out once, and not too many at a time."""
+    told, open_ = [], asyncio.Event()
+
+    async def slow(_: Space, ended: Sequence[Trial]) -> dict[str, float]:
+        told.append(len(ended))
+        await open_.wait()
+        return {"x": len(ended)}
+
+    monkeypatch.setattr(sampling, "PATIENCE", 0.01)
+    monkeypatch.setattr(sampling, "_explained", slow)
+    space, sampler = Space.of([number("x")]), OptunaSampler()
+    past = record(space, 40, lambda v: float(v["x"]))
+    assert [await sampler.importance(space, past[:20]) for _ in range(2)] == [None, None]
+    open_.set()
+    assert await sampler.importance(space, past[:20]) == {"x": 20}
+    open_.clear()
+    assert await sampler.importance(space, past[:30]) == {"x": 20}, "until it is worked out"
+    open_.set()
+    assert await sampler.importance(space, past[:30]) == {"x": 30}
+    assert told == [20, 30]
+
+
+async def test_few_importances_are_in_the_making_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    never = asyncio.Event()
+
+    async def endless(*_: object) -> None:
+        await never.wait()
+
+    monkeypatch.setattr(sampling, "PATIENCE", 0.0)
+    monkeypatch.setattr(sampling, "_explained", endless)
+    space, sampler = Space.of([number("x")]), OptunaSampler()
+    past = record(space, 60, lambda v: float(v["x"]))
+    for count in range(20, 60):
+        assert await sampler.importance(space, past[:count]) is None
+    opened = [task for task in asyncio.all_tasks() if task.get_name() == "importance"]
+    assert len(opened) == sampling.MOST_WAITING
+    for task in opened:
+        task.cancel()
+
+
+@pytest.mark.parametrize("error", [OSError("no process"), None])
+async def test_an_importance_that_fails_is_none(monkeypatch: pytest.MonkeyPatch, error: OSError | None) -> None:
+    async def fails(*_: object) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(sampling, "_explained", fails)
+    space = Space.of([number("x")])
+    assert await OptunaSampler().importance(space, record(space, 20, lambda v: float(v["x"]))) is None
