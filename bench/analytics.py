@@ -17,12 +17,13 @@ import shutil
 import statistics
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from app.clock import SystemClock
 from app.dev.embedded import EmbeddedServers
 from app.domain.analytics.histograms import ACCURACY
 from app.domain.failures import FailurePattern
@@ -86,7 +87,7 @@ async def fill(uri: str, name: str, spread: timedelta) -> None:
     database = connect(uri, name, driver="pymongo")
     await ensure_indexes(database, {"runs": INDEXES["runs"]})
     await ensure_indexes(database, {"runs": kept_indexes(RetentionSettings())["runs"]})
-    chance, now = random.Random(7), datetime.now(UTC)
+    chance, now = random.Random(7), SystemClock().now()
     for start in range(0, RUNS, CHUNK):
         numbers = range(start, min(RUNS, start + CHUNK))
         runs = [a_run(n, now - spread * (1 - (n + 0.5) / RUNS), chance) for n in numbers]
@@ -129,7 +130,7 @@ def grouping(since: datetime) -> list[dict[str, Any]]:
 
 async def raw(uri: str, name: str, spread: timedelta) -> tuple[dict[str, float], list[float]]:
     """Median milliseconds of the raw parts, and all waits in order."""
-    since = datetime.now(UTC) - spread - timedelta(hours=1)
+    since = SystemClock().now() - spread - timedelta(hours=1)
     waits: list[float] = []
     async with kit.database(uri, name) as database:
         runs, taken = database["runs"], {"scan": [], "index": [], "sorted": []}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api.history_views import whole_entry_view
+from app.api.history_views import entry_view
 from app.api.sweep_views import sweep_view
 from app.domain.batches import ENDING, Batch, BatchStatus, Callback, Counts
 from app.domain.states import TERMINAL, JobStatus
@@ -54,7 +54,7 @@ def batch_summary(batch: Batch, counts: Counts) -> View:
 
 def batch_view(batch: Batch, counts: Counts) -> View:
     """The whole batch."""
-    history = [whole_entry_view(entry) for entry in batch.history]
+    history = [entry_view(entry) for entry in batch.history]
     return {**batch_summary(batch, counts), "sweep": sweep_view(batch), "history": history}
 
 

@@ -14,9 +14,10 @@ from typing import Protocol
 import structlog
 from starlette.responses import StreamingResponse
 
+from app.api.history_views import job_entry_view
 from app.api.hub import Delivery, Hub, Subscription, resync
 from app.api.state import ApiState
-from app.api.views import entry_view, log_line_view
+from app.api.views import log_line_view
 from app.domain.errors import Unavailable
 from app.domain.events import Event, EventFilter
 from app.domain.job import Job
@@ -82,7 +83,7 @@ def resumed(hub: Hub, wanted: EventFilter, token: str, last_event_id: str | None
 
 def state_event(job: Job, number: int) -> Delivery:
     """The `job.state` of the history entry with this `seq`."""
-    entry = entry_view(job.history[number - 1])
+    entry = job_entry_view(job.history[number - 1])
     return Delivery(Event("job.state", {"type": "job.state", "job_id": job.id, "name": job.name, **entry}))
 
 

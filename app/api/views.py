@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from app.api.history_views import job_entry_view
 from app.api.sizing_views import attempt_view, sizing_view
 from app.domain.durations import Duration
 from app.domain.explain import Reason
-from app.domain.job import Control, Entry, Job, JobError, StepState
+from app.domain.job import Control, Job, JobError, StepState
 from app.domain.json import Json
 from app.domain.priority import moment as at
 from app.domain.promises import Promise
@@ -75,7 +76,7 @@ def job_view(view: JobView) -> View:
         "steps": [_step(s) for s in _steps(job)],
         "attempts": [attempt_view(a) for a in job.attempts],
         "result": job.result,
-        "history": [entry_view(e) for e in job.history],
+        "history": [job_entry_view(e) for e in job.history],
     }
 
 
@@ -210,21 +211,6 @@ def _error(error: JobError) -> View:
 def reason_view(reason: Reason) -> View:
     """Why something waits."""
     return {"code": reason.code, "summary": reason.summary, "facts": reason.facts}
-
-
-def entry_view(entry: Entry) -> View:
-    """One line of the history."""
-    return {
-        "seq": entry.seq,
-        "from": entry.source,
-        "to": entry.to,
-        "reason": entry.reason,
-        "at": rfc3339(entry.at),
-        "actor": entry.actor,
-        "attempt": entry.attempt,
-        "run_no": entry.run_no,
-        "detail": entry.detail,
-    }
 
 
 def retry_policy_view(policy: RetryPolicy) -> View:

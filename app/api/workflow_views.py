@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.cursors import cursor
-from app.api.history_views import whole_entry_view
+from app.api.history_views import entry_view
 from app.domain.job import Job
 from app.domain.json import Json
 from app.domain.timestamps import optional_rfc3339 as moment
@@ -56,7 +56,7 @@ def workflow_view(view: WorkflowView) -> View:
         "description": view.pinned.definition.description,
         "outputs": {step_id: each for step_id, each in outputs.items() if each is not None},
         **steps_view(view),
-        "history": [whole_entry_view(entry) for entry in workflow.history],
+        "history": [entry_view(entry) for entry in workflow.history],
     }
 
 

@@ -24,6 +24,7 @@ from app.domain.batches import (
 from app.domain.ids import is_object_id
 from app.domain.job import Control
 from app.domain.states import JobStatus
+from app.storage.history_documents import whole_entry_document
 
 Document = dict[str, Any]
 
@@ -37,16 +38,7 @@ SUBJECT = ("name", "tenant", "kind")
 
 
 def _entry_document(entry: BatchEntry) -> Document:
-    return {
-        "seq": entry.seq,
-        "from": None if entry.source is None else entry.source.value,
-        "to": entry.to.value,
-        "reason": entry.reason,
-        "at": entry.at,
-        "actor": entry.actor,
-        "detail": entry.detail,
-        "op": entry.op,
-    }
+    return {**whole_entry_document(entry), "op": entry.op}
 
 
 def _entry_from(d: Mapping[str, Any]) -> BatchEntry:

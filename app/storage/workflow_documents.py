@@ -31,7 +31,8 @@ from app.domain.workflows.state import (
     WorkflowEntry,
     WorkflowStatus,
 )
-from app.storage.workflow_last import entry_document, last_of, last_of_new
+from app.storage.history_documents import whole_entry_document
+from app.storage.workflow_last import last_of, last_of_new
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -144,7 +145,7 @@ def workflow_document(workflow: Workflow) -> Document:
         "items": {
             step_id: {str(n): item_document(each) for n, each in of.items()} for step_id, of in workflow.items.items()
         },
-        "history": [entry_document(entry) for entry in workflow.history],
+        "history": [whole_entry_document(entry) for entry in workflow.history],
         "ops": [],
         "last": last_of_new(workflow),
     }
@@ -191,7 +192,7 @@ def change_update(change: WorkflowChange) -> Document:
     written |= {f"items.{step_id}": of for step_id, of in whole.items()}
     push: Document = {"ops": {"$each": [change.op], "$slice": -OPS}}
     if change.entries:
-        push["history"] = {"$each": [entry_document(entry) for entry in change.entries]}
+        push["history"] = {"$each": [whole_entry_document(entry) for entry in change.entries]}
     return {"$set": written, "$push": push}
 
 

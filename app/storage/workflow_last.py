@@ -8,6 +8,7 @@ from typing import Any
 
 from app.domain.workflows.changes import WorkflowChange, has_own_job
 from app.domain.workflows.state import JobRef, StepState, StepStatus, Workflow, WorkflowEntry
+from app.storage.history_documents import whole_entry_document
 
 Document = dict[str, Any]
 
@@ -36,7 +37,13 @@ def _told(
     of: Workflow | WorkflowChange, seq: int, at: datetime, entries: Iterable[WorkflowEntry], moved: list[Document]
 ) -> Document:
     known = {"name": of.name, "status": of.status.value, "counts": dict(of.counts)}
-    return {**known, "seq": seq, "at": at, "entries": [entry_document(entry) for entry in entries], "moved": moved}
+    return {
+        **known,
+        "seq": seq,
+        "at": at,
+        "entries": [whole_entry_document(entry) for entry in entries],
+        "moved": moved,
+    }
 
 
 def _job_id(change: WorkflowChange, step_id: str, state: StepState) -> str | None:
@@ -45,16 +52,3 @@ def _job_id(change: WorkflowChange, step_id: str, state: StepState) -> str | Non
     if state.status is not StepStatus.ACTIVE or state.items is not None:
         return None
     return JobRef(step_id, None, state.run).job_id(change.workflow_id)
-
-
-def entry_document(entry: WorkflowEntry) -> Document:
-    """An entry of the history as it is stored."""
-    return {
-        "seq": entry.seq,
-        "from": None if entry.source is None else entry.source.value,
-        "to": entry.to.value,
-        "reason": entry.reason,
-        "at": entry.at,
-        "actor": entry.actor,
-        "detail": entry.detail,
-    }

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import datetime, timedelta
 
+from app.clock import SystemClock
+from app.domain.timestamps import rfc3339
 from bench import kit
 
 DESCENDANTS, ROUNDS = 50, 5
@@ -34,7 +37,7 @@ def measure(base: str, descendants: int) -> float:
 
 
 def in_seconds(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds + 1))
+    return rfc3339(SystemClock().now() + timedelta(seconds=seconds))
 
 
 def end_of(base: str, job_id: str) -> tuple[float, str | None]:
@@ -42,10 +45,8 @@ def end_of(base: str, job_id: str) -> tuple[float, str | None]:
     while True:
         job = kit.get(f"{base}/api/v1/jobs/{job_id}")
         if job["status"] == "FAILED":
-            at = job["history"][-1]["at"]
-            return time.mktime(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) + float(at[19:23]), job["history"][-1][
-                "detail"
-            ]
+            last = job["history"][-1]
+            return datetime.fromisoformat(last["at"]).timestamp(), last["detail"]
         time.sleep(0.05)
 
 
