@@ -96,11 +96,11 @@ class Executor:
 
     async def _run(self, run: LiveRun, cpus: tuple[int, ...]) -> RunReport:
         folder = self._home.run_folder(run.key)
-        job = await until_answered("secrets", lambda: revealed(self._services, run.job))
+        job = await until_answered("secrets", lambda: revealed(self._services, run.job), run.say)
         run.keep_secret(job.parameters[name] for name in job.secrets)
         if job.executor != INLINE:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        inputs = await until_answered("gather_inputs", lambda: gather_inputs(self._services, job, folder))
+        inputs = await until_answered("gather_inputs", lambda: gather_inputs(self._services, job, folder), run.say)
         if run.stop_reason is not None:
             return RunReport(run.stop_reason, "stopped before it began")
         root = self._services.settings.data.root.resolve()
@@ -122,10 +122,14 @@ class Executor:
         if report.ending is RunEnding.FENCED:
             return Ending(run.key, report)
         if run.record.files():
-            await until_answered("keep_files", lambda: keep_files(self._services, run.job, run.record, folder, run.say))
+            await until_answered(
+                "keep_files", lambda: keep_files(self._services, run.job, run.record, folder, run.say), run.say
+            )
         if report.ending not in SUCCESSES and folder.exists():
             checkpoint = await until_answered(
-                "keep_checkpoint", lambda: keep_for_next_run(self._services, run.job, run.record, run.kept, folder)
+                "keep_checkpoint",
+                lambda: keep_for_next_run(self._services, run.job, run.record, run.kept, folder),
+                run.say,
             )
         await self._scribe.finish(run)
         return self._ending(run, report, checkpoint)

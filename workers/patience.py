@@ -19,14 +19,20 @@ chance = random.SystemRandom().random
 """A number in [0, 1), for decisions that are spread by chance."""
 
 
-async def until_answered(what: str, act: Callable[[], Awaitable[T]]) -> T:
-    """The answer of `act`, which must be idempotent. Ends only with an answer, another error, or its cancellation."""
-    pause = FIRST_PAUSE
+async def until_answered(what: str, act: Callable[[], Awaitable[T]], say: Callable[[str], None] | None = None) -> T:
+    """The answer of `act`, which must be idempotent. Ends only with an answer, another error, or its cancellation.
+    `say`: told each new cause of waiting, once."""
+    pause, said = FIRST_PAUSE, set[str]()
     while True:
         try:
             return await act()
         except Unavailable as error:
-            log.warning("store.away", doing=what, store=error.store, why=_why(error), again_in=pause)
+            why = _why(error)
+            log.warning("store.away", doing=what, store=error.store, why=why, again_in=pause)
+            cause = error.store if why is None else f"{error.store} ({why})"
+            if say is not None and cause not in said:
+                said.add(cause)
+                say(f"waiting for {cause}; tried again until it answers")
         await asyncio.sleep(pause)
         pause = min(LONGEST_PAUSE, pause * 2)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from app.domain.errors import Unavailable
 from app.domain.nodes import NodeState
 from app.domain.states import JobStatus
 from app.domain.templates import Step
 from app.operations.cancel import cancel
-from tests.integration.cluster import Cluster, a_command, a_sleep
+from tests.integration.cluster import SOON, Cluster, a_command, a_sleep
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
 
@@ -72,6 +77,32 @@ async def test_output_files_and_metrics_of_a_command(cluster: Cluster) -> None:
     assert (info.name, content, info.size) == ("out.txt", b"data\n", 5)
     series = await cluster.services.metrics.read(job.id)
     assert [(point.n, point.value) for point in series["loss"]] == [(7, 0.25)]
+
+
+async def test_a_run_says_what_it_waits_for_when_its_files_find_no_room(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process has ended, and it is RUNNING still: the job's own log tells why."""
+    room, store = asyncio.Event(), cluster.services.artifacts
+    put = store.put
+
+    async def full(*given: Any, **named: Any) -> Any:
+        if not room.is_set():
+            raise Unavailable("ARTIFACT_DIR") from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return await put(*given, **named)
+
+    monkeypatch.setattr(store, "put", full)
+    [job_id] = await cluster.submit(a_command("sh", "-c", 'echo data > "$TF_ARTIFACTS/out.txt"'))
+    await cluster.dispatch(job_id)
+
+    async def told() -> bool:
+        return any("waiting for ARTIFACT_DIR (No space left on device)" in line for line in await cluster.log(job_id))
+
+    await until(told, SOON)
+    assert (await cluster.job(job_id)).status is JobStatus.RUNNING
+    room.set()
+    assert (await cluster.ended(job_id)).status is JobStatus.COMPLETED
+    assert [info.name for info in await store.list(job_id)] == ["out.txt"]
 
 
 async def test_a_failure_tells_its_last_lines_and_is_tried_again(cluster: Cluster) -> None:

@@ -14,8 +14,11 @@ from workers.patience import until_answered
 
 
 async def test_it_says_what_the_store_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the log at each try, and once to whoever waits."""
     monkeypatch.setattr(patience, "FIRST_PAUSE", 0.0)
-    causes = iter([OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyError("x"), None])
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    causes = iter([full, full, KeyError("x"), None, full])
+    said: list[str] = []
 
     async def act() -> str:
         for cause in causes:
@@ -23,6 +26,9 @@ async def test_it_says_what_the_store_said(monkeypatch: pytest.MonkeyPatch) -> N
         return "done"
 
     with structlog.testing.capture_logs() as logs:
-        assert await until_answered("keep_files", act) == "done"
-    assert [entry["why"] for entry in logs] == ["No space left on device", "KeyError", None]
+        assert await until_answered("keep_files", act, said.append) == "done"
+    room = "No space left on device"
+    assert [entry["why"] for entry in logs] == [room, room, "KeyError", None, room]
+    causes_told = [f"ARTIFACT_DIR ({room})", "ARTIFACT_DIR (KeyError)", "ARTIFACT_DIR"]
+    assert said == [f"waiting for {cause}; tried again until it answers" for cause in causes_told]
     assert {entry["store"] for entry in logs} == {"ARTIFACT_DIR"}
