@@ -43,7 +43,9 @@ async def family_of_dev(folder: Path, port: int, parent: int) -> list[psutil.Pro
         return found.is_success and any(n["state"] == "READY" for n in found.json()["nodes"])
 
     await until(serves, 60, every=0.1)
-    return psutil.Process(parent).children(recursive=True)
+    family = psutil.Process(parent).children(recursive=True)
+    assert len(family) >= 5, "API, worker, its servers, MongoDB, Valkey"
+    return family
 
 
 def living(processes: list[psutil.Process]) -> list[str]:
@@ -55,7 +57,6 @@ async def test_dev_ends_whole_within_ten_seconds_of_sigterm(tmp_path: Path) -> N
     arguments = command("dev", "--port", str(port), "--data-dir", str(tmp_path / "data"), "--workers", "2")
     async with child(tmp_path, {}, *arguments) as dev:
         family = await family_of_dev(tmp_path, port, dev.process.pid)
-        assert len(family) >= 5
         async with (
             httpx.AsyncClient(trust_env=False, timeout=20) as client,
             client.stream("GET", f"http://127.0.0.1:{port}/api/v1/events") as stream,
