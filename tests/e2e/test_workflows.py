@@ -220,7 +220,7 @@ async def test_pause_freezes_and_resume_goes_on(served: Api) -> None:
 
     await until(lambda: has("RUNNING"), 20, every=0.02)
     await post(served, f"/{made['workflow_id']}/pause")
-    await until(lambda: has("PAUSED"), 10, every=0.02)
+    await until(lambda: has("PAUSED"), every=0.02)
     assert (await get(served, made["workflow_id"]))["status"] == "PAUSED"
     await post(served, f"/{made['workflow_id']}/resume")
     assert (await over(served, made))["status"] == "COMPLETED"

@@ -70,7 +70,7 @@ async def stands(file: Path) -> bool:
 
 async def goes_on(file: Path) -> None:
     before = len(ticks.read(file))
-    await until(lambda: len(ticks.read(file)) > before, 5)
+    await until(lambda: len(ticks.read(file)) > before)
 
 
 def lives(pid: int) -> bool:
@@ -90,11 +90,11 @@ async def test_a_pause_stops_the_whole_tree_and_a_resume_lets_it_go_on(
 ) -> None:
     job_id = await ticking(cluster, tmp_path / "ticks", *how)
     await pause(cluster.services, job_id, "ann", "lunch")
-    job = await reached(cluster, job_id, JobStatus.PAUSED, 2.0)
+    job = await reached(cluster, job_id, JobStatus.PAUSED)
     assert job.frozen and (await cluster.node()).allocations, "it keeps its node and its resources"
     assert await stands(tmp_path / "ticks")
     await resume(cluster.services, job_id, "ann", None)
-    await reached(cluster, job_id, JobStatus.RUNNING, 2.0)
+    await reached(cluster, job_id, JobStatus.RUNNING)
     await goes_on(tmp_path / "ticks")
     await cancel(cluster.services, job_id, "ann", None)
     await reached(cluster, job_id, JobStatus.CANCELLED)
@@ -103,7 +103,7 @@ async def test_a_pause_stops_the_whole_tree_and_a_resume_lets_it_go_on(
 async def test_a_frozen_run_is_cancelled_with_its_whole_tree(cluster: Cluster, tmp_path: Path) -> None:
     job_id = await ticking(cluster, tmp_path / "ticks", "apart")
     await pause(cluster.services, job_id, "ann", None)
-    await reached(cluster, job_id, JobStatus.PAUSED, 2.0)
+    await reached(cluster, job_id, JobStatus.PAUSED)
     await cancel(cluster.services, job_id, "ann", "enough")
     job = await reached(cluster, job_id, JobStatus.CANCELLED, GRACE + 4)
     assert not lives(int((tmp_path / "ticks.pid").read_text()))
@@ -154,7 +154,7 @@ async def test_a_run_that_stands_frozen_for_too_long_is_released(settings: Setti
     ):
         job_id = await ticking(cluster, tmp_path / "ticks")
         await pause(services, job_id, "ann", None)
-        await reached(cluster, job_id, JobStatus.PAUSED, 2.0)
+        await reached(cluster, job_id, JobStatus.PAUSED)
 
         async def released() -> bool:
             return (await cluster.job(job_id)).released
@@ -341,7 +341,7 @@ async def test_a_drained_node_empties_itself_and_takes_work_again(cluster: Clust
     quick_id, long_id, frozen_id = [await begun(cluster, job) for job in (quick, long, frozen)]
     await said(cluster, long_id, "up")
     await pause(cluster.services, frozen_id, "ann", None)
-    await reached(cluster, frozen_id, JobStatus.PAUSED, 2.0)
+    await reached(cluster, frozen_id, JobStatus.PAUSED)
     await drain_node(cluster.services, NODE, "ann", "new kernel")
     job = await reached(cluster, long_id, JobStatus.QUEUED)
     assert (job.history[-1].reason, job.attempt, job.checkpoint) == ("drained", 1, "checkpoint-1.tar")

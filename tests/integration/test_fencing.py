@@ -61,7 +61,7 @@ async def no_guard_can_be_had(guarded: Guarding, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(guarding.GuardLink, "open", refused)
     assert guarded.pid is not None
     os.kill(guarded.pid, signal.SIGKILL)
-    await until(lambda: guarded.protection is None, 5)
+    await until(lambda: guarded.protection is None)
 
 
 async def test_without_a_guard_nothing_runs_beyond_the_deadline(
@@ -75,12 +75,12 @@ async def test_without_a_guard_nothing_runs_beyond_the_deadline(
         guarded._until = deadline = boot_seconds() + 1.5
         await no_guard_can_be_had(guarded, monkeypatch)
         renewing = asyncio.create_task(guarded.protect(1, deadline))
-        report = await asyncio.wait_for(running, 10)
+        report = await asyncio.wait_for(running, 30)
         assert report.ending is RunEnding.FENCED
         assert deadline - 1.0 < ticks.read(file)[-1] < deadline + 1.0
         assert not psutil.pid_exists(int(file.with_suffix(".pid").read_text()))
-        await asyncio.wait_for(renewing, 5)
-        assert not await asyncio.wait_for(guarded.hold("job_a-1"), 5)
+        await asyncio.wait_for(renewing, 30)
+        assert not await asyncio.wait_for(guarded.hold("job_a-1"), 30)
         assert isinstance(guarded.failure, guarding.NoGuard) and guarded.protection is None
 
 
@@ -127,7 +127,7 @@ async def test_an_inline_run_is_sent_to_no_process_that_is_not_guarded_yet(
         done, _ = await asyncio.wait([*runs, late], timeout=0.5)
         assert not done
         go.set()
-        reports = await asyncio.wait_for(asyncio.gather(*runs, late), 10)
+        reports = await asyncio.wait_for(asyncio.gather(*runs, late), 30)
         assert {report.ending for report in reports} == {RunEnding.FINISHED}
 
 
@@ -140,7 +140,7 @@ async def test_an_inline_run_whose_process_died_before_it_began_is_lost_and_not_
         async def dies(name: str, leader: int, clocks: Any) -> bool:
             added = await add(name, leader, clocks)
             os.kill(leader, signal.SIGKILL)
-            await until(lambda: name not in guarded._wards, 10)
+            await until(lambda: name not in guarded._wards)
             return added
 
         monkeypatch.setattr(guarded, "add", dies)

@@ -53,7 +53,7 @@ async def test_a_paused_run_uses_neither_processor_nor_time(cluster: Cluster) ->
     line = await until(lambda: _said(cluster, job_id, "pid "), SOON)
     busy = psutil.Process(int(line.split()[1]))
     await pause(cluster.services, job_id, "ann", None)
-    await until(lambda: _has(cluster, job_id, JobStatus.PAUSED), 2.0)
+    await until(lambda: _has(cluster, job_id, JobStatus.PAUSED))
     used = busy.cpu_times()
     with pytest.raises(AssertionError):
         await until(lambda: busy.cpu_times() != used, LIMIT + 0.5)
@@ -84,7 +84,7 @@ async def test_the_work_of_a_killed_worker_goes_on_elsewhere(
         await until(lambda: _checkpoint(services, job_id, tmp_path, "1"), SOON)
         await asyncio.to_thread(more.touch)
         await until(lambda: _checkpoint(services, job_id, tmp_path, "2"), SOON)
-        await until(lambda: _only_one_is_left(stored), 5, message="the newer one is in place of the older one")
+        await until(lambda: _only_one_is_left(stored), message="the newer one is in place of the older one")
         assert (await hand.job(job_id)).status is JobStatus.RUNNING
         worker.kill()
         await worker.wait()
@@ -96,7 +96,7 @@ async def test_the_work_of_a_killed_worker_goes_on_elsewhere(
         await _dispatch_to(services, OTHER, lost)
         await until(lambda: _has(hand, job_id, JobStatus.COMPLETED), SOON)
         assert "goes on from 2" in await hand.log(job_id)
-        await until(lambda: _nothing_is_left(stored), 5)
+        await until(lambda: _nothing_is_left(stored))
     done = await hand.job(job_id)
     assert (done.attempt, done.run_no, done.node_id) == (1, 2, OTHER)
     await stored.close()

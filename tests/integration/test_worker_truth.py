@@ -14,7 +14,7 @@ from tests.unit.domain.builders import a_job
 async def test_what_no_bell_told_of_is_found_at_the_beat(cluster: Cluster) -> None:
     [job_id] = await cluster.submit(a_job("noop").job)
     await cluster.dispatch(job_id, ring=False)
-    assert (await cluster.ended(job_id, 6.0)).status is JobStatus.COMPLETED
+    assert (await cluster.ended(job_id)).status is JobStatus.COMPLETED
 
 
 async def test_a_forged_or_stale_message_starts_nothing(cluster: Cluster) -> None:
@@ -48,7 +48,7 @@ async def test_a_job_that_says_running_and_has_no_run_is_settled_at_the_beat(clu
         [after] = await commit_all(cluster.services, [(job, decide(job, cluster.services.stamp()))])
         assert after is not None
         job = after
-    job = await cluster.ended(orphan, 6.0)
+    job = await cluster.ended(orphan)
     assert (job.status, job.history[-1].reason) == (JobStatus.RETRYING, "worker_lost")
     assert (await cluster.job(live)).status is JobStatus.RUNNING
 

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 async def until(
-    condition: Callable[[], T | Awaitable[T]], timeout: float = 10, *, every: float = 0.01, message: str = ""
+    condition: Callable[[], T | Awaitable[T]], timeout: float = 30, *, every: float = 0.01, message: str = ""
 ) -> T:
     """Ask `condition` (plain or async) until its answer is true, and give the answer; fail after `timeout` seconds."""
     loop = asyncio.get_running_loop()

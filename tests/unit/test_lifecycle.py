@@ -133,7 +133,7 @@ async def test_group_fails_with_its_member() -> None:
     member = Probe("m")
     async with ServiceGroup("all", [Probe("other"), member]) as group:
         member.crash(RuntimeError("gone"))
-        await asyncio.wait_for(group.done.wait(), 1)
+        await asyncio.wait_for(group.done.wait(), 30)
         assert group.failures() == {"m": "RuntimeError: gone"}
         assert not group.running
 
@@ -141,21 +141,21 @@ async def test_group_fails_with_its_member() -> None:
 async def test_loop_wakes_by_signal_and_stops() -> None:
     async with Ticks() as ticks:
         ticks.wake.set()
-        await asyncio.wait_for(ticks.seen.wait(), 1)
+        await asyncio.wait_for(ticks.seen.wait(), 30)
     assert ticks.count == 1 and ticks.failure is None and ticks.done.is_set()
 
 
 async def test_a_crashed_loop_is_reported() -> None:
     async with Ticks(error=RuntimeError("boom")) as ticks:
         ticks.wake.set()
-        await asyncio.wait_for(ticks.done.wait(), 1)
+        await asyncio.wait_for(ticks.done.wait(), 30)
         assert ticks.failures() == {"ticks": "RuntimeError: boom"}
 
 
 async def test_a_loop_that_returns_by_itself_has_failed() -> None:
     async with Ticks(ends=True) as ticks:
         ticks.wake.set()
-        await asyncio.wait_for(ticks.done.wait(), 1)
+        await asyncio.wait_for(ticks.done.wait(), 30)
         assert isinstance(ticks.failure, LoopEnded)
 
 

@@ -81,7 +81,7 @@ async def _leads(service: Part) -> bool:
     if not service.alive:
         return False
     try:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
             scheduler = (await http.get(f"{_url(service)}/readyz")).json()["detail"]["scheduler"]
     except httpx.TransportError:
         return False

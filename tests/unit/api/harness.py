@@ -186,7 +186,7 @@ async def running_api(**environ: str) -> AsyncIterator[Api]:
     await server.startup()  # without `serve`, whose loop looks for the end only ten times a second
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             yield Api(client, services, feed, hub, clock, health, loop, app)
     finally:
         hub.close()
@@ -217,4 +217,4 @@ async def frames(response: httpx.Response) -> AsyncIterator[Frame]:
 
 async def take(stream: AsyncIterator[Frame], count: int) -> Sequence[Frame]:
     """The next `count` events."""
-    return [await asyncio.wait_for(anext(stream), 5) for _ in range(count)]
+    return [await asyncio.wait_for(anext(stream), 30) for _ in range(count)]

@@ -186,6 +186,6 @@ async def test_others_are_answered_while_a_large_definition_is_judged(api: Api) 
         began = time.monotonic()
         assert (await api.client.get("/healthz")).status_code == 200
         answered += 1
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
     assert (await judged).status_code == 200
     assert answered > 1

@@ -34,7 +34,7 @@ def test_what_cannot_be_matched_in_linear_time_is_refused(pattern: str, why: str
 def test_no_pattern_takes_long() -> None:
     begun = time.monotonic()
     assert list(value_errors(Parameter("p", "string", pattern="(a+)+b"), "a" * 50_000, "parameters.p"))
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ async def test_a_silent_index_holds_up_no_submit_and_no_cancel(
     monkeypatch.setattr(hints, "HINT_SECONDS", 0.05)
     index = Silent(services)
     services = replace(services, queue=index)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         answer = await submit(services, JobRequest("noop"), "ann", rendered, key)
         job = await stored(services, answer.body)
         [view] = await inspect(services, [job])

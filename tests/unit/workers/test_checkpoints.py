@@ -249,10 +249,10 @@ async def test_one_run_after_the_other_stores(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(MemoryArtifactStore, "put", slow)
     bench.keeper.look(0.0)
-    await asyncio.wait_for(storing.wait(), 5)
+    await asyncio.wait_for(storing.wait(), 30)
     assert len(most) == 1
     waiting = next(run for run in (bench.run, other) if run.kept.stored_at < 0)
-    await asyncio.wait_for(waiting.kept.stop(), 5)
+    await asyncio.wait_for(waiting.kept.stop(), 30)
     let_go.set()
     await until(lambda: not bench.run.kept.busy and not other.kept.busy)
     assert len(most) == 1, "a run that ends does not wait for its turn"

@@ -167,8 +167,8 @@ async def test_a_run_that_cannot_be_frozen_yet_is_tried_again_soon() -> None:
     await bench.controls.look()
     assert (await bench.job()).status == "RUNNING"
     bench.runner.can_freeze = True
-    await until(lambda: bench.runner.frozen, 5)
-    await until(lambda: _frozen(bench), 5)
+    await until(lambda: bench.runner.frozen)
+    await until(lambda: _frozen(bench))
 
 
 async def _frozen(bench: Bench) -> bool:

@@ -125,4 +125,4 @@ async def test_a_stop_or_a_fence_keeps_the_claims_closed_when_the_drain_is_over(
 
 async def test_a_drained_node_that_is_stopped_does_not_wait_for_its_runs(bench: Bench) -> None:
     await bench.want(drain=True)
-    await asyncio.wait_for(bench.draining.stop(), 5)
+    await asyncio.wait_for(bench.draining.stop(), 30)

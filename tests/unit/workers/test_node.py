@@ -61,7 +61,7 @@ def test_what_an_earlier_supervisor_left_is_killed(tmp_path: Path) -> None:
         assert said is not None and said.readline() == b"up\n" and _session_size(left.pid) == 2
         assert home.clear() == 1
         assert _session_size(left.pid) == 0 and not folder.exists()
-    left.communicate(timeout=5)
+    left.communicate(timeout=30)
 
 
 def test_only_the_holder_of_the_lock_may_clear(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ async def test_what_a_crashed_run_leaves_behind_is_killed(process: ProcessRunner
     running = asyncio.create_task(process.run(order, heard))
     await until(lambda: b"up" in heard.output, 30)
     os.kill(process.pids()[order.key], signal.SIGKILL)
-    report = await asyncio.wait_for(running, 10)
+    report = await asyncio.wait_for(running, 30)
     assert (report.ending, report.signal) == (RunEnding.ERROR, signal.SIGKILL)
     assert "was killed by SIGKILL" in report.message
     assert not psutil.pid_exists(int((Path(order.specification["work_dir"]) / "escaped").read_text()))
@@ -178,7 +178,7 @@ async def test_a_fenced_run_is_not_asked(process: ProcessRunner, tmp_path: Path)
     running = asyncio.create_task(process.run(order, heard))
     await until(lambda: b"up" in heard.output, 30)
     process.stop(order.key, RunEnding.FENCED)
-    assert (await asyncio.wait_for(running, 5)).ending is RunEnding.FENCED
+    assert (await asyncio.wait_for(running, 30)).ending is RunEnding.FENCED
     assert b"asked" not in heard.output
 
 
@@ -187,7 +187,7 @@ async def test_the_death_of_the_fork_server_is_not_the_jobs_fault(process: Proce
     running = asyncio.create_task(process.run(order, heard))
     await until(lambda: heard.knows("step_started"), 30)
     psutil.Process(process.pids()[order.key]).parent().kill()
-    assert (await asyncio.wait_for(running, 10)).ending is RunEnding.CRASHED
+    assert (await asyncio.wait_for(running, 30)).ending is RunEnding.CRASHED
     again = await process.run(an_order(tmp_path, a_step("noop"), run_no=2), Heard())
     assert again.ending is RunEnding.FINISHED
 
@@ -196,7 +196,7 @@ async def test_a_process_that_will_not_end_after_its_last_word_is_ended(process:
     """A background process that keeps the pipes open does not hold up the run either."""
     command = ["sh", "-c", "sleep 64 & echo $! > left; exit 0"]
     order = an_order(tmp_path, a_step("c", command))
-    report = await asyncio.wait_for(process.run(order, Heard()), 10)
+    report = await asyncio.wait_for(process.run(order, Heard()), 30)
     assert report.ending is RunEnding.FINISHED
     assert not psutil.pid_exists(int((Path(order.specification["work_dir"]) / "left").read_text()))
 
@@ -225,7 +225,7 @@ async def test_the_warm_process_is_replaced_when_it_dies(tmp_path: Path) -> None
         await until(lambda: heard.knows("step_started"), 30)
         [warm] = [p for p in psutil.Process().children(recursive=True) if _is_session_leader_of_none(p)]
         warm.kill()
-        assert (await asyncio.wait_for(running, 5)).ending is RunEnding.ERROR
+        assert (await asyncio.wait_for(running, 30)).ending is RunEnding.ERROR
         again = await inline.run(an_order(tmp_path, a_step("noop"), run_no=2), Heard())
         assert again.ending is RunEnding.FINISHED
 

@@ -116,7 +116,7 @@ async def test_the_end_of_a_run_waits_until_its_last_lines_are_stored() -> None:
     await until(lambda: stores.refused)
     assert not ending.done()
     stores.error = None
-    await asyncio.wait_for(ending, 5)
+    await asyncio.wait_for(ending, 30)
     assert stores.lines == ["last words"]
 
 
