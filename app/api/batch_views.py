@@ -10,7 +10,7 @@ from app.domain.batches import ENDING, Batch, BatchStatus, Callback, Counts
 from app.domain.states import TERMINAL, JobStatus
 from app.domain.timestamps import optional_rfc3339 as moment
 from app.domain.timestamps import rfc3339
-from app.operations.submit_batch import BatchSubmitted
+from app.operations.batches.submitting import BatchSubmitted
 
 View = dict[str, Any]
 

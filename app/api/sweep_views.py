@@ -12,8 +12,8 @@ from app.domain.sweeps.definition import definition_from
 from app.domain.sweeps.space import Dimension
 from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import SUCCESSES, Trial
-from app.operations.leaderboard import Leaderboard
-from app.operations.submit_sweep import SweepSubmitted
+from app.operations.sweeps.leaderboard import Leaderboard
+from app.operations.sweeps.submitting import SweepSubmitted
 
 View = dict[str, Any]
 LIVE = {JobStatus.SCHEDULED: "running", JobStatus.RUNNING: "running", JobStatus.PAUSED: "paused"}

@@ -1,7 +1,7 @@
 """Every change of a batch as a pure function: a frozen `BatchChange`, or InvalidBatchTransition.
 
 As with jobs, a change is decided on a loaded batch and applied by compare-and-set on its `seq`. What is wanted of the
-jobs (`control`) is written by the change, and carried out by `app.operations.batch_wishes` afterwards.
+jobs (`control`) is written by the change, and carried out by `app.operations.batches.wishes` afterwards.
 """
 
 from __future__ import annotations

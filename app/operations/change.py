@@ -16,7 +16,7 @@ from app.domain.limits import limits_of
 from app.domain.states import JobStatus
 from app.domain.transitions import SYSTEM, Change, Stamp, apply
 from app.operations.advance import decide_dependants, decide_waiting
-from app.operations.batch_following import decide_of_batches
+from app.operations.batches.following import decide_of_batches
 from app.operations.effects import Moved, carry_out
 from app.operations.hints import HINT_SECONDS, hinted
 from app.operations.inheritance import decide_borrowing, decide_lending

@@ -20,9 +20,9 @@ from app.domain.job import Control
 from app.domain.records import JobQuery
 from app.domain.states import JobStatus
 from app.domain.transitions import SYSTEM
-from app.operations.batch_controls import PATIENCE
-from app.operations.batch_following import FAILED, fail_fast, settle, wanted_of
-from app.operations.batch_wishes import WAITS, admit, carry_out_wish
+from app.operations.batches.controlling import PATIENCE
+from app.operations.batches.following import FAILED, fail_fast, settle, wanted_of
+from app.operations.batches.wishes import WAITS, admit, carry_out_wish
 from app.operations.change import commit_all
 from app.services import Services
 

@@ -15,8 +15,8 @@ import structlog
 from app.domain.batches import Batch, BatchKind
 from app.domain.errors import Unavailable
 from app.metrics import Metrics
-from app.operations.sweep_driving import drive
-from app.operations.sweep_search import Search
+from app.operations.sweeps.driving import drive
+from app.operations.sweeps.searching import Search
 from app.services import Services
 
 log = structlog.get_logger()

@@ -10,7 +10,7 @@ from app.domain.sweeps.book import Book
 from app.domain.sweeps.space import Values
 from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import Trial
-from app.operations.sweep_asking import next_values
+from app.operations.sweeps.asking import next_values
 
 
 async def asked_again(sampler: Sampler, sweep: Sweep, trials: Sequence[Trial], number: int) -> Values | None:

@@ -48,10 +48,10 @@ from app.api.tenants import tenant_of
 from app.domain import batches as domain
 from app.domain.batches import BatchKind, BatchQuery, BatchStatus, Counts
 from app.domain.ids import is_object_id
-from app.operations import submit_batch as operation
-from app.operations.batch_controls import cancel_whole, load_batch, pause_whole, resume_whole, retry_whole
+from app.operations.batches import submitting as operation
+from app.operations.batches.controlling import cancel_whole, load_batch, pause_whole, resume_whole, retry_whole
 from app.operations.once import Answer, IdempotencyKey, answer_once
-from app.operations.submit_sweep import SweepSubmitted, submit_sweep
+from app.operations.sweeps.submitting import SweepSubmitted, submit_sweep
 from app.services import Services
 
 submit_router = api_router(f"{PREFIX}/jobs", "batches")

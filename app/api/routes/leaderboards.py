@@ -11,7 +11,7 @@ from app.api.routing import PREFIX, api_router
 from app.api.schemas.sweeps import Leaderboard
 from app.api.sweep_views import leaderboard_view
 from app.domain.errors import Invalid
-from app.operations.leaderboard import leaderboard
+from app.operations.sweeps.leaderboard import leaderboard
 
 router = api_router(f"{PREFIX}/batches", "batches")
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.batches import member_id, told
 from app.domain.events import Event
-from app.operations.batch_following import fail_fast
+from app.operations.batches.following import fail_fast
 from app.storage.batch_documents import last_document
 from app.storage.feed.events import batch_event
 from app.storage.memory.webhooks import MemoryWebhooks

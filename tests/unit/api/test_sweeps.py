@@ -13,8 +13,8 @@ from app.api.sweep_examples import SWEEP
 from app.domain.batches import BatchStatus
 from app.domain.records import MetricPoint
 from app.domain.states import JobStatus
-from app.operations.sweep_driving import drive
-from app.operations.sweep_search import Search
+from app.operations.sweeps.driving import drive
+from app.operations.sweeps.searching import Search
 from app.storage.memory.webhooks import MemoryWebhooks
 from tests.unit.api.harness import Api
 from tests.unit.api.shapes import assert_shape

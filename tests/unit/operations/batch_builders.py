@@ -9,8 +9,8 @@ import pytest
 from app.domain.batch_requests import BatchRequest
 from app.domain.batches import Batch, ExecutionMode
 from app.domain.specification import JobRequest
+from app.operations.batches.submitting import BatchSubmitted, submit_batch
 from app.operations.once import IdempotencyKey
-from app.operations.submit_batch import BatchSubmitted, submit_batch
 from app.services import Services
 from tests.support.clock import FixedClock
 from tests.support.memory import states, tick

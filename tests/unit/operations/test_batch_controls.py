@@ -9,7 +9,7 @@ import pytest
 from app.domain.batches import BatchStatus
 from app.domain.errors import InvalidBatchTransition, NotFound
 from app.domain.states import JobStatus
-from app.operations.batch_controls import cancel_whole, pause_whole, resume_whole, retry_whole
+from app.operations.batches.controlling import cancel_whole, pause_whole, resume_whole, retry_whole
 from app.operations.cancel import cancel
 from app.operations.retry import retry
 from app.services import Services

@@ -10,11 +10,11 @@ import pytest
 from app.domain.batches import Batch, BatchStatus
 from app.domain.job import Job
 from app.domain.limits import batch_limit
-from app.operations import batch_following, batch_wishes
-from app.operations.batch_controls import cancel_whole, pause_whole, resume_whole, retry_whole
+from app.operations.batches import following, wishes
+from app.operations.batches.controlling import cancel_whole, pause_whole, resume_whole, retry_whole
+from app.operations.batches.submitting import BatchSubmitted
 from app.operations.limits import decide_admission
 from app.operations.retry import retry
-from app.operations.submit_batch import BatchSubmitted
 from app.scheduler.batch_keeper import BatchKeeper
 from app.scheduler.limit_keeper import LimitKeeper
 from app.services import Services
@@ -55,7 +55,7 @@ class TestKeeping:
         await ends(services, ids(made)[1], "FAILED")
         tick(services)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(batch_following, "reopen_batch", lambda *_: None)
+            patch.setattr(following, "reopen_batch", lambda *_: None)
             await retry(services, ids(made)[1], "ann", None)
         assert (await now(services, made)).status is BatchStatus.FAILED
         await ends(services, ids(made)[1])
@@ -65,7 +65,7 @@ class TestKeeping:
         """Two nodes commit the last ends at once, and one has settled the batch when the other comes to it."""
         made = await submitted(services, NOOP, NOOP)
         await ends(services, ids(made)[0])
-        decide = batch_following.decide_of_batches
+        decide = following.decide_of_batches
 
         async def late(told: Services, moved: Any) -> Any:
             await keeper.keep()
@@ -141,7 +141,7 @@ class TestKeeping:
             return False
 
         with monkeypatch.context() as patch:
-            patch.setattr("app.operations.batch_controls.carry_out_wish", dies)
+            patch.setattr("app.operations.batches.controlling.carry_out_wish", dies)
             await done(services, made.batch.id, "ann", None)
         assert await of(services, made) == start
         await keeper.carry_out()
@@ -155,9 +155,9 @@ class TestKeeping:
     async def test_a_wish_goes_on_where_its_time_was_over(
         self, services: Services, keeper: BatchKeeper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(batch_wishes, "PAGE", 2)
+        monkeypatch.setattr(wishes, "PAGE", 2)
         made = await submitted(services, *(NOOP,) * 7)
-        monkeypatch.setattr("app.operations.batch_controls.PATIENCE", 0.0)
+        monkeypatch.setattr("app.operations.batches.controlling.PATIENCE", 0.0)
         batch = await pause_whole(services, made.batch.id, "ann", None)
         assert batch.wants("hold") and 0 < (await of(services, made)).count("PAUSED") < 7
         tick(services, 10)
@@ -167,7 +167,7 @@ class TestKeeping:
     async def test_one_that_is_still_being_ended_lets_nobody_in(
         self, services: Services, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(batch_following, "FIRST_PAGE", 1)
+        monkeypatch.setattr(following, "FIRST_PAGE", 1)
         made = await submitted(services, *(NOOP,) * 4, fail_fast=True, max_parallel=1)
         await ends(services, ids(made)[0], "TIMEOUT")
         assert sorted(await of(services, made)) == ["CANCELLED", "SUBMITTED", "SUBMITTED", "TIMEOUT"]
@@ -175,7 +175,7 @@ class TestKeeping:
     async def test_what_a_rule_wants_of_many_is_carried_out_at_once(
         self, services: Services, keeper: BatchKeeper, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(batch_following, "FIRST_PAGE", 2)
+        monkeypatch.setattr(following, "FIRST_PAGE", 2)
         made = await submitted(services, *(NOOP,) * 6, fail_fast=True)
         await ends(services, ids(made)[0], "FAILED")
         assert (await of(services, made)).count("CANCELLED") == 2
@@ -213,7 +213,7 @@ class TestKeeping:
         bad, good = await submitted(services, NOOP), await submitted(services, NOOP)
         for made in (bad, good):
             await self._ends_untold(services, made, 0, "COMPLETED")
-        honest = batch_following.settle
+        honest = following.settle
 
         async def settle(services: Services, batch: Batch, *more: Any) -> Batch:
             if batch.id == bad.batch.id:

@@ -16,12 +16,12 @@ from app.domain.priority import Priority
 from app.domain.records import JobQuery
 from app.domain.specification import JobRequest
 from app.domain.templates import Parameter, TemplateDraft
+from app.operations.batches.submitting import BatchSubmitted, submit_batch
 from app.operations.cancel import cancel
 from app.operations.inspect import inspect
 from app.operations.once import Answer, IdempotencyKey
 from app.operations.pause import pause
 from app.operations.sealing import unseal
-from app.operations.submit_batch import BatchSubmitted, submit_batch
 from app.operations.templates import create_template
 from app.scheduler.batch_keeper import BatchKeeper
 from app.services import Services

@@ -10,7 +10,7 @@ from app.domain.batches import Callback
 from app.domain.errors import Invalid
 from app.domain.ports import Delivery
 from app.metrics import Metrics
-from app.operations.batch_controls import retry_whole
+from app.operations.batches.controlling import retry_whole
 from app.operations.callbacks import CLAIM, DELAYS, after_try
 from app.scheduler.callbacks import Callbacks
 from app.services import Services

@@ -17,7 +17,8 @@ from app.domain.errors import Invalid
 from app.domain.job import Job
 from app.domain.specification import JobRequest
 from app.domain.templates import Parameter, Step, Template, TemplateDraft
-from app.operations import plan, retry, submit, submit_batch
+from app.operations import plan, retry, submit
+from app.operations.batches import submitting
 from app.operations.cancel import cancel
 from app.operations.once import IdempotencyKey
 from app.operations.templates import archive_template, create_template, revise_template
@@ -58,7 +59,7 @@ async def keyed(services: Services) -> None:
 
 async def batch(services: Services) -> None:
     request = BatchRequest(jobs=tuple(JobRequest("guarded", parameters=OLD) for _ in range(3)))
-    await submit_batch.submit_batch(services, request, "ann", lambda done: b"")
+    await submitting.submit_batch(services, request, "ann", lambda done: b"")
 
 
 def sealed(services: Services) -> dict[str, dict[str, str]]:
@@ -93,7 +94,7 @@ def job_first(monkeypatch: pytest.MonkeyPatch) -> None:
         """Its turn comes after the job, and the process dies there."""
 
     monkeypatch.setattr(submit, "seal", later)
-    monkeypatch.setattr(submit_batch, "seal", later)
+    monkeypatch.setattr(submitting, "seal", later)
 
 
 WRITES = [(one, "jobs", "insert"), (keyed, "jobs", "insert_with_answer"), (batch, "batches", "insert")]

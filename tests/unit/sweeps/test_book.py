@@ -13,7 +13,7 @@ from app.domain.sweeps.drawing import chance
 from app.domain.sweeps.space import Space, Values, key
 from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import Outcome, Trial, TrialEnd
-from app.operations.sweep_asking import next_values
+from app.operations.sweeps.asking import next_values
 from app.sampling import OptunaSampler
 from tests.support.asking import asked_again
 from tests.unit.sweeps.builders import SMALL, SVM, a_sweep, a_trial, at, choice, ended, number, whole

@@ -17,8 +17,8 @@ from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import Trial
 from app.domain.transitions import RunEnd, complete, fail, place, prune, start
 from app.operations.change import commit_all, look_again
-from app.operations.sweep_driving import drive
-from app.operations.sweep_search import Search
+from app.operations.sweeps.driving import drive
+from app.operations.sweeps.searching import Search
 from app.services import Services
 from tests.support.clock import FixedClock
 from tests.unit.api.harness import FakeHealth, memory_services

@@ -17,7 +17,7 @@ from app.domain.records import ArtifactInfo
 from app.domain.sweeps.ranking import best_of, ranked
 from app.domain.sweeps.sweep import Sweep
 from app.domain.sweeps.trials import Outcome, Trial
-from app.operations.sweep_search import Search, catch_up, read
+from app.operations.sweeps.searching import Search, catch_up, read
 from app.services import Services
 
 EXPLAINED_FROM, EXPLAINED_EVERY = 20, 10

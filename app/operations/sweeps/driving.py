@@ -18,10 +18,10 @@ from app.domain.states import JobStatus
 from app.domain.sweeps.ranking import best_of
 from app.domain.sweeps.trials import Over, next_move
 from app.domain.transitions import SYSTEM
-from app.operations.batch_controls import change_batch, load_batch
+from app.operations.batches.controlling import change_batch, load_batch
 from app.operations.change import commit_all
 from app.operations.quotas import refuse_over_quota
-from app.operations.sweep_search import Search, catch_up, enter, read, stop_early
+from app.operations.sweeps.searching import Search, catch_up, enter, read, stop_early
 from app.services import Services
 
 log = structlog.get_logger()

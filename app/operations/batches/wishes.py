@@ -22,7 +22,7 @@ from app.domain.limits import batch_limit
 from app.domain.records import JobQuery
 from app.domain.states import OPEN, JobStatus
 from app.domain.transitions import SYSTEM, Change, Stamp
-from app.operations.batch_following import settle
+from app.operations.batches.following import settle
 from app.operations.change import TRIES, commit_all
 from app.operations.limits import decide_admission
 from app.operations.readiness import is_eligible, verdicts_on

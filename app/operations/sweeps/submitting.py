@@ -25,9 +25,9 @@ from app.operations.hints import hinted
 from app.operations.once import Answer, IdempotencyKey, replay
 from app.operations.parents import places_of, refuse_unknown, verdict_on_new
 from app.operations.quotas import refuse_over_quota
-from app.operations.sweep_driving import drive
-from app.operations.sweep_planning import PlannedSweep, plan_sweep
-from app.operations.sweep_search import Search
+from app.operations.sweeps.driving import drive
+from app.operations.sweeps.planning import PlannedSweep, plan_sweep
+from app.operations.sweeps.searching import Search
 from app.services import Services
 
 

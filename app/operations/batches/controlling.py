@@ -1,6 +1,6 @@
 """What users do to a whole batch: cancel, pause, resume, retry of what failed.
 
-What is wanted is written on the batch first, then carried out on its jobs (`batch_wishes`): here for a moment, and by
+What is wanted is written on the batch first, then carried out on its jobs (`wishes`): here for a moment, and by
 the keeper for as long as it takes.
 """
 
@@ -21,7 +21,7 @@ from app.domain.batches import Batch, BatchStatus
 from app.domain.errors import NotFound, PreconditionFailed, StaleBatch
 from app.domain.states import JobStatus
 from app.domain.transitions import Stamp
-from app.operations.batch_wishes import carry_out_wish
+from app.operations.batches.wishes import carry_out_wish
 from app.operations.change import TRIES
 from app.services import Services
 

@@ -34,7 +34,7 @@ from app.operations.hints import hinted
 from app.operations.inheritance import decide_lending
 from app.operations.plan import plan
 from app.operations.sealing import seal
-from app.operations.sweep_asking import next_values
+from app.operations.sweeps.asking import next_values
 from app.services import Services
 
 log = structlog.get_logger()

@@ -1,0 +1,1 @@
+"""The use-cases of batches: submit, control, follow their jobs."""

@@ -1,0 +1,1 @@
+"""The use-cases of sweeps: submit, ask, drive on, rank."""
