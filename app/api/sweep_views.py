@@ -53,6 +53,7 @@ def _searched(sweep: Sweep) -> View:
         "max_trials": sweep.max_trials,
         "max_parallel": sweep.max_parallel,
         "seed": sweep.seed,
+        "reproducible": sweep.reproducible,
         "goal": sweep.goal,
         "early_stopping": None if stopping is None else {"eta": stopping.eta, "min_step": stopping.min_step},
     }

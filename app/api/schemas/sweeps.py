@@ -98,7 +98,12 @@ class SweepCreate(JobCreate):
     max_parallel: Whole | None = Field(
         None, description="Trials queued or running at once; at most 8, and 2 more than find room, when left out."
     )
-    seed: Whole = 0
+    seed: Whole | None = Field(None, description="What is drawn follows from it; 0 when left out.")
+    reproducible: bool | None = Field(
+        None,
+        description="The same seed tries the same, whichever trials end first: one of tpe then learns from those that"
+        " are `max_parallel` (or 8) numbers or more before it, and waits for them. Left out: whether a seed is given.",
+    )
     goal: Number | None = Field(None, description="A value of the objective with which the rest is cancelled.")
     early_stopping: EarlyStoppingRequest | None = None
 
@@ -113,7 +118,8 @@ class SweepCreate(JobCreate):
             direction=self.direction,
             max_trials=self.max_trials,
             max_parallel=self.max_parallel,
-            seed=self.seed,
+            seed=self.seed or 0,
+            reproducible=self.seed is not None if self.reproducible is None else self.reproducible,
             goal=self.goal,
             eta=None if stopping is None else stopping.eta,
             min_step=None if stopping is None else stopping.min_step,
@@ -137,6 +143,7 @@ class SweepInfo(Outgoing):
     max_trials: int
     max_parallel: int
     seed: int
+    reproducible: bool = Field(description="Whether the seed and the values of trials decide all that is tried.")
     goal: float | None
     early_stopping: dict[str, int] | None = Field(description="`eta`, and the first rung `min_step`.")
     space: dict[str, Any] = Field(description="As it was asked, parents before children.")

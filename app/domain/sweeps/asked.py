@@ -30,7 +30,7 @@ FIRST_RUNG = 27
 @dataclass(frozen=True, slots=True)
 class SweepRequest:
     """`request`: that of every trial, but for what is searched. None means: not said. `min_step`: of early stopping
-    by `eta`."""
+    by `eta`; `reproducible`: whether a search that learns does so from what the seed decides alone."""
 
     request: JobRequest
     space: tuple[Dimension, ...]
@@ -40,6 +40,7 @@ class SweepRequest:
     max_trials: int | None = None
     max_parallel: int | None = None
     seed: int = 0
+    reproducible: bool = False
     goal: float | None = None
     eta: int | None = None
     min_step: int | None = None
@@ -70,6 +71,7 @@ def define(asked: SweepRequest, space: Space, trial: Specification, policy: Subm
         max_trials=most,
         max_parallel=asked.max_parallel or min(WIDEST, room + AHEAD, most),
         seed=asked.seed,
+        lag=_lag(asked),
         goal=asked.goal,
         early_stopping=_early_stopping(asked, trial.parameters),
     )
@@ -120,6 +122,11 @@ def _plain_errors(asked: SweepRequest) -> Iterator[FieldError]:
         yield FieldError("early_stopping.eta", f"must be from 2 to 100, got {asked.eta}")
     if asked.min_step is not None and not 1 <= asked.min_step <= 1 << 31:
         yield FieldError("early_stopping.min_step", f"must be from 1 to 2^31, got {asked.min_step}")
+
+
+def _lag(asked: SweepRequest) -> int | None:
+    """As short as leaves no place empty while trials last equally long; what finds room now must not decide it."""
+    return (asked.max_parallel or WIDEST) if asked.reproducible and asked.strategy is Strategy.TPE else None
 
 
 def _early_stopping(asked: SweepRequest, parameters: Mapping[str, Json]) -> EarlyStopping | None:

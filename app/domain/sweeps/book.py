@@ -7,14 +7,13 @@ it suggests what was tried before.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from app.domain.sweeps.drawing import draw, grid, seed_of
 from app.domain.sweeps.space import Values, key
 from app.domain.sweeps.sweep import Strategy, Sweep
 from app.domain.sweeps.trials import Trial
 
-STARTUP = 10
-"""Trials of a search that learns that are drawn at random, before there is anything to learn from."""
 SUGGESTIONS = 3
 """How often it is asked for something new, before that is drawn at random."""
 LEARNED_AT_ONCE = 16
@@ -61,7 +60,14 @@ class Book:
     @property
     def learns(self) -> bool:
         """Whether the next trial is to be suggested by what is known of those before."""
-        return self.sweep.strategy is Strategy.TPE and self.next_number >= STARTUP
+        return self.sweep.learns(self.next_number)
+
+    @property
+    def heard(self) -> list[Trial]:
+        """All trials as the next one knows them: as if those that are too near to it had not ended."""
+        trials, lag = self.trials, self.sweep.lag
+        near = len(trials) if lag is None else max(0, self.next_number - lag + 1)
+        return trials[:near] + [replace(trial, rungs={}, stopped_at=None, end=None) for trial in trials[near:]]
 
     def at_once(self, count: int) -> int:
         """How many of so many are to be asked in one look."""

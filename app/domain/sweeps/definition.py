@@ -18,7 +18,8 @@ from app.domain.sweeps.checks import nested
 from app.domain.sweeps.space import Condition, Dimension, Space, Values
 from app.domain.sweeps.sweep import Direction, Strategy, Sweep
 
-_SCALARS = tuple(f.name for f in fields(Sweep) if f.name not in ("space", "strategy", "direction", "early_stopping"))
+_OTHERS = ("space", "strategy", "direction", "early_stopping", "lag")
+_SCALARS = tuple(f.name for f in fields(Sweep) if f.name not in _OTHERS)
 _TUPLES = ("dependencies", "tags", "limits")
 
 
@@ -43,6 +44,7 @@ class Definition:
             **{name: getattr(sweep, name) for name in _SCALARS},
             "strategy": sweep.strategy.value,
             "direction": sweep.direction.value,
+            "lag": sweep.lag,
             "early_stopping": None if stopping is None else asdict(stopping),
             "space": space_json(sweep.space),
             "request": _request_json(self.request),
@@ -59,6 +61,7 @@ def definition_from(d: Mapping[str, Json]) -> Definition:
         strategy=Strategy(d["strategy"]),
         direction=Direction(d["direction"]),
         early_stopping=None if stopping is None else EarlyStopping(**stopping),
+        lag=d.get("lag"),
         **{name: d[name] for name in _SCALARS},
     )
     return Definition(sweep, _request(d["request"]), d["template_version"], tuple(d["secrets"]))

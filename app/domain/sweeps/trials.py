@@ -1,7 +1,7 @@
 """Trials, and what follows from them: how many to ask next, and when a sweep is over before it has asked them all.
 
 A trial is recorded before its job is, once and for good; what is recorded later (values at rungs, its end) is recorded
-once, too. `untold` names the trials before it whose end was not known when it was asked: so what a model-based search
+once, too. `untold` names the trials before it whose end it did not know when it was asked: so what a model-based search
 asked can be worked out again, from the seed and the record, whatever ended meanwhile.
 """
 
@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.domain.sweeps.space import Values, key
-from app.domain.sweeps.sweep import Sweep
+from app.domain.sweeps.sweep import STARTUP, Strategy, Sweep
 
 FAILURES_IN_A_ROW = 5
 LONGEST_DETAIL = 400
@@ -111,7 +111,17 @@ def next_move(sweep: Sweep, trials: Sequence[Trial]) -> Move:
     left = sweep.max_trials - asked
     if left <= 0:
         return Move(over=Over.ALL_ASKED)
-    return Move(ask=max(0, min(left, sweep.max_parallel - (len(trials) - len(ended)))))
+    return Move(
+        ask=max(0, min(left, sweep.max_parallel - (len(trials) - len(ended)), _known_enough(sweep, trials, asked)))
+    )
+
+
+def _known_enough(sweep: Sweep, trials: Sequence[Trial], asked: int) -> int:
+    """For how many of the next trials all that they are to learn from has ended."""
+    if sweep.lag is None or sweep.strategy is not Strategy.TPE:
+        return sweep.max_trials
+    ended_below = next((trial.number for trial in trials if trial.end is None), asked)
+    return max(STARTUP, ended_below + sweep.lag) - asked
 
 
 def _ended_at(trial: Trial) -> tuple[datetime, int]:

@@ -30,7 +30,7 @@ async def _suggested(sampler: Sampler, book: Book, again: int) -> Values | None:
     sweep = book.sweep
     seed = suggestion_seed(sweep, book.next_number, again)
     try:
-        return await sampler.suggest(sweep.space, book.trials, maximize=sweep.maximize, seed=seed)
+        return await sampler.suggest(sweep.space, book.heard, maximize=sweep.maximize, seed=seed)
     except Exception:
         log.exception("sweep.model_failed", trials=book.next_number, objective=sweep.objective)
         return None

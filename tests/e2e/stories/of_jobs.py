@@ -12,7 +12,10 @@ from app.domain.dependencies import End, outcome
 from app.domain.job import DependencyType
 from app.domain.sweeps.drawing import draw, grid
 from app.domain.sweeps.space import Dimension, Space, Values, key
+from app.domain.sweeps.sweep import Direction, Strategy, Sweep
+from app.sampling import OptunaSampler
 from tests.e2e.stories.stage import SMALL, Stage, Story, Told
+from tests.support.asking import asked_alone
 
 ONCE = {"max_attempts": 1}
 
@@ -144,8 +147,13 @@ async def a_search_at_random(stage: Stage) -> Told:
 
 
 async def a_search_that_learns(stage: Stage) -> Told:
+    """As one at random: its seed and the values of trials decide, whatever is killed, and whichever end first."""
     space = {"arguments.x": {"type": "float", "low": 0, "high": 1}}
-    told, _ = await searched(stage, 14, space=space, strategy="tpe", seed=11)
+    told, found = await searched(stage, 14, space=space, strategy="tpe", seed=11)
+    sweep = Sweep(
+        Space.of([Dimension("arguments.x", "float", 0, 1)]), Strategy.TPE, "value", Direction.MAXIMIZE, 14, 3, 11, lag=3
+    )
+    assert found == await asked_alone(OptunaSampler(), sweep, lambda values: values["arguments.x"])
     return told
 
 

@@ -73,6 +73,21 @@ async def test_a_key_gives_the_first_answer_again(api: Api) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"strategy": "tpe"}, (0, False)),
+        ({"strategy": "tpe", "seed": 0}, (0, True)),
+        ({"strategy": "tpe", "seed": 3, "reproducible": False}, (3, False)),
+        ({"strategy": "tpe", "reproducible": True, "max_parallel": None}, (0, True)),
+        ({"strategy": "random"}, (0, True)),
+    ],
+)
+async def test_who_gives_a_seed_gets_the_same_trials_for_it(api: Api, asked: Any, told: Any) -> None:
+    found = (await get(api, f"/batches/{await accepted(api, a_sweep(**asked))}"))["sweep"]
+    assert (found["seed"], found["reproducible"]) == told
+
+
 REFUSED: dict[str, tuple[Any, str, str]] = {
     "an empty space": (a_sweep({}), "sweep.space", "is empty"),
     "low above high": (a_sweep({"C": {"type": "log", "low": 2, "high": 1}}), "sweep.space.C.low", "below high"),

@@ -8,11 +8,11 @@ from random import Random
 
 import pytest
 
-from app.domain.sweeps.book import STARTUP, Book
+from app.domain.sweeps.book import Book
 from app.domain.sweeps.drawing import chance
 from app.domain.sweeps.space import Space, Values, key
-from app.domain.sweeps.sweep import Sweep
-from app.domain.sweeps.trials import Outcome, Trial, TrialEnd
+from app.domain.sweeps.sweep import STARTUP, Sweep
+from app.domain.sweeps.trials import Outcome, Trial, TrialEnd, next_move
 from app.operations.sweeps.asking import next_values
 from app.sampling import OptunaSampler
 from tests.support.asking import asked_again
@@ -41,10 +41,10 @@ async def played(sweep: Sweep, luck: int, *, sampler: OptunaSampler | None = Non
     sampler = sampler or OptunaSampler()
     moment = 0
     while (open_trials := book.open()) or book.next_number < sweep.max_trials:
-        if book.next_number < sweep.max_trials and len(open_trials) < sweep.max_parallel:
+        if next_move(sweep, book.trials).ask:
             values = await next_values(sampler, book)
             assert values is not None
-            book.note([a_trial(book.next_number, values, untold=tuple(t.number for t in open_trials))])
+            book.note([a_trial(book.next_number, values, untold=tuple(t.number for t in book.heard if t.end is None))])
             continue
         moment += 1
         over = random.choice(open_trials)
@@ -77,8 +77,19 @@ async def test_one_at_a_time_a_learning_search_depends_on_seed_and_results_alone
     assert [t.values for t in await played(replace(sweep, seed=1), 1)] != [t.values for t in one]
 
 
-async def test_every_trial_of_a_learning_search_is_found_again_from_the_record() -> None:
-    sweep = a_sweep(SVM, strategy="tpe", max_trials=20, max_parallel=5)
+@pytest.mark.parametrize("lag", [4, 7])
+async def test_a_learning_search_with_a_lag_does_not_depend_on_what_ends_when(lag: int) -> None:
+    sweep = a_sweep(SVM, strategy="tpe", max_trials=24, max_parallel=4, lag=lag)
+    one, *others = [[t.values for t in await played(sweep, luck)] for luck in range(4)]
+    assert others == [one] * 3
+    assert [t.values for t in await played(replace(sweep, seed=1), 1)] != one
+    free = replace(sweep, lag=None)
+    assert len({str([t.values for t in await played(free, luck)]) for luck in range(4)}) > 1, "without it, it does"
+
+
+@pytest.mark.parametrize("lag", [None, 5])
+async def test_every_trial_of_a_learning_search_is_found_again_from_the_record(lag: int | None) -> None:
+    sweep = a_sweep(SVM, strategy="tpe", max_trials=20, max_parallel=5, lag=lag)
     trials = await played(sweep, luck=3)
     assert any(t.untold for t in trials[STARTUP:])
     for trial in trials:

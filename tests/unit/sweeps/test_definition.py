@@ -28,9 +28,15 @@ def test_a_definition_comes_back_as_it_was() -> None:
     space = Space.of(
         [*SVM.dimensions, number("h.x", step=0.1), choice("l", [1, 2], None, {"a": 1}), whole("n", log=True)]
     )
-    sweep = a_sweep(space, strategy="tpe", goal=0.9, seed=7, early_stopping=EarlyStopping(4, 2))
+    sweep = a_sweep(space, strategy="tpe", goal=0.9, seed=7, lag=3, early_stopping=EarlyStopping(4, 2))
     definition = Definition(sweep, REQUEST, 3)
     assert definition_from(json.loads(json.dumps(definition.to_json()))) == definition
+
+
+def test_a_sweep_of_an_earlier_release_learns_from_all_that_has_ended() -> None:
+    kept = Definition(a_sweep(strategy="tpe"), REQUEST, 3).to_json()
+    del kept["lag"]
+    assert definition_from(kept).sweep.lag is None
 
 
 def test_moments_stay_moments() -> None:

@@ -116,6 +116,19 @@ async def test_a_search_that_learns_makes_as_many_different_trials_whatever_is_c
             assert {name: run[name] for name in trial.values} == trial.values, (at, trial.number)
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before the write", "after the write"])
+async def test_a_reproducible_search_that_learns_asks_the_same_whatever_is_cut_off(before: bool) -> None:
+    search = a_search(strategy="tpe", max_trials=14, lag=3)
+    undisturbed = await a_world(search)
+    await undisturbed.run_all(score)
+    want = [t.values for t in await undisturbed.trials()]
+    for at in range(50, 70):
+        world = await a_world(search)
+        world.crash(at, before=before)
+        await world.run_all(score, cycle([1, 2, 0]))
+        assert [t.values for t in await world.trials()] == want, at
+
+
 async def test_two_that_drive_at_once_enter_each_trial_once() -> None:
     world = await a_world(a_search(max_parallel=5))
     other = World(a_search(max_parallel=5))

@@ -12,6 +12,7 @@ from app.domain.sweeps.trials import Move, Over, next_move
 from tests.unit.domain.builders import a_job
 from tests.unit.sweeps.builders import a_sweep, a_trial, ended, points
 
+LEARNING = {"strategy": "tpe"}
 MOVES = {
     "nothing asked yet": ({}, [], Move(ask=4)),
     "as many as may run": ({}, [a_trial(n) for n in range(4)], Move(ask=0)),
@@ -19,6 +20,22 @@ MOVES = {
     "no more than are left": ({"max_trials": 5}, [ended(n, 0.1) for n in range(4)], Move(ask=1)),
     "all asked": ({"max_trials": 2}, [a_trial(0), a_trial(1)], Move(over=Over.ALL_ASKED)),
     "all asked and ended": ({"max_trials": 2}, [ended(0, 1), ended(1, 1)], Move(over=Over.ALL_ASKED)),
+    "one that learns waits for those that it learns from": (
+        {**LEARNING, "lag": 4},
+        [*(ended(n, 0.1) for n in range(8)), a_trial(8), *(ended(n, 0.1) for n in range(9, 11))],
+        Move(ask=1),
+    ),
+    "and is not asked before": (
+        {**LEARNING, "lag": 4},
+        [*(ended(n, 0.1) for n in range(8)), a_trial(8), *(ended(n, 0.1) for n in range(9, 12))],
+        Move(ask=0),
+    ),
+    "the first ten learn nothing": ({**LEARNING, "lag": 1}, [a_trial(0), ended(1, 0.1)], Move(ask=3)),
+    "without a lag nobody waits": (
+        LEARNING,
+        [*(ended(n, 0.1) for n in range(8)), a_trial(8), *(ended(n, 0.1) for n in range(9, 12))],
+        Move(ask=3),
+    ),
     "a goal that is not reached": ({"goal": 0.9}, [ended(0, 0.89)], Move(ask=4)),
     "a goal": ({"goal": 0.9}, [a_trial(0), ended(1, 0.9)], Move(0, Over.GOAL_REACHED, "trial 1 reached 0.9")),
     "a goal from above": (
