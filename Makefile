@@ -12,7 +12,8 @@ JOBS ?= 2
 MINUTES ?= 3
 SEED ?= 7
 MEMBERS ?= 1
-PYTEST := $(BIN)/pytest -q -n $(JOBS) --dist loadgroup
+RERUNS ?= 0
+PYTEST := $(BIN)/pytest -q -n $(JOBS) --dist loadgroup --reruns $(RERUNS)
 
 # Settings of the machine that would end up in the lock files or change what is resolved.
 CLEAN_ENV := env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL -u UV_FIND_LINKS
