@@ -19,7 +19,30 @@ from app.dev.embedded import EmbeddedServers, Endpoints
 END_TO_END = Path(__file__).parent / "e2e"
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # a property says what is true, not how busy the machine is
+PATIENT = {
+    "app.api.hub.OPENING_PATIENCE": 60.0,
+    "app.api.hub.REPLAY_SECONDS": 30.0,
+    "app.api.readiness.PATIENCE": 30.0,
+    "app.operations.batches.controlling.PATIENCE": 30.0,
+    "app.operations.change.HINT_SECONDS": 30.0,
+    "app.operations.hints.HINT_SECONDS": 30.0,
+    "app.scheduler.counterfactuals.BUDGET": 30.0,
+    "app.scheduler.rolling.PATIENCE": 30.0,
+    "app.storage.bells.PATIENCE": 30.0,
+    "app.storage.bells.RING_SECONDS": 30.0,
+    "app.storage.health.PATIENCE": 30.0,
+}
+"""For how long the service waits for what may also come later. In tests nobody else makes up for it."""
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_service() -> Iterator[None]:
+    """A machine that stands still for a moment changes no answer. Tests of impatience set their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, seconds in PATIENT.items():
+            patch.setattr(name, seconds)
+        yield
 
 
 @pytest.fixture(scope="session")

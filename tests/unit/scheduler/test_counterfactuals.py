@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.domain.priority import SECOND, Priority
 from app.domain.records import BucketHead, Waiting
 from app.domain.what_if import NodeKind
@@ -104,7 +106,8 @@ def test_a_gpu_fewer_helps_where_one_is_missing() -> None:
     assert "gpu_count 1 instead of 2" in words(a_snapshot([node], [head], now=NOW, live=lives(2)), waiting_in(head))
 
 
-def test_no_change_is_begun_beyond_the_budget() -> None:
+def test_no_change_is_begun_beyond_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.scheduler.counterfactuals.BUDGET", 0.05)
     head = a_head("a", of=vector(8))
     spent = iter([0.0, 0.06, 0.07])
 
