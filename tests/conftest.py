@@ -28,8 +28,6 @@ PATIENT = {
     "app.operations.hints.HINT_SECONDS": 30.0,
     "app.scheduler.counterfactuals.BUDGET": 30.0,
     "app.scheduler.rolling.PATIENCE": 30.0,
-    "app.storage.bells.PATIENCE": 30.0,
-    "app.storage.bells.RING_SECONDS": 30.0,
     "app.storage.health.PATIENCE": 30.0,
 }
 """For how long the service waits for what may also come later. In tests nobody else makes up for it."""
