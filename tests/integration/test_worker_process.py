@@ -38,7 +38,7 @@ async def test_a_worker_runs_a_job_and_leaves_in_peace(worker: Process, services
     [job] = await cluster.run(a_job("noop").job)
     assert job.status is JobStatus.COMPLETED
     worker.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(worker.wait(), 30) == 0
+    assert await asyncio.wait_for(worker.wait(), READY) == 0
     node = await cluster.node()
     assert node.state is not NodeState.READY
 
@@ -47,7 +47,7 @@ async def test_a_stopped_worker_gives_its_long_run_back(worker: Process, service
     cluster = by_hand(services)
     job_id, run = await a_live_run(cluster)
     worker.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(worker.wait(), 30) == 0
+    assert await asyncio.wait_for(worker.wait(), READY) == 0
     job = await cluster.job(job_id)
     assert (job.status, job.history[-1].reason) == (JobStatus.QUEUED, "drained")
     assert not lives(run)
@@ -108,7 +108,7 @@ async def test_arqs_own_command_becomes_the_supervisor(settings: Settings, servi
         line = " ".join(psutil.Process(process.pid).cmdline())
         assert line.endswith("tensorfleet worker")
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), READY) == 0
 
 
 async def test_a_resting_worker_is_small(worker: Process) -> None:
