@@ -39,8 +39,8 @@ async def bells(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator
 
 
 async def subscribers(redis: Redis, since: int) -> int:
-    """How many connections younger than that one are subscribed: a neighbour may have left older ones."""
-    return sum(int(client["id"]) > since for client in await redis.client_list(_type="pubsub"))
+    """How many connections since that one are subscribed: a neighbour may have left older ones."""
+    return sum(int(client["id"]) >= since for client in await redis.client_list(_type="pubsub"))
 
 
 class TestEvery:
