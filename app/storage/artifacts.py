@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
+from gridfs.errors import CorruptGridFile, NoFile
 from pymongo.errors import PyMongoError
 
 from app.domain.errors import NotFound
@@ -73,14 +74,29 @@ class GridFsArtifactStore:
         return next((info for info in await self.list(job_id, kind) if info.name == name), None)
 
     async def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]:
-        """The bytes in blocks. Raises NotFound when it is gone."""
+        """The bytes in blocks, of the one that replaced it where that comes first. Raises NotFound when it is gone."""
         with answered():
+            file, block = await self._begin(info)
+            while block:
+                yield block
+                block = await file.read(BLOCK)
+
+    async def _begin(self, info: ArtifactInfo) -> tuple[Any, bytes]:
+        """The newest file and its first block. One that cannot be had was replaced since it was found, and another is
+        the newest now, or it is broken."""
+        tried = None
+        while True:
             found = await self._files.find(_run_file(info), {"_id": 1}).sort([("_id", -1)]).limit(1).to_list(None)
             if not found:
                 raise NotFound("artifact", info.name)
-            file = await self._bucket.open_download_stream(found[0]["_id"])
-            while block := await file.read(BLOCK):
-                yield block
+            [newest] = found
+            try:
+                file = await self._bucket.open_download_stream(newest["_id"])
+                return file, await file.read(BLOCK)
+            except (NoFile, CorruptGridFile):
+                if newest == tried:
+                    raise
+                tried = newest
 
     async def delete_of(self, job_ids: Sequence[str], kind: str | None = None) -> None:
         """Entries go first, then their chunks: what a crash leaves between is unfinished, and found as such."""

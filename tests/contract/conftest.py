@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import pytest
+from redis.asyncio import Redis
 
 from app.clock import SystemClock
 from app.domain.job import Job
 from app.domain.ports import AnswerStore, JobStore, LeaseStore, NodeStore
 from app.domain.records import StoredAnswer
+from app.storage import bells
 from app.storage.answers import MongoAnswerStore
 from app.storage.indexes import INDEXES, ensure_indexes
 from app.storage.jobs import MongoJobStore
@@ -65,6 +70,24 @@ def memory_stores() -> Stores:
     clock, answers = SystemClock(), MemoryAnswerStore()
     leases = MemoryLeaseStore(clock)
     return Stores(MemoryJobStore(clock), MemoryNodeStore(leases), leases, answers, None)
+
+
+@asynccontextmanager
+async def silent(redis: Redis) -> AsyncIterator[None]:
+    """The server stands still meanwhile: to a client it is as one at the far end of a cut line."""
+    pid = (await redis.info("server"))["process_id"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture(autouse=True)
+def _bells_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bell is a hint that may be lost where Redis is slow; here none is, however busy the machine."""
+    monkeypatch.setattr(bells, "RING_SECONDS", 30.0)
+    monkeypatch.setattr(bells, "PATIENCE", 30.0)
 
 
 async def inserted(stores: Stores, *builders: JobBuilder) -> list[Job]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from app.config import Settings
 from app.domain.job import Job
 from app.domain.nodes import Allocation, Node
+from app.domain.ports import Lease
 from app.domain.states import TERMINAL, JobStatus
 from app.domain.transitions import place
 from app.operations.change import commit_all
@@ -18,7 +21,7 @@ from tests.unit.domain.builders import a_job
 from workers.supervisor import Supervisor
 
 NODE = "node-1"
-SOON = 20.0
+SOON = 60.0
 
 
 @dataclass
@@ -74,6 +77,14 @@ class Cluster:
         assert found is not None
         return found
 
+    async def is_begun(self, job_id: str) -> None:
+        """Wait until the run of a job that was dispatched has begun; it may be over by then."""
+
+        async def no_longer_waits() -> bool:
+            return (await self.job(job_id)).status is not JobStatus.SCHEDULED
+
+        await until(no_longer_waits, SOON, every=0.02)
+
     async def reaches(self, job_id: str, status: JobStatus) -> None:
         async def there() -> bool:
             return (await self.job(job_id)).status is status
@@ -98,10 +109,27 @@ class Cluster:
         return [line.text for line in await self.services.logs.read(job_id)]
 
 
+def with_node(settings: Settings, **changed: float) -> Settings:
+    """The settings, with other seconds of these names for the node."""
+    node = settings.node.model_copy(update={name: timedelta(seconds=value) for name, value in changed.items()})
+    return settings.model_copy(update={"node": node})
+
+
 @asynccontextmanager
 async def a_worker(services: Services) -> AsyncIterator[Cluster]:
     async with Supervisor(services, NODE) as worker:
         yield Cluster(services, worker)
+
+
+async def fenced(services: Services, held: Lease) -> None:
+    """As the reaper does to a node whose lease has ended."""
+
+    async def ended_and_fenced() -> bool:
+        """The worker's beat may come between the two, and renew."""
+        await services.leases.give_back(held)
+        return await services.leases.fence(held.name, held.epoch)
+
+    await until(ended_and_fenced)
 
 
 def a_command(*arguments: str, **request: Any) -> Job:

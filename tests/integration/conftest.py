@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from app.bootstrap import open_services
 from app.config import Settings, load_settings
+from app.scheduler.ledger import Patience
 from app.services import Services
 from tests.integration.cluster import Cluster, a_worker
 from tests.integration.worker_process import a_process, registered
@@ -25,6 +27,12 @@ from workers.runners.nursery import Nursery
 @pytest.fixture(autouse=True)
 def _travel_light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Nursery.__init__, "__defaults__", (LIGHT,))
+
+
+def have_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests whose nodes start nothing: the reconciler, which looks often there, takes nothing back from them."""
+    seldom = timedelta(hours=1)
+    monkeypatch.setattr(Patience, "of", lambda look: Patience(leak=2 * look, ring=look, give_up=seldom))
 
 
 @pytest.fixture

@@ -161,14 +161,18 @@ async def test_a_reaper_killed_between_two_steps_is_followed_by_another(
     assert await state(services) is (NodeState.LOST if step == "lost" else NodeState.READY)
 
     async with SchedulerService(services, Metrics()):
-        await until(lambda: _queued_again(services, job), timeout=20)
+        await until(lambda: _queued_again(services, job), timeout=60)
+        await until(lambda: _holds_nothing(services))
 
     found = await services.jobs.get(job.id)
     assert found is not None
     assert (found.infra_losses, [e.reason for e in found.history][-2:]) == (0, ["worker_lost", "retry_due"])
     assert await state(services) is NodeState.LOST
+
+
+async def _holds_nothing(services: Services) -> bool:
     [node] = await services.nodes.all()
-    assert (node.allocations, node.free) == ((), CAPACITY)
+    return (node.allocations, node.free) == ((), CAPACITY)
 
 
 async def _queued_again(services: Services, job: Job) -> bool:
@@ -185,11 +189,11 @@ async def test_after_an_election_nothing_is_reaped_for_one_lease(services: Servi
             return False
         return True
 
-    await until(lambda: _calm(reaper, look), timeout=20, every=reaper.every)
+    await until(lambda: _calm(reaper, look), timeout=60, every=reaper.every)
     before = await services.leases.primary()
     _, job = await a_node_with_a_run(services, MINUTE)
     await _step_down(mongo_uri)
-    await until(look, timeout=30, every=reaper.every)
+    await until(look, timeout=60, every=reaper.every)
 
     assert (await services.leases.primary()).election != before.election
     held = reaper.holding_back

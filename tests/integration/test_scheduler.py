@@ -32,6 +32,7 @@ from app.scheduler.cycle import Cycle
 from app.scheduler.reconciler import Reconciler
 from app.scheduler.service import SchedulerService
 from app.services import Services
+from tests.integration.conftest import have_time
 from tests.support.leases import taken
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
@@ -57,6 +58,12 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture(autouse=True)
+def _nodes_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node here starts what is sent to it: the reconciler would soon take it back, and send it anew."""
+    have_time(monkeypatch)
 
 
 @pytest.fixture
@@ -169,7 +176,7 @@ async def test_a_flushed_index_is_whole_again_and_nothing_is_lost(
     assert await states(services, jobs) == {"QUEUED": 1_000}, "without the reconciler nobody finds them"
 
     async with SchedulerService(patient, Metrics()):
-        await until(lambda: _all(services, jobs, "SCHEDULED"), timeout=20)
+        await until(lambda: _all(services, jobs, "SCHEDULED"), timeout=60)
         assert len(await held(services)) == 1_000
 
 
@@ -197,7 +204,7 @@ async def test_a_scheduler_killed_at_any_step_leaks_and_loses_nothing(
         assert await states(services, jobs) == {("QUEUED" if step == "reserved" else "SCHEDULED"): 3}
 
     async with SchedulerService(services, Metrics()):
-        await until(lambda: _told(services, jobs), timeout=20)
+        await until(lambda: _told(services, jobs), timeout=60)
 
     found = await services.jobs.get_many([j.id for j in jobs])
     now_held = await held(services)
@@ -264,8 +271,8 @@ async def test_an_allocation_without_a_run_is_released_and_counted(services: Ser
     metrics = Metrics()
 
     async with SchedulerService(services, metrics):
-        await until(lambda: _all(services, [job], "SCHEDULED"), timeout=20)
-        await until(lambda: _holds_only(services, job), timeout=20)
+        await until(lambda: _all(services, [job], "SCHEDULED"), timeout=60)
+        await until(lambda: _holds_only(services, job), timeout=60)
         await until(lambda: metrics.registry.get_sample_value("tensorfleet_leaked_allocations") == 0)
 
     assert metrics.registry.get_sample_value("tensorfleet_ledger_repairs_total", {"kind": "released"}) == 1

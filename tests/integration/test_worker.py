@@ -17,7 +17,7 @@ from app.domain.states import JobStatus
 from app.domain.templates import Step
 from app.operations.cancel import cancel
 from tests.integration.cluster import SOON, Cluster, a_command, a_sleep
-from tests.support.wait import until
+from tests.support.wait import once_of_three, until
 from tests.unit.domain.builders import a_job
 
 
@@ -156,17 +156,17 @@ async def test_limits_end_a_run(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("executor", ["process", "inline"])
 async def test_a_cancel_reaches_a_run_in_under_a_second(cluster: Cluster, executor: str) -> None:
-    took = []
-    for _ in range(3):  # the quickest counts: a busy machine may stand still for a moment
+    async def seconds() -> float:
         [job_id] = await cluster.submit(a_sleep(60, executor=executor))
         await cluster.dispatch(job_id)
         await cluster.running(job_id)
         asked = time.monotonic()
         await cancel(cluster.services, job_id, "ann", "enough")
         job = await cluster.ended(job_id)
-        took.append(time.monotonic() - asked)
         assert (job.status, job.history[-1].detail) == (JobStatus.CANCELLED, "enough")
-    assert min(took) < 1.0, took
+        return time.monotonic() - asked
+
+    await once_of_three(seconds, 1.0)
 
 
 async def test_live_progress_is_written_while_a_run_lives(cluster: Cluster) -> None:

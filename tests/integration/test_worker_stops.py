@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from app.bootstrap import open_services
+from app.config import Settings
 from app.domain.nodes import NodeState
 from app.domain.states import JobStatus
 from app.domain.transitions import start
 from app.operations.change import commit_all
 from app.services import Services
-from tests.integration.cluster import a_sleep, a_worker
+from tests.integration.cluster import a_sleep, a_worker, with_node
 from tests.unit.domain.builders import a_job
 
 
@@ -27,13 +29,13 @@ async def test_a_stop_puts_long_runs_back_and_leaves_nothing(services: Services)
     assert node.state is not NodeState.READY and not node.allocations
 
 
-async def test_a_short_run_may_finish_before_the_stop(services: Services) -> None:
-    async with a_worker(services) as cluster:
-        await cluster.run(a_sleep(0, executor="inline"))
-        [job_id] = await cluster.submit(a_sleep(0.1, executor="inline"))
-        await cluster.dispatch(job_id)
-        await cluster.reaches(job_id, JobStatus.RUNNING)
-    assert (await cluster.job(job_id)).status is JobStatus.COMPLETED
+async def test_a_short_run_may_finish_before_the_stop(settings: Settings) -> None:
+    async with open_services(with_node(settings, drain_grace=60), role="worker") as services:
+        async with a_worker(services) as cluster:
+            [job_id] = await cluster.submit(a_sleep(1, executor="inline"))
+            await cluster.dispatch(job_id)
+            await cluster.is_begun(job_id)
+        assert (await cluster.job(job_id)).status is JobStatus.COMPLETED
 
 
 async def test_a_claim_that_was_cut_off_by_the_stop_is_put_back(services: Services) -> None:

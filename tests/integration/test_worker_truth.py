@@ -6,7 +6,7 @@ from app.domain.states import JobStatus
 from app.domain.transitions import RunEnd, apply, place, requeue, start
 from app.operations.change import commit_all
 from app.services import Services
-from tests.integration.cluster import NODE, SOON, Cluster, a_sleep, a_worker
+from tests.integration.cluster import NODE, SOON, Cluster, a_sleep, a_worker, fenced
 from tests.support.wait import until
 from tests.unit.domain.builders import a_job
 
@@ -60,8 +60,7 @@ async def test_a_fenced_node_kills_its_runs_and_registers_anew(cluster: Cluster)
     before = await cluster.node()
     heart = cluster.worker._heart
     assert heart is not None
-    await cluster.services.leases.give_back(heart.lease)
-    assert await cluster.services.leases.fence(heart.lease.name, heart.lease.epoch)
+    await fenced(cluster.services, heart.lease)
 
     async def registered_anew() -> bool:
         return (await cluster.node()).epoch > before.epoch + 1

@@ -17,7 +17,7 @@ from tests.integration.cluster import NODE, Cluster
 from tests.support.wait import until
 from workers.settings import command_line
 
-READY = 30.0
+READY = 60.0
 LEASE = {"LEASE_SECONDS": "6", "LEASE_BEAT_SECONDS": "1", "LEASE_MARGIN_SECONDS": "3"}
 
 

@@ -26,3 +26,11 @@ async def until(
                 f"not within {timeout} s: {message or inspect.getsource(condition).strip()}; was {value!r}"
             )
         await asyncio.sleep(every)
+
+
+async def once_of_three(measure: Callable[[], Awaitable[float]], most: float) -> None:
+    """Measure until it is less than `most`, three times at most: a busy machine may stand still for a moment."""
+    measured: list[float] = []
+    while not measured or measured[-1] >= most:
+        assert len(measured) < 3, f"never less than {most}: {measured}"
+        measured.append(await measure())

@@ -47,7 +47,7 @@ class TestEnqueueAndDequeue:
     async def test_enqueue_rings_for_the_scheduler(self, subject: Subject) -> None:
         async with subject.bells.listen(SCHEDULER_BELL) as waker:
             await subject.index.enqueue([a_ticket("a")])
-            assert await waker.wait(5)
+            assert await waker.wait(60)
 
     async def test_enqueue_of_nothing_answers_nothing(self, index: QueueIndex) -> None:
         assert await index.enqueue([]) == []
@@ -104,7 +104,7 @@ class TestRebuild:
     async def test_wakes_the_scheduler(self, subject: Subject) -> None:
         async with subject.bells.listen(SCHEDULER_BELL) as waker:
             await subject.index.rebuild(in_batches([a_ticket("a")]))
-            assert await waker.wait(5)
+            assert await waker.wait(60)
 
     async def test_keeps_what_happened_to_the_index_meanwhile(self, index: QueueIndex) -> None:
         """The cursor read `gone` and `moved` before they changed, and was past the place of `came` before it came."""

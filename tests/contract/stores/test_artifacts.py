@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bson import ObjectId
+from gridfs.errors import CorruptGridFile
 
 from app.clock import SystemClock
 from app.domain.errors import Invalid, NotFound, Unavailable
@@ -134,6 +136,33 @@ async def test_a_refused_or_replaced_file_leaves_no_chunks(mongo: Database, sour
     await put(store, source, b"x" * 600_000, stored(b"x" * 600_000))
     await put(store, source, b"small", stored(b"small"))
     assert await mongo["artifacts.chunks"].count_documents({}) == 1
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "before it is read"])
+async def test_a_file_that_is_replaced_while_it_is_asked_for_is_read_as_it_is_now(
+    mongo: Database, source: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A live run stores its checkpoint again and again."""
+    store = GridFsArtifactStore(mongo)
+    first = await put(store, source, b"first", stored(b"first"))
+    open_it = store._bucket.open_download_stream
+
+    async def late(file_id: object) -> Any:
+        monkeypatch.undo()
+        opened = await open_it(file_id) if when == "before it is read" else None
+        await put(store, source, b"second", stored(b"second"))
+        return opened or await open_it(file_id)
+
+    monkeypatch.setattr(store._bucket, "open_download_stream", late)
+    assert await content_of(store, first) == b"second"
+
+
+async def test_a_file_whose_bytes_are_lost_is_broken(mongo: Database, source: Path) -> None:
+    store = GridFsArtifactStore(mongo)
+    info = await put(store, source, b"first", stored(b"first"))
+    await mongo["artifacts.chunks"].delete_many({})
+    with pytest.raises(CorruptGridFile):
+        await content_of(store, info)
 
 
 async def test_a_shared_folder_that_fails_is_a_store_that_is_away(tmp_path: Path, source: Path) -> None:
