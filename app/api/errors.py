@@ -44,7 +44,13 @@ STATUS: Mapping[type[TensorFleetError], int] = {
     QuotaExceeded: 429,
     Unavailable: 503,
 }
-_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+_HTTP_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+}
 
 
 def status_of(kind: type[TensorFleetError]) -> int:

@@ -21,7 +21,7 @@ from app.domain.errors import NotFound
 from app.domain.records import ArtifactInfo
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.files import checked_blocks, newest_by_name
-from app.storage.mongo import Database, Document
+from app.storage.mongo import Database, Document, settled
 
 BUCKET = "artifacts"
 BLOCK = 1 << 20
@@ -72,14 +72,17 @@ class GridFsArtifactStore:
     async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None:
         return next((info for info in await self.list(job_id, kind) if info.name == name), None)
 
-    async def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]:
-        """The bytes in blocks. Raises NotFound when it is gone."""
+    async def read(self, info: ArtifactInfo, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """See the port."""
         with answered():
             found = await self._files.find(_run_file(info), {"_id": 1}).sort([("_id", -1)]).limit(1).to_list(None)
             if not found:
                 raise NotFound("artifact", info.name)
             file = await self._bucket.open_download_stream(found[0]["_id"])
-            while block := await file.read(BLOCK):
+            await settled(file.seek(start))
+            left = (info.size if stop is None else stop) - start
+            while block := await file.read(min(BLOCK, left)):
+                left -= len(block)
                 yield block
 
     async def delete_of(self, job_ids: Sequence[str], kind: str | None = None) -> None:
