@@ -246,6 +246,12 @@ class Dataset(Outgoing):
     registered_at: Timestamp | None
 
 
+class DatasetRegistered(Dataset):
+    """The data set, and whether its file is here. It need not be: the nodes read it."""
+
+    message: str
+
+
 class DatasetList(Outgoing):
     """Built-in data sets, then registered ones."""
 
