@@ -24,6 +24,7 @@ from app.domain.ids import node_id_of
 from app.domain.nodes import Node, NodeState
 from app.domain.resources import Vector
 from workers.processors import own_cpus
+from workers.steps.registry import registered_functions
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MIB = 1 << 20
@@ -34,7 +35,7 @@ _OPTIONAL = ("torch",)
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What was detected."""
+    """What was detected. `functions`: names of the steps that packages here offer."""
 
     host: str
     cpu_millicores: int
@@ -42,6 +43,7 @@ class Machine:
     storage_gib: int
     gpus: tuple[str, ...] = ()
     packages: Mapping[str, str] | None = None
+    functions: tuple[str, ...] = ()
 
     @property
     def capacity(self) -> Vector:
@@ -85,6 +87,7 @@ def _facts(machine: Machine) -> dict[str, str | int | float]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "pid": os.getpid(),
+        "functions": " ".join(machine.functions),
         **(machine.packages or {}),
     }
 
@@ -98,6 +101,7 @@ def detect(folder: Path) -> Machine:
         storage_gib=shutil.disk_usage(folder).free >> 30,
         gpus=_gpus(),
         packages=_packages(),
+        functions=tuple(sorted(registered_functions())),
     )
 
 

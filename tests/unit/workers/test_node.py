@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.config import load_settings
+from app.domain.nodes import functions_of
 from app.domain.resources import Vector
 from app.startup import StartupTrouble
 from tests.support.clock import NOON
@@ -32,6 +34,17 @@ def test_settings_advertise_another_capacity() -> None:
     assert node.capacity == Vector(64_000, 8192, 8, 100)
     assert node.logical and node.labels == {"zone": "a"}
     assert node.facts["physical_cpu_cores"] == 2
+
+
+def test_a_node_says_which_steps_its_packages_offer() -> None:
+    settings = load_settings({}).node
+    offering = [
+        describe("n1", replace(MACHINE, functions=names), settings, 1, NOON) for names in ((), ("fit", "score"))
+    ]
+    assert [functions_of([node]) for node in offering] == [frozenset(), {"fit", "score"}]
+    assert functions_of(offering) == {"fit", "score"}
+    older = replace(offering[0], facts={"host": "h"})
+    assert functions_of([]) is functions_of([*offering, older]) is None, "nobody knows what those offer"
 
 
 def test_this_machine_has_something(tmp_path: Path) -> None:
