@@ -125,6 +125,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request))
         detail = f"This path takes {headers['Allow']}, not {request.method}."
+        if request.method == "OPTIONS":  # no route takes it, and every path that there is answers it
+            return Response(status_code=204, headers=headers)
     return problem(request, error.status_code, code, detail, headers=headers)
 
 
