@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from app.config import NodeSettings
+from app import agreement
+from app.config import NodeSettings, Settings
 from app.domain.ids import node_id_of
 from app.domain.nodes import Node, NodeState
 from app.domain.resources import Vector
@@ -55,13 +56,14 @@ def node_id(settings: NodeSettings) -> str:
     return settings.id or node_id_of(socket.gethostname())
 
 
-def describe(identity: str, machine: Machine, settings: NodeSettings, epoch: int, at: datetime) -> Node:
+def describe(identity: str, machine: Machine, settings: Settings, epoch: int, at: datetime) -> Node:
     """The node as it registers: ready, and empty as far as it knows (the store keeps what is allocated)."""
+    own = settings.node
     said = {
-        "cpu_cores": settings.cpu_cores,
-        "memory_gb": settings.memory_gb,
-        "gpu_count": settings.gpu_count,
-        "storage_gb": settings.storage_gb,
+        "cpu_cores": own.cpu_cores,
+        "memory_gb": own.memory_gb,
+        "gpu_count": own.gpu_count,
+        "storage_gb": own.storage_gb,
     }
     wanted = {name: float(value) for name, value in said.items() if value is not None}
     capacity = Vector.from_units({**machine.capacity.units(), **wanted})
@@ -69,11 +71,11 @@ def describe(identity: str, machine: Machine, settings: NodeSettings, epoch: int
         id=identity,
         state=NodeState.READY,
         epoch=epoch,
-        labels=dict(settings.labels),
+        labels=dict(own.labels),
         capacity=capacity,
         free=capacity,
         logical=bool(wanted) and capacity != machine.capacity,
-        facts=_facts(machine),
+        facts={**_facts(machine), agreement.FACT: agreement.told(settings)},
         registered_at=at,
     )
 
