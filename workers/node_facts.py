@@ -19,11 +19,13 @@ from pathlib import Path
 
 import psutil
 
-from app.config import NodeSettings
+from app import agreement
+from app.config import NodeSettings, Settings
 from app.domain.ids import node_id_of
 from app.domain.nodes import Node, NodeState
 from app.domain.resources import Vector
 from workers.processors import own_cpus
+from workers.steps.registry import registered_functions
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MIB = 1 << 20
@@ -34,7 +36,7 @@ _OPTIONAL = ("torch",)
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What was detected."""
+    """What was detected. `functions`: names of the steps that packages here offer."""
 
     host: str
     cpu_millicores: int
@@ -42,6 +44,7 @@ class Machine:
     storage_gib: int
     gpus: tuple[str, ...] = ()
     packages: Mapping[str, str] | None = None
+    functions: tuple[str, ...] = ()
 
     @property
     def capacity(self) -> Vector:
@@ -53,13 +56,14 @@ def node_id(settings: NodeSettings) -> str:
     return settings.id or node_id_of(socket.gethostname())
 
 
-def describe(identity: str, machine: Machine, settings: NodeSettings, epoch: int, at: datetime) -> Node:
+def describe(identity: str, machine: Machine, settings: Settings, epoch: int, at: datetime) -> Node:
     """The node as it registers: ready, and empty as far as it knows (the store keeps what is allocated)."""
+    own = settings.node
     said = {
-        "cpu_cores": settings.cpu_cores,
-        "memory_gb": settings.memory_gb,
-        "gpu_count": settings.gpu_count,
-        "storage_gb": settings.storage_gb,
+        "cpu_cores": own.cpu_cores,
+        "memory_gb": own.memory_gb,
+        "gpu_count": own.gpu_count,
+        "storage_gb": own.storage_gb,
     }
     wanted = {name: float(value) for name, value in said.items() if value is not None}
     capacity = Vector.from_units({**machine.capacity.units(), **wanted})
@@ -67,11 +71,11 @@ def describe(identity: str, machine: Machine, settings: NodeSettings, epoch: int
         id=identity,
         state=NodeState.READY,
         epoch=epoch,
-        labels=dict(settings.labels),
+        labels=dict(own.labels),
         capacity=capacity,
         free=capacity,
         logical=bool(wanted) and capacity != machine.capacity,
-        facts=_facts(machine),
+        facts={**_facts(machine), agreement.FACT: agreement.told(settings)},
         registered_at=at,
     )
 
@@ -85,6 +89,7 @@ def _facts(machine: Machine) -> dict[str, str | int | float]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "pid": os.getpid(),
+        "functions": " ".join(machine.functions),
         **(machine.packages or {}),
     }
 
@@ -98,6 +103,7 @@ def detect(folder: Path) -> Machine:
         storage_gib=shutil.disk_usage(folder).free >> 30,
         gpus=_gpus(),
         packages=_packages(),
+        functions=tuple(sorted(registered_functions())),
     )
 
 

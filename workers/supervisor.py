@@ -103,7 +103,7 @@ class Supervisor(Service):
         settings = self._services.settings
         lease = await take_lease(self._services, self.node_id, self._home.holder(), self._guard)
         machine = await asyncio.to_thread(detect, self._home.folder)
-        node = describe(self.node_id, machine, settings.node, lease.epoch, self._services.clock.now())
+        node = describe(self.node_id, machine, settings, lease.epoch, self._services.clock.now())
         await self._services.nodes.register(node)
         await self._services.bells.ring(ROOM_BELL)
         log.info("node.registered", node_id=node.id, epoch=node.epoch, logical=node.logical, **node.capacity.units())

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from app.agreement import differing
+from app.config import Settings
 from app.domain.nodes import Drain, Node, NodeState
 from app.domain.resources import Vector, total
 from app.domain.timestamps import optional_rfc3339 as moment
@@ -41,8 +43,8 @@ def _node_resources(node: Node) -> View:
     }
 
 
-def node_view(node: Node) -> View:
-    """A node with its lease and what it runs."""
+def node_view(node: Node, settings: Settings) -> View:
+    """A node with its lease and what it runs; `settings`: the service's, which its worker should have been told."""
     return {
         **_node_resources(node),
         "epoch": node.epoch,
@@ -54,6 +56,7 @@ def node_view(node: Node) -> View:
             for a in node.allocations
         ],
         "facts": node.facts,
+        "settings_differ": differing(settings, node.facts),
     }
 
 

@@ -134,6 +134,17 @@ def built_in_dataset_view(dataset: BuiltInDataset) -> View:
     }
 
 
+def registered_view(dataset: Dataset) -> View:
+    """A data set just registered. A file that is not here may be on the nodes, or still to come."""
+    message = "Data set registered"
+    if not dataset.facts:
+        message += (
+            ", but the service finds no such table below its own DATA_ROOT: "
+            f"{dataset.path} must be below that of each node that is to run a job with it"
+        )
+    return {**dataset_view(dataset), "message": message}
+
+
 def dataset_view(dataset: Dataset) -> View:
     """A registered data set; what only the file knows comes from its facts, once somebody has read it."""
     return {

@@ -44,7 +44,13 @@ STATUS: Mapping[type[TensorFleetError], int] = {
     QuotaExceeded: 429,
     Unavailable: 503,
 }
-_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+_HTTP_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+}
 
 
 def status_of(kind: type[TensorFleetError]) -> int:
@@ -119,6 +125,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed_methods(request))
         detail = f"This path takes {headers['Allow']}, not {request.method}."
+        if request.method == "OPTIONS":  # no route takes it, and every path that there is answers it
+            return Response(status_code=204, headers=headers)
     return problem(request, error.status_code, code, detail, headers=headers)
 
 

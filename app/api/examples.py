@@ -124,7 +124,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         }
     },
     "list_datasets": {"200": {"datasets": [_DATASET]}},
-    "create_dataset": {"201": _DATASET},
+    "create_dataset": {"201": {**_DATASET, "message": "Data set registered"}},
     "get_dataset": {"200": _DATASET},
     "get_resource_availability": {
         "200": {"total": POOL, "allocated": RESOURCES, "available": LEFT, "nodes": [NODE]}

@@ -1,4 +1,5 @@
-"""Which methods a path has. Starlette names only those of the first route that matches, and no HEAD."""
+"""Which methods a path has. Starlette names only those of the first route that matches, no HEAD, and no OPTIONS, which
+every path answers with them."""
 
 from __future__ import annotations
 
@@ -11,10 +12,10 @@ from starlette.routing import compile_path
 
 
 def allowed_methods(request: Request) -> list[str]:
-    """All methods of this request's path, sorted; those of a path that the document does not know are GET and HEAD."""
+    """All methods of this request's path, sorted; a path that the document does not know has those of a page."""
     path = request.url.path
     found = {m for pattern, methods in _table(request.app) if pattern.match(path) for m in methods} or {"GET"}
-    return sorted(found | {"HEAD"} if "GET" in found else found)
+    return sorted({*found, "OPTIONS", *(("HEAD",) if "GET" in found else ())})
 
 
 @cache

@@ -126,5 +126,5 @@ NODE = {
 WHOLE_NODE = {
     **NODE, "epoch": 1, "registered_at": AT, "lease_until": "2026-01-01T12:01:00.000Z", "drain": None,
     "allocations": [{"job_id": JOB_ID, "run_no": 1, "resources": RESOURCES, "gpu_indices": []}],
-    "facts": {"cpus": 2},
+    "facts": {"cpus": 2}, "settings_differ": [],
 }  # fmt: skip

@@ -155,6 +155,11 @@ CODES = MappingProxyType(
             "Send `Content-Type: application/json`, and no `Content-Encoding`. Other types are refused, lest pages of "
             "other sites submit jobs.",
         ),
+        "range_not_satisfiable": ProblemCode(
+            416,
+            "The range begins beyond the end",
+            "`Content-Range` tells how many bytes there are. Ask for a range within them, or without `Range` for all.",
+        ),
         "quota_exceeded": ProblemCode(
             429,
             "The tenant may not have more jobs waiting",

@@ -11,6 +11,7 @@ PROBLEM_NAMES = {
     412: "PreconditionFailed",
     413: "TooLarge",
     415: "UnsupportedMediaType",
+    416: "RangeNotSatisfiable",
     422: "Invalid",
     429: "TooManyRequests",
     500: "InternalError",

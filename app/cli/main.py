@@ -27,6 +27,22 @@ DataDir = Annotated[Path | None, typer.Option(help="Folder for embedded stores; 
 Workers = Annotated[int, typer.Option(min=0, max=64, help="Worker processes to start.")]
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        show_version()
+        raise typer.Exit
+
+
+@app.callback()
+def tensorfleet(
+    tell: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options that need no command."""
+    del tell  # its callback has told
+
+
 @app.command()
 def serve(port: Port = None) -> None:
     """Serve the HTTP API, the event streams and the scheduler."""

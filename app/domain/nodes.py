@@ -5,7 +5,7 @@ The node document is the ledger: `free` plus the sum of `allocations` is always 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -81,6 +81,13 @@ class Node:
         """GPU indices that no allocation holds, ascending."""
         taken = {i for a in self.allocations for i in a.gpu_indices}
         return tuple(i for i in range(self.capacity.gpu) if i not in taken)
+
+
+def functions_of(nodes: Collection[Node]) -> frozenset[str] | None:
+    """Names of the steps that packages on these nodes offer; None where a node has not said, or none has registered."""
+    said = [node.facts.get("functions") for node in nodes]
+    texts = [text for text in said if isinstance(text, str)]
+    return frozenset(name for text in texts for name in text.split()) if said and len(texts) == len(said) else None
 
 
 def matches(node_labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:

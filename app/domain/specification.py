@@ -24,7 +24,7 @@ from app.domain.retry import RetryPolicy
 from app.domain.secrets import masked_errors, without_secrets
 from app.domain.sizing.evidence import Sizing
 from app.domain.sizing.kinship import Kinship, name_in
-from app.domain.step_checks import executor_errors, read_by_steps, step_errors
+from app.domain.step_checks import COMMAND, executor_errors, read_by_steps, step_errors, unknown_steps
 from app.domain.templates import Step, Template, canonical_parameters, resolve_parameters
 
 MAX_TAGS, MAX_DEPENDENCIES = 50, 1_000
@@ -62,7 +62,7 @@ class JobRequest:
 class SubmitPolicy:
     """What the service's settings and its nodes add. `capacities`, `labels`: of every node that ever registered or may
     be created; `torch`: one of them has it, or none ever registered; `limits`: the names of all concurrency limits,
-    None where they are not known, and none is refused."""
+    None where they are not known, and none is refused; `functions`: steps that nodes offer, likewise."""
 
     job_timeout: timedelta
     retry_attempts: int
@@ -70,6 +70,7 @@ class SubmitPolicy:
     torch: bool = True
     limits: Collection[str] | None = ()
     labels: tuple[Mapping[str, str], ...] = ()
+    functions: Collection[str] | None = None
 
     def open_to(self, selector: Mapping[str, str]) -> tuple[Vector, ...]:
         """Capacities of the nodes that carry these labels; of all where none does."""
@@ -179,6 +180,8 @@ def telling(template: Template, parameters: Mapping[str, Json]) -> Mapping[str, 
 
 def _node_errors(template: Template, parameters: Mapping[str, Json], policy: SubmitPolicy) -> Iterator[FieldError]:
     """What no node here could run."""
+    for _, message, near in unknown_steps(template.execution_steps, policy.functions):
+        yield FieldError("template", message, near)
     if policy.torch or parameters.get("algorithm") != "cnn":
         return
     if "algorithm" in read_by_steps(template):
@@ -231,7 +234,7 @@ def _steps(template: Template, parameters: Mapping[str, Json], policy: SubmitPol
     out = []
     for step in template.execution_steps:
         command, env = step.command, dict(step.env)
-        if step.step == "command" and command is None:
+        if step.step == COMMAND and command is None:
             command = tuple(parameters.get("command") or ())
             env = dict(parameters.get("env") or {})
         out.append(Step(step.step, step.timeout or fallback, command, env))

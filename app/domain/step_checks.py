@@ -6,7 +6,7 @@ commands make of it. The same words refuse at submit and, for what only a node c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from app.domain.datasets import check_reference, check_target
@@ -18,9 +18,12 @@ from app.domain.json import Json
 from app.domain.nearest import unknown_name
 from app.domain.placeholders import ROOTS_OF_A_RUN, placeholders, unresolved
 from app.domain.step_catalog import NEEDS_MODEL, PREPROCESSING_STEPS, STEP_PARAMETERS, TRAINS_MODEL
-from app.domain.templates import Template
+from app.domain.templates import Step, Template
 
 ARGUMENT_LIST = 'must be a list of strings such as ["python", "train.py"], never a shell line'
+COMMAND = "command"
+"""The step that takes its command from the parameters."""
+OFFER = "no node offers a function of this name; start one that does, or give the step a `command`"
 NO_MODEL = "is required: {job_id} or {job_id}/{artifact} of a job that has trained a model"
 
 
@@ -48,6 +51,17 @@ def template_errors(template: Template) -> Iterator[FieldError]:
             elif root == "parameters" and (name := rest.partition(".")[0]) not in names:
                 message, near = unknown_name("parameter", name[:80], names)
                 yield FieldError(f"execution_steps[{n}]", f"${{{{ {path[:120]} }}}}: {message}", near)
+
+
+def unknown_steps(steps: Iterable[Step], functions: Collection[str] | None) -> Iterator[tuple[int, str, str | None]]:
+    """Place, message and nearest name of each step that nothing could run. `functions`: those that nodes offer; None
+    where that is not known, and any name may be one."""
+    if functions is None:
+        return
+    for n, step in enumerate(steps):
+        if step.command is None and step.step not in STEP_PARAMETERS and step.step not in {COMMAND, *functions}:
+            message, near = unknown_name("step", step.step, {*STEP_PARAMETERS, *functions})
+            yield n, f"{message} ({OFFER})", near
 
 
 def step_errors(
@@ -105,7 +119,7 @@ def _command_errors(template: Template, parameters: Mapping[str, Json]) -> Itera
             continue
         for problem in unresolved([step.command, dict(step.env)], roots, ROOTS_OF_A_RUN):
             yield FieldError("parameters", f"step {step.step} asks for what is not given: {problem}", problem.nearest)
-    if any(step.step == "command" and step.command is None for step in template.execution_steps):
+    if any(step.step == COMMAND and step.command is None for step in template.execution_steps):
         yield from _own_command_errors(parameters, roots)
 
 

@@ -11,7 +11,7 @@ from app.domain.specification import JobRequest, Specification, SubmitPolicy, sp
 from app.domain.step_checks import read_by_steps
 from app.domain.templates import Template
 from app.operations.sizing import sized
-from app.operations.templates import usable_template
+from app.operations.templates import offered_functions, usable_template
 from app.services import Services
 
 POLICY_MAX_AGE = 1.0
@@ -56,6 +56,7 @@ async def _policy(services: Services) -> SubmitPolicy:
         capacities=(*(n.capacity for n in nodes), *(kind.capacity for kind in possible)),
         torch=not nodes or any("torch" in n.facts for n in nodes),
         limits=limits.concurrency.keys() if services.knows_limits else None,
+        functions=offered_functions(services, nodes),
         labels=(*(n.labels for n in nodes), *(kind.all_labels for kind in possible)),
     )
 

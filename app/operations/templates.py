@@ -6,19 +6,20 @@ once are two versions, unless one of them said with `If-Match` on what it was de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
 from app.domain.builtin_templates import builtin_templates
-from app.domain.errors import MOST_ERRORS, AlreadyExists, Conflict, Invalid, NotFound, PreconditionFailed
+from app.domain.errors import MOST_ERRORS, AlreadyExists, Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from app.domain.ids import NAME_RULE, is_name_id
 from app.domain.layers import Layer, derive, refuse_bad_base
 from app.domain.nearest import nearest_name, unknown_name
+from app.domain.nodes import Node, functions_of
 from app.domain.origins import Origin, template_origins
 from app.domain.request_checks import limit_errors
 from app.domain.step_catalog import STEP_PARAMETERS
-from app.domain.step_checks import template_errors
+from app.domain.step_checks import template_errors, unknown_steps
 from app.domain.template_diff import Difference, differences
 from app.domain.templates import Template, TemplateDraft
 from app.services import Services
@@ -153,10 +154,20 @@ async def _derived(services: Services, draft: TemplateDraft, version: int) -> Te
         refuse_bad_base(draft.id, [layer.template for layer in await layers_of(services, base)])
     template = derive(draft, base, STEP_PARAMETERS, version=version, now=services.clock.now())
     known_limits = services.settings.limits.concurrency
-    found = chain(limit_errors(draft.limits, known_limits), template_errors(template))
+    functions = offered_functions(services, await services.nodes.all())
+    unknown = unknown_steps(draft.execution_steps or (), functions)
+    wrong_steps = (FieldError(f"execution_steps[{n}].step", message, near) for n, message, near in unknown)
+    found = chain(limit_errors(draft.limits, known_limits), template_errors(template), wrong_steps)
     if wrong := list(islice(found, MOST_ERRORS)):
         raise Invalid(wrong)
     return template
+
+
+def offered_functions(services: Services, nodes: Collection[Node]) -> frozenset[str] | None:
+    """Steps that packages on the nodes offer; None where a node that is yet to be created may offer others. A worker
+    does not know whether one is, and refuses none."""
+    grows = any(kind.most > 0 for kind in services.settings.capacity.types.values())
+    return functions_of(nodes) if services.knows_limits and not grows else None
 
 
 async def layers_of(services: Services, template: Template) -> list[Layer]:

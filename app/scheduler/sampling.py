@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from app.agreement import differing
 from app.domain.analytics.figures import WAITING
 from app.domain.errors import Unavailable
 from app.domain.explain import WAIT_CODES
@@ -25,12 +26,14 @@ from app.scheduler.verdicts import READY_FOR_TURN
 from app.services import Services
 
 log = structlog.get_logger()
+DIFFERING_TOLD = 86_400.0
 APART = (JobStatus.SUBMITTED, JobStatus.SCHEDULED, JobStatus.RUNNING, JobStatus.RETRYING, JobStatus.PAUSED)
 
 
 async def sample(services: Services, now: datetime) -> dict[str, float]:
     """How things stand. Raises Unavailable when MongoDB is away."""
     jobs, nodes, queue = await asyncio.gather(_jobs(services, now), services.nodes.all(), _queue(services))
+    await _tell_differing(services, nodes)
     found, reasons = jobs
     found |= node_gauges(nodes, now, services.settings.lease.duration)
     if queue is not None:
@@ -38,6 +41,19 @@ async def sample(services: Services, now: datetime) -> dict[str, float]:
         found |= _lengths(heads)
         found |= _waiting(Counter(reasons) + _reasons(heads, board))
     return found
+
+
+async def _tell_differing(services: Services, nodes: Sequence[Node]) -> None:
+    """Of each node once a day."""
+    for node in nodes:
+        names = [] if node.state is NodeState.LOST else differing(services.settings, node.facts)
+
+        async def tell(node: Node = node, names: Sequence[str] = names) -> None:
+            remedy = "start the service and its workers with the same"
+            log.warning("settings.differ", node_id=node.id, names=names, remedy=remedy)
+
+        if names:
+            await services.recent.get(("settings.differ", node.id, *names), tell, DIFFERING_TOLD)
 
 
 async def _jobs(services: Services, now: datetime) -> tuple[dict[str, float], dict[str, int]]:

@@ -62,16 +62,19 @@ class DirectoryArtifactStore:
     async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None:
         return next((info for info in await self.list(job_id, kind) if info.name == name), None)
 
-    async def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]:
-        """The bytes in blocks. Raises NotFound when it is gone."""
+    async def read(self, info: ArtifactInfo, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """See the port."""
         folder = self._folder(info.job_id, info.kind)
         try:
             with _reachable():
                 file = await asyncio.to_thread(_opened, folder and folder / info.sha256)
         except FileNotFoundError:
             raise NotFound("artifact", info.name) from None
+        left = (info.size if stop is None else stop) - start
         with file:
-            while block := await _next_block(file):
+            file.seek(start)
+            while block := await _next_block(file, min(BLOCK, left)):
+                left -= len(block)
                 yield block
 
     async def delete_of(self, job_ids: Sequence[str], kind: str | None = None) -> None:
@@ -116,9 +119,9 @@ def _opened(path: Path | None) -> BinaryIO:
     return path.open("rb")
 
 
-async def _next_block(file: BinaryIO) -> bytes:
+async def _next_block(file: BinaryIO, most: int) -> bytes:
     with _reachable():
-        return await asyncio.to_thread(file.read, BLOCK)
+        return await asyncio.to_thread(file.read, most)
 
 
 async def _copy(blocks: AsyncIterator[bytes], target: Path) -> None:

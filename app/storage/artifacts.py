@@ -22,7 +22,7 @@ from app.domain.errors import NotFound
 from app.domain.records import ArtifactInfo
 from app.storage.failures import PATIENCE, answered, until_answered
 from app.storage.files import checked_blocks, newest_by_name
-from app.storage.mongo import Database, Document
+from app.storage.mongo import Database, Document, settled
 
 BUCKET = "artifacts"
 BLOCK = 1 << 20
@@ -73,15 +73,17 @@ class GridFsArtifactStore:
     async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None:
         return next((info for info in await self.list(job_id, kind) if info.name == name), None)
 
-    async def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]:
-        """The bytes in blocks, of the one that replaced it where that comes first. Raises NotFound when it is gone."""
+    async def read(self, info: ArtifactInfo, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """See the port. The bytes are those of the one that replaced it where that comes first."""
         with answered():
-            file, block = await self._begin(info)
+            file, block = await self._begin(info, start, stop)
+            at = start
             while block:
                 yield block
-                block = await file.read(BLOCK)
+                at += len(block)
+                block = await file.read(_so_many(at, stop))
 
-    async def _begin(self, info: ArtifactInfo) -> tuple[Any, bytes]:
+    async def _begin(self, info: ArtifactInfo, start: int, stop: int | None) -> tuple[Any, bytes]:
         """The newest file and its first block. One that cannot be had was replaced since it was found, and another is
         the newest now, or it is broken."""
         tried = None
@@ -92,7 +94,8 @@ class GridFsArtifactStore:
             [newest] = found
             try:
                 file = await self._bucket.open_download_stream(newest["_id"])
-                return file, await file.read(BLOCK)
+                await settled(file.seek(start))
+                return file, await file.read(_so_many(start, stop))
             except (NoFile, CorruptGridFile):
                 if newest == tried:
                     raise
@@ -130,6 +133,11 @@ class GridFsArtifactStore:
             some = list(file_ids[start : start + DELETED_AT_ONCE])
             await until_answered(partial(self._files.delete_many, {"_id": {"$in": some}}), self._patience)
             await until_answered(partial(self._chunks.delete_many, {"files_id": {"$in": some}}), self._patience)
+
+
+def _so_many(at: int, stop: int | None) -> int:
+    """Bytes of the next block."""
+    return BLOCK if stop is None else min(BLOCK, stop - at)
 
 
 def _metadata(info: ArtifactInfo) -> Document:

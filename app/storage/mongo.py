@@ -1,7 +1,7 @@
 """The connection to MongoDB: the one place that knows which driver is in use.
 
 The same code runs over Motor and over its successor, PyMongo's own async client. They differ in this: where Motor
-answers directly (`aggregate`, `watch`, `close`), PyMongo answers something to await. `_settled` takes either, so
+answers directly (`aggregate`, `watch`, `close`), PyMongo answers something to await. `settled` takes either, so
 nothing above this file can tell them apart, and the move is a change of one default.
 
 Writes wait for the majority, and reads ask the primary for what the majority holds, whatever the address says, since
@@ -126,14 +126,14 @@ class Database:
 
     async def aggregate(self, collection: str, pipeline: Sequence[Document], **options: Any) -> AsyncIterator[Document]:
         """The documents that the pipeline answers."""
-        cursor = await _settled(self.raw[collection].aggregate(pipeline, **options))
+        cursor = await settled(self.raw[collection].aggregate(pipeline, **options))
         async for document in cursor:
             yield document
 
     @asynccontextmanager
     async def watch(self, pipeline: Sequence[Document], **options: Any) -> AsyncIterator[Any]:
         """An open change stream over the whole database: async iterable, with `try_next` and `resume_token`."""
-        async with await _settled(self.raw.watch(pipeline, **options)) as stream:
+        async with await settled(self.raw.watch(pipeline, **options)) as stream:
             yield stream
 
     def bucket(self, name: str) -> Any:
@@ -144,7 +144,7 @@ class Database:
 
     async def close(self) -> None:
         """End all connections."""
-        await _settled(self.client.close())
+        await settled(self.client.close())
 
 
 async def next_changes(stream: Any) -> list[Document]:
@@ -159,11 +159,12 @@ async def next_changes(stream: Any) -> list[Document]:
     changes = [change]
     inner = getattr(stream, "delegate", stream)
     while inner.alive and inner._cursor._has_next():
-        changes.append(await _settled(inner.try_next()))
+        changes.append(await settled(inner.try_next()))
     return [c for c in changes if c is not None]
 
 
-async def _settled(answer: Any) -> Any:
+async def settled(answer: Any) -> Any:
+    """What a call answers, whichever driver it went to."""
     return await answer if inspect.isawaitable(answer) else answer
 
 

@@ -8,11 +8,11 @@ from app.api.answers import as_json, json_response, send
 from app.api.catalog import delete_dataset as delete
 from app.api.catalog import get_dataset as find_dataset
 from app.api.catalog import register_dataset as register
-from app.api.definition_views import built_in_dataset_view, dataset_view
+from app.api.definition_views import built_in_dataset_view, dataset_view, registered_view
 from app.api.deps import Key, Ports
 from app.api.problems import problems
 from app.api.routing import PREFIX, api_router
-from app.api.schemas.definitions import Dataset, DatasetCreate, DatasetList
+from app.api.schemas.definitions import Dataset, DatasetCreate, DatasetList, DatasetRegistered
 from app.domain.datasets import BUILT_IN
 from app.domain.records import Dataset as DomainDataset
 from app.operations.once import Answer, answer_once
@@ -28,13 +28,16 @@ async def list_datasets(services: Ports) -> Response:
     return json_response({"datasets": [*map(built_in_dataset_view, BUILT_IN.values()), *registered]})
 
 
-@router.post("", status_code=201, responses=problems(409, body=True), response_model=Dataset)
+@router.post("", status_code=201, responses=problems(409, body=True), response_model=DatasetRegistered)
 async def create_dataset(body: DatasetCreate, services: Ports, key: Key) -> Response:
-    """Give a name to a CSV or Parquet file below the data root."""
+    """Give a name to a CSV or Parquet file below the data root.
+
+    The nodes read it, so it need not be where the service runs, nor be there yet; `message` says when it is not.
+    """
     dataset = DomainDataset(body.name, body.path, body.description, body.target_column)
 
     async def do() -> Answer:
-        return Answer(201, as_json(dataset_view(await register(services, dataset))))
+        return Answer(201, as_json(registered_view(await register(services, dataset))))
 
     return send(await answer_once(services, key, do))
 

@@ -1,15 +1,16 @@
 """What a job's runs leave behind, and its event stream."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Path, Query, Response
+from fastapi import Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from app.api.answers import json_response
 from app.api.deps import JobId, LastEventId, Ports, State, TimeoutSeconds
 from app.api.downsample import downsample
 from app.api.problems import STREAM, problems
+from app.api.ranges import is_known, wanted_part
 from app.api.routes.events import EventTypes, check_types
 from app.api.routing import PREFIX, api_router
 from app.api.schemas.job_data import ArtifactList, JobLogs, JobMetricSeries
@@ -24,6 +25,11 @@ router = api_router(f"{PREFIX}/jobs/{{job_id}}", "jobs")
 BYTES = {"schema": {"type": "string", "format": "binary"}}
 BINARY = {"application/octet-stream": BYTES, "*/*": BYTES}
 """Of any type, also such as `application/json`; the first is the one that generated clients take as bytes."""
+ARTIFACT: dict[int | str, dict[str, Any]] = {
+    200: {"content": BINARY},
+    206: {"content": BINARY, "description": "The part that `Range` names; `Content-Range` says which."},
+    304: {"description": "You hold it."},
+}
 RunNo = Annotated[int | None, Query(ge=1, le=2**31, description="A run; without it the one that ran last.")]
 
 
@@ -87,26 +93,50 @@ async def list_job_artifacts(services: Ports, job_id: JobId) -> Response:
 
 @router.get(
     "/artifacts/{name:path}",
-    responses={200: {"content": BINARY}, **problems(404)},
+    responses={**ARTIFACT, **problems(404, 416)},
     response_class=StreamingResponse,
 )
 async def get_job_artifact(
-    services: Ports, job_id: JobId, name: Annotated[str, Path(description="Name of the artifact.", max_length=500)]
+    services: Ports,
+    job_id: JobId,
+    name: Annotated[str, Path(description="Name of the artifact.", max_length=500)],
+    part: Annotated[str | None, Header(alias="Range", description="One part, such as `bytes=1000-`.")] = None,
+    if_range: Annotated[
+        str | None, Header(alias="If-Range", description="The part only if this is still the ETag, else all.")
+    ] = None,
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", description="ETags that you hold: 304 if it is one of them.")
+    ] = None,
 ) -> Response:
-    """The bytes of an artifact, with its own content type; the ETag is its SHA-256. Always a download, never a page."""
+    """The bytes of an artifact, with its own content type; the ETag is its SHA-256. Always a download, never a page.
+
+    A download that was cut is resumed with `Range` (`curl -C -`), safely so with `If-Range`: a later run may have
+    stored other bytes under the name. Several parts at once are not served: the answer is the whole.
+    """
     info = await services.artifacts.get(job_id, name)
     if info is None:
         await load(services, job_id)
         known = [each.name for each in await services.artifacts.list(job_id)]
         raise NotFound("artifact", name[:80], nearest_name(name, known))
-    headers = {
-        "Content-Length": str(info.size),
+    etag = f'"{info.sha256}"'
+    if is_known(etag, if_none_match):
+        return Response(status_code=304, headers={"ETag": etag})
+    wanted = wanted_part(part, if_range, etag, info.size)
+    start, stop = wanted or (0, info.size)
+    headers = {**_download(name), "ETag": etag, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
+    if wanted:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{info.size}"
+    content = services.artifacts.read(info, start, stop)
+    return StreamingResponse(content, 206 if wanted else 200, headers, info.content_type)
+
+
+def _download(name: str) -> dict[str, str]:
+    """Headers by which no browser shows it as a page of this origin."""
+    return {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2], safe='')}",
-        "ETag": f'"{info.sha256}"',
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
-    return StreamingResponse(services.artifacts.read(info), headers=headers, media_type=info.content_type)
 
 
 @router.get(

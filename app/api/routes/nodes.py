@@ -29,13 +29,13 @@ async def get_resource_availability(services: Ports) -> Response:
 @router.get("/nodes", responses=problems(), response_model=NodeList)
 async def list_nodes(services: Ports) -> Response:
     """Every node that ever registered: state, labels, capacity, lease, and what it runs."""
-    return json_response({"nodes": [node_view(node) for node in await services.nodes.all()]})
+    return json_response({"nodes": [node_view(node, services.settings) for node in await services.nodes.all()]})
 
 
 @router.get("/nodes/{node_id}", responses=problems(404), response_model=Node)
 async def get_node(services: Ports, node_id: NodeId) -> Response:
     """A node: state, drain, labels, capacity, lease, and what it runs."""
-    return json_response(node_view(await find_node(services, node_id)))
+    return json_response(node_view(await find_node(services, node_id), services.settings))
 
 
 @router.post("/nodes/{node_id}/drain", responses=problems(404, body=True), response_model=Node)
@@ -46,7 +46,7 @@ async def drain_node(services: Ports, node_id: NodeId, key: Key, body: NodeDrain
     reason = body.reason if body else None
 
     async def do() -> Answer:
-        return Answer(200, as_json(node_view(await drain(services, node_id, ANONYMOUS, reason))))
+        return Answer(200, as_json(node_view(await drain(services, node_id, ANONYMOUS, reason), services.settings)))
 
     return send(await answer_once(services, key, do))
 
@@ -57,7 +57,7 @@ async def resume_node(services: Ports, node_id: NodeId, key: Key, body: NodeResu
     reason = body.reason if body else None
 
     async def do() -> Answer:
-        return Answer(200, as_json(node_view(await take_back(services, node_id, ANONYMOUS, reason))))
+        return Answer(200, as_json(node_view(await take_back(services, node_id, ANONYMOUS, reason), services.settings)))
 
     return send(await answer_once(services, key, do))
 

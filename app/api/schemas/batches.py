@@ -87,7 +87,7 @@ class BatchSummary(Outgoing):
     """A batch as it stands in a listing."""
 
     batch_id: str
-    kind: BatchKind
+    kind: Annotated[str, open_enum(*BatchKind)]
     name: str
     tenant: str
     status: BatchStatus

@@ -57,6 +57,9 @@ class Node(NodeResources):
     drain: Drain | None = Field(description="Who drained it, and why; null when it is to take work.")
     allocations: list[RunningOn]
     facts: dict[str, Any]
+    settings_differ: list[str] = Field(
+        description="Settings that its worker was given otherwise than the service; start both with the same."
+    )
 
 
 class NodeList(Outgoing):

@@ -1,6 +1,5 @@
 """Templates and data sets as they are created and answered."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -224,19 +223,12 @@ class DatasetCreate(Incoming):
     )
 
 
-class DatasetKind(StrEnum):
-    """Where a data set comes from."""
-
-    BUILT_IN = "built_in"
-    REGISTERED = "registered"
-
-
 class Dataset(Outgoing):
     """A data set that jobs may name. What only the file knows is null where the file was not here when it was
     registered; the rows of a large one are estimated."""
 
     name: str
-    kind: DatasetKind
+    kind: Annotated[str, open_enum("built_in", "registered")]
     path: str | None
     description: str
     target_column: str | None
@@ -244,6 +236,12 @@ class Dataset(Outgoing):
     features: int | None
     task: str | None
     registered_at: Timestamp | None
+
+
+class DatasetRegistered(Dataset):
+    """The data set, and whether its file is here. It need not be: the nodes read it."""
+
+    message: str
 
 
 class DatasetList(Outgoing):

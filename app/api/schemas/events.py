@@ -79,7 +79,7 @@ class BatchStateEvent(Outgoing):
     size: int = Field(description="Jobs in all.")
     at: Timestamp
     name: str
-    kind: BatchKind
+    kind: Annotated[str, open_enum(*BatchKind)]
     seq: int
     reason: Annotated[str, open_enum(*BATCH_REASONS)]
     actor: str

@@ -28,7 +28,7 @@ class RetryPolicy(Outgoing):
 
     max_attempts: int
     retry_delay: float
-    backoff: Backoff
+    backoff: Annotated[str, open_enum(*Backoff)]
     max_delay: float
     jitter: float
     retry_on: list[Annotated[str, open_enum(*FAILURES)]]

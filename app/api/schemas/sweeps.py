@@ -137,7 +137,7 @@ class FoundTrial(Outgoing):
 class SweepInfo(Outgoing):
     """What a sweep searches, and how."""
 
-    strategy: Strategy
+    strategy: Annotated[str, open_enum(*Strategy)]
     objective: str
     direction: Direction
     max_trials: int
@@ -180,7 +180,7 @@ class Leaderboard(Outgoing):
 
     batch_id: str
     status: str
-    strategy: Strategy
+    strategy: Annotated[str, open_enum(*Strategy)]
     objective: str
     direction: Direction
     max_trials: int

@@ -8,6 +8,7 @@ its form: `{job_id}/{artifact}` of that step's own job; the name of a data set t
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from app.domain.errors import FieldError, Invalid
 from app.domain.expressions import embedded
@@ -84,5 +85,5 @@ def step_request_errors(
             later |= set(handed_on(template, known))
         specify(request_of(pinned, step, known, None, DEFAULT_TENANT), template, policy, later)
     except Invalid as invalid:
-        return list(invalid.errors)
+        return [replace(e, path="job_template") if e.path == "template" else e for e in invalid.errors]
     return []

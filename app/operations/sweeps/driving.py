@@ -21,7 +21,7 @@ from app.domain.transitions import SYSTEM
 from app.operations.batches.controlling import change_batch, load_batch
 from app.operations.change import commit_all
 from app.operations.quotas import refuse_over_quota
-from app.operations.sweeps.searching import Search, catch_up, enter, read, stop_early
+from app.operations.sweeps.searching import Search, catch_up, enter, let_in_again, read, stop_early
 from app.services import Services
 
 log = structlog.get_logger()
@@ -31,6 +31,8 @@ async def drive(services: Services, search: Search) -> None:
     """One look at a sweep, and what follows from it."""
     await catch_up(services, search)
     await stop_early(services, search)
+    if search.goes_on:
+        await let_in_again(services, search)
     if search.goes_on and await _go_on(services, search):
         await _look_round(services, search)
     if search.batch.ended or search.batch.wants(*ENDING):

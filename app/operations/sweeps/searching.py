@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 
@@ -38,6 +39,8 @@ from app.operations.sweeps.asking import next_values
 from app.services import Services
 
 log = structlog.get_logger()
+JUST_ENTERED = timedelta(seconds=5)
+"""After that the reconciler has looked at a trial."""
 LIVE = frozenset({JobStatus.RUNNING, JobStatus.PAUSED})
 
 
@@ -218,6 +221,14 @@ async def _let_in(services: Services, fresh: list[Job]) -> None:
     if fresh:
         await hinted("let_in", _look_at(services, tuple(fresh)))
         fresh.clear()
+
+
+async def let_in_again(services: Services, search: Search) -> None:
+    """Trials just entered that stand in no queue: who entered them was cut off, or they wait. Older ones are the
+    reconciler's."""
+    since = services.clock.now() - JUST_ENTERED
+    waiting = [job for job in search.jobs.values() if job.status is JobStatus.SUBMITTED and job.submitted_at > since]
+    await _let_in(services, waiting)
 
 
 async def _look_at(services: Services, jobs: Sequence[Job]) -> None:

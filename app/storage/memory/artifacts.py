@@ -27,12 +27,13 @@ class MemoryArtifactStore:
     async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None:
         return next((info for info in await self.list(job_id, kind) if info.name == name), None)
 
-    async def read(self, info: ArtifactInfo) -> AsyncIterator[bytes]:
+    async def read(self, info: ArtifactInfo, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         found = self._stored.get((info.job_id, info.kind, info.name, info.run_no))
         if found is None:
             raise NotFound("artifact", info.name)
-        for start in range(0, len(found[1]), BLOCK):
-            yield found[1][start : start + BLOCK]
+        part = found[1][start:stop]
+        for begin in range(0, len(part), BLOCK):
+            yield part[begin : begin + BLOCK]
 
     async def delete_of(self, job_ids: Sequence[str], kind: str | None = None) -> None:
         gone = {key for key in self._stored if key[0] in job_ids and kind in (None, key[1])}

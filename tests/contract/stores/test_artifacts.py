@@ -73,6 +73,15 @@ async def test_bytes_come_back_equal(artifacts: ArtifactStore, source: Path, siz
     assert await content_of(artifacts, info) == content
 
 
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 1), (255 * 1024 - 1, 255 * 1024 + 1), (1_048_577, 3_000_001), (700_000, None)]
+)
+async def test_a_part_is_read_alone(artifacts: ArtifactStore, source: Path, start: int, stop: int | None) -> None:
+    content = os.urandom(3_000_001)
+    info = await put(artifacts, source, content, stored(content))
+    assert b"".join([block async for block in artifacts.read(info, start, stop)]) == content[start:stop]
+
+
 async def test_names_are_opaque(artifacts: ArtifactStore, source: Path, tmp_path: Path) -> None:
     for n, name in enumerate(NAMES):
         content = f"content {n}".encode()

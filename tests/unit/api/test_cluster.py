@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from app.agreement import FACT, told
 from app.api.schemas import cluster as shapes
+from app.config import load_settings
 from app.domain.nodes import Allocation, Node, NodeState
 from app.domain.ports import ROOM_BELL, node_bell
 from app.domain.resources import Vector
@@ -50,6 +52,14 @@ async def test_nodes_say_what_they_run(api: Api) -> None:
     assert_shape(body, shapes.NodeList)
     [run] = body["nodes"][0]["allocations"]
     assert (run["job_id"], run["run_no"], run["gpu_indices"]) == ("job_1", 2, [0])
+
+
+async def test_a_node_whose_worker_was_given_other_settings_names_them(api: Api) -> None:
+    for node_id, environ in (("same", {}), ("other", {"JOB_TIMEOUT": "60", "LOG_LEVEL": "DEBUG"})):
+        given = replace(a_node(node_id), facts={FACT: told(load_settings(environ))})
+        await api.services.nodes.register(given)
+    nodes = (await api.client.get("/api/v1/nodes")).json()["nodes"]
+    assert {node["node_id"]: node["settings_differ"] for node in nodes} == {"same": [], "other": ["JOB_TIMEOUT"]}
 
 
 async def test_a_drained_node_says_who_and_why_until_it_takes_work_again(api: Api) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from app.api.examples import REQUESTS
 from app.api.schemas import definitions as shapes
-from tests.unit.api.harness import Api
+from tests.unit.api.harness import Api, running_api
 from tests.unit.api.shapes import assert_shape
 
 DATASETS = "/api/v1/datasets"
@@ -15,12 +17,13 @@ DATASETS = "/api/v1/datasets"
 async def test_a_data_set_is_registered_read_and_forgotten(api: Api) -> None:
     answer = await api.client.post(DATASETS, json=REQUESTS["create_dataset"]["a file"])
     assert answer.status_code == 201, answer.text
-    assert_shape(answer.json(), shapes.Dataset)
-    assert (await api.client.get(f"{DATASETS}/churn")).json() == answer.json()
+    assert_shape(answer.json(), shapes.DatasetRegistered)
+    registered = {name: value for name, value in answer.json().items() if name != "message"}
+    assert (await api.client.get(f"{DATASETS}/churn")).json() == registered
     listing = (await api.client.get(DATASETS)).json()
     assert_shape(listing, shapes.DatasetList)
     assert [d["name"] for d in listing["datasets"]][:1] == ["iris"]
-    assert listing["datasets"][-1] == answer.json()
+    assert listing["datasets"][-1] == registered
     api.clock.advance(1)
     taken = await api.client.post(DATASETS, json=REQUESTS["create_dataset"]["a file"])
     assert (taken.status_code, taken.json()["code"]) == (409, "dataset_exists")
@@ -28,6 +31,16 @@ async def test_a_data_set_is_registered_read_and_forgotten(api: Api) -> None:
     gone = await api.client.get(f"{DATASETS}/churn")
     assert gone.status_code == 404
     assert (await api.client.delete(f"{DATASETS}/churn")).status_code == 404
+
+
+async def test_a_file_that_is_not_here_may_be_on_the_nodes_and_the_answer_says_so(tmp_path: Path) -> None:
+    (tmp_path / "here.csv").write_text("a,b\n1,2\n")
+    async with running_api(DATA_ROOT=str(tmp_path)) as api:
+        answers = [await api.client.post(DATASETS, json={"name": n, "path": f"{n}.csv"}) for n in ("here", "away")]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    here, away = (answer.json()["message"] for answer in answers)
+    assert here == "Data set registered"
+    assert "DATA_ROOT" in away and "away.csv" in away
 
 
 async def test_a_built_in_data_set_stays(api: Api) -> None:

@@ -27,7 +27,7 @@ async def test_it_fails_as_get_does(api: Api) -> None:
     assert [answer.status_code for answer in found] == [404, 404, 422]
     assert {answer.content for answer in found} == {b""}
     refused = await api.client.head("/api/v1/queue/reorder")
-    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "OPTIONS, POST")
 
 
 async def test_a_stream_is_not_opened(api: Api) -> None:
@@ -47,9 +47,9 @@ async def test_an_artifact_is_not_read(api: Api, monkeypatch: pytest.MonkeyPatch
     read: list[ArtifactInfo] = []
     genuine = api.services.artifacts.read
 
-    async def counted(which: ArtifactInfo) -> AsyncIterator[bytes]:
+    async def counted(which: ArtifactInfo, start: int, stop: int) -> AsyncIterator[bytes]:
         read.append(which)
-        async for chunk in genuine(which):
+        async for chunk in genuine(which, start, stop):
             yield chunk
 
     monkeypatch.setattr(api.services.artifacts, "read", counted)
@@ -57,3 +57,9 @@ async def test_an_artifact_is_not_read(api: Api, monkeypatch: pytest.MonkeyPatch
     assert (head.headers["content-length"], head.headers["content-type"], read) == ("5", "application/zip", [])
     assert (await api.client.get(f"/api/v1/jobs/{job_id}/artifacts/model")).content == b"model"
     assert read == [info]
+    part = await api.client.head(f"/api/v1/jobs/{job_id}/artifacts/model", headers={"Range": "bytes=1-2"})
+    assert (part.status_code, part.headers["content-length"]) == (200, "5"), "only of GET there are parts"
+    held = await api.client.head(
+        f"/api/v1/jobs/{job_id}/artifacts/model", headers={"If-None-Match": head.headers["etag"]}
+    )
+    assert (held.status_code, held.headers["etag"], read) == (304, f'"{digest}"', [info])

@@ -118,22 +118,28 @@ def test_a_short_series_stays_as_it_is() -> None:
     assert len(downsample(series * 100, 7)) <= 7
 
 
+async def store(api: Api, folder: Path, job: Job, name: str, content: bytes) -> str:
+    """Its digest."""
+    source = folder / "source"
+    source.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    info = ArtifactInfo(job.id, 1, name, "artifact", len(content), digest, "text/html", api.clock.now())
+    await api.services.artifacts.put(info, source)
+    return digest
+
+
 async def test_an_artifact_is_streamed_whole_as_a_download(api: Api, tmp_path: Path) -> None:
     job = await running(api)
     content = b"\0\1model" * 1000
-    source = tmp_path / "model"
-    source.write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    now = api.clock.now()
     name = "modèl.html"
-    info = ArtifactInfo(job.id, 1, name, "artifact", len(content), digest, "text/html", now)
-    await api.services.artifacts.put(info, source)
+    digest = await store(api, tmp_path, job, name, content)
     listing = (await api.client.get(f"{JOBS}/{job.id}/artifacts")).json()
     assert_shape(listing, shapes.ArtifactList)
     assert listing["artifacts"][0]["sha256"] == digest
     answer = await api.client.get(f"{JOBS}/{job.id}/artifacts/{name}")
     assert answer.content == content
     assert answer.headers["content-length"] == str(len(content))
+    assert (answer.headers["etag"], answer.headers["accept-ranges"]) == (f'"{digest}"', "bytes")
     assert answer.headers["content-type"].startswith("text/html")
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''mod%C3%A8l.html"
     assert answer.headers["content-security-policy"] == "sandbox"
@@ -141,6 +147,61 @@ async def test_an_artifact_is_streamed_whole_as_a_download(api: Api, tmp_path: P
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     near = await api.client.get(f"{JOBS}/{job.id}/artifacts/model.html")
     assert (near.status_code, near.json()["nearest"]) == (404, name)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "start", "stop"),
+    [("bytes=0-0", 0, 1), ("bytes=3-", 3, 10), ("bytes=-4", 6, 10), ("bytes=8-99", 8, 10), ("Bytes = 2-4", 2, 5)],
+)
+async def test_a_part_of_an_artifact_is_answered_alone(
+    api: Api, tmp_path: Path, wanted: str, start: int, stop: int
+) -> None:
+    job = await running(api)
+    digest = await store(api, tmp_path, job, "model", b"0123456789")
+    for if_range in ({}, {"If-Range": f'"{digest}"'}):
+        answer = await api.client.get(f"{JOBS}/{job.id}/artifacts/model", headers={"Range": wanted, **if_range})
+        assert (answer.status_code, answer.content) == (206, b"0123456789"[start:stop])
+        assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/10"
+        assert (answer.headers["content-length"], answer.headers["etag"]) == (str(stop - start), f'"{digest}"')
+        assert answer.headers["content-security-policy"] == "sandbox"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *({"Range": wanted} for wanted in ("bytes", "bytes=", "bytes=x-y", "bytes=5-2", "lines=0-1", "bytes=0-1,4-5")),
+        {"Range": "bytes=0-1", "If-Range": '"another"'},
+        {"Range": "bytes=10-", "If-Range": "Mon, 30 Nov 2026 12:00:00 GMT"},
+        {"If-None-Match": '"another", "and-another"'},
+    ],
+)
+async def test_what_names_no_part_is_answered_with_the_whole(api: Api, tmp_path: Path, headers: dict[str, str]) -> None:
+    job = await running(api)
+    await store(api, tmp_path, job, "model", b"0123456789")
+    answer = await api.client.get(f"{JOBS}/{job.id}/artifacts/model", headers=headers)
+    assert (answer.status_code, answer.content) == (200, b"0123456789")
+    assert "content-range" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"), [(b"0123456789", "bytes=10-"), (b"0123456789", "bytes=-0"), (b"", "bytes=0-")]
+)
+async def test_a_part_beyond_the_end_is_refused(api: Api, tmp_path: Path, content: bytes, wanted: str) -> None:
+    job = await running(api)
+    await store(api, tmp_path, job, "model", content)
+    answer = await api.client.get(f"{JOBS}/{job.id}/artifacts/model", headers={"Range": wanted})
+    assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{len(content)}"
+
+
+async def test_an_artifact_that_the_client_holds_is_not_sent_again(api: Api, tmp_path: Path) -> None:
+    job = await running(api)
+    etag = f'"{await store(api, tmp_path, job, "model", b"0123456789")}"'
+    for held in (etag, f"W/{etag}", f'"another", {etag}', "*"):
+        headers = {"If-None-Match": held, "Range": "bytes=20-"}
+        answer = await api.client.get(f"{JOBS}/{job.id}/artifacts/model", headers=headers)
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+        assert "content-length" not in answer.headers
 
 
 @pytest.mark.parametrize("what", ["logs?run_no=", "logs?after=", "metrics?run_no="])

@@ -216,6 +216,12 @@ def test_open_vocabularies_are_marked_and_closed_ones_are_enums(document: dict[s
         schemas["Attempt"]["properties"]["outcome"]["x-extensible-enum"]
     )
     assert len(schemas["JobStatus"]["enum"]) == 10
+    for name, field in (
+        *(("RetryPolicy", "backoff"), ("Dataset", "kind"), ("Batch", "kind"), ("BatchStateEvent", "kind")),
+        *(("SweepInfo", "strategy"), ("Leaderboard", "strategy")),
+    ):
+        assert len(schemas[name]["properties"][field]["x-extensible-enum"]) >= 2, "kinds, which may grow"
+    assert schemas["SweepCreate"]["properties"]["strategy"]["$ref"].endswith("/Strategy"), "what is asked is closed"
 
 
 def test_whole_numbers_of_a_query_fit_into_the_store(document: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from app.domain.nodes import Node, NodeState
 from app.domain.records import Dataset
 from app.domain.resources import Vector
 from tests.support.clock import NOON
-from tests.unit.api.harness import Api
+from tests.unit.api.harness import Api, running_api
 
 JOBS = "/api/v1/jobs"
 POOL = Vector.from_units({"cpu_cores": 8, "memory_gb": 16, "storage_gb": 100})
@@ -40,6 +40,50 @@ async def test_a_model_of_a_job_that_does_not_exist_is_refused(api: Api) -> None
     assert "there is no job job_nope" in error["message"]
     parent = await api.submit()
     await api.submit(template="model_evaluation", parameters={"model": f"{parent}/model.skops"}, dependencies=[parent])
+
+
+TYPED = {"name": "mine", "execution_steps": [{"step": "noop"}, {"step": "model_trainning"}]}
+"""Its second step is none that the service has."""
+OFFERED = '{"gpu": {"cpu_cores": 8, "memory_gb": 16, "max": 1}}'
+
+
+async def a_node(api: Api, **facts: str) -> None:
+    await api.services.nodes.register(Node("n", NodeState.READY, 1, {}, POOL, POOL, facts=facts))
+    api.clock.advance(2)
+
+
+async def test_a_step_that_no_node_offers_is_refused_in_a_template(api: Api) -> None:
+    assert (await api.client.post("/api/v1/templates", json=TYPED)).status_code == 201, "nobody knows what nodes offer"
+    await a_node(api, functions="fit score")
+    for answer in (
+        await api.client.put("/api/v1/templates/mine", json={**TYPED, "description": "x"}),
+        await api.client.post("/api/v1/templates", json={"job_template": {**TYPED, "name": "other"}}),
+    ):
+        [error] = answer.json()["errors"]
+        assert answer.status_code == 422
+        assert error["path"].removeprefix("job_template.") == "execution_steps[1].step"
+        assert error["nearest"] == "model_training"
+    steps = [{"step": "score"}, {"step": "command"}, {"step": "train", "command": ["true"]}]
+    body = {"name": "fine", "base_template": "command", "execution_steps": steps}
+    assert (await api.client.post("/api/v1/templates", json=body)).status_code == 201
+
+
+async def test_no_job_and_no_workflow_is_made_of_a_step_that_no_node_offers(api: Api) -> None:
+    await api.client.post("/api/v1/templates", json=TYPED)
+    await a_node(api, functions="")
+    error = await refusal(api, "mine")
+    assert (error["path"], error["nearest"]) == ("template", "model_training")
+    steps = [{"step_id": "a", "job_template": "noop"}, {"step_id": "b", "job_template": "mine"}]
+    answer = await api.client.post("/api/v1/workflows", json={"workflow_name": "w", "steps": steps})
+    [error] = answer.json()["errors"]
+    assert (answer.status_code, error["path"]) == (422, "steps[1].job_template")
+
+
+async def test_a_step_that_a_node_yet_to_be_created_may_offer_is_accepted() -> None:
+    async with running_api(NODE_TYPES=OFFERED) as api:
+        await a_node(api, functions="")
+        assert (await api.client.post("/api/v1/templates", json=TYPED)).status_code == 201
+        await api.submit(template="mine")
 
 
 @pytest.mark.parametrize(("facts", "status"), [({}, 422), ({"torch": "2.3"}, 201)])

@@ -69,17 +69,24 @@ async def test_a_problem_has_a_page_of_its_own(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/api/v1/jobs", "GET, HEAD, POST"),
-        ("/api/v1/jobs/job_1", "DELETE, GET, HEAD"),
-        ("/api/v1/jobs/job_1/cancel", "POST"),
-        ("/api/v1/datasets/iris", "DELETE, GET, HEAD"),
-        ("/docs", "GET, HEAD"),
+        ("/api/v1/jobs", "GET, HEAD, OPTIONS, POST"),
+        ("/api/v1/jobs/job_1", "DELETE, GET, HEAD, OPTIONS"),
+        ("/api/v1/jobs/job_1/cancel", "OPTIONS, POST"),
+        ("/api/v1/datasets/iris", "DELETE, GET, HEAD, OPTIONS"),
+        ("/docs", "GET, HEAD, OPTIONS"),
+        ("/static/docs/page.css", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_405_names_every_method(api: Api, path: str, allowed: str) -> None:
     answer = await api.client.patch(path)
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == allowed
+    asked = await api.client.options(path)
+    assert (asked.status_code, asked.content, asked.headers["allow"]) == (204, b"", allowed)
+
+
+async def test_options_of_what_is_not_there_is_404(api: Api) -> None:
+    assert (await api.client.options("/api/v1/nothing")).status_code == 404
 
 
 async def test_a_store_that_is_away_says_when_to_come_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from app.agreement import FACT, told
+from app.config import load_settings
 from app.domain import control_transitions
 from app.domain.analytics.breakdown import EVERYONE
 from app.domain.analytics.rollups import Gauge, Grain
@@ -34,6 +38,22 @@ async def test_every_gauge_of_the_catalogue_is_seen_on_an_empty_cluster() -> Non
     found = await seen(Cluster())
     assert set(found) == set(SAMPLED)
     assert set(found.values()) == {0}
+
+
+async def test_settings_that_a_worker_was_given_otherwise_are_told_once() -> None:
+    cluster = Cluster()
+    await cluster.add_node("other")
+    node = await cluster.services.nodes.get("other")
+    assert node is not None
+    lost = replace(node, id="lost", state=NodeState.LOST)
+    for each in (node, lost):
+        facts = {FACT: told(load_settings({"JOB_TIMEOUT": "61", "RETRY_ATTEMPTS": "9"}))}
+        await cluster.services.nodes.register(replace(each, facts=facts))
+    with capture_logs() as logs:
+        for _ in range(3):
+            await seen(cluster)
+    [said] = [entry for entry in logs if entry["event"] == "settings.differ"]
+    assert (said["node_id"], said["names"]) == ("other", ["JOB_TIMEOUT", "RETRY_ATTEMPTS"])
 
 
 async def test_jobs_by_state_class_and_reason_and_the_oldest_wait() -> None:

@@ -53,6 +53,18 @@ async def test_at_most_so_many_are_under_way() -> None:
     assert len(await world.jobs(JobStatus.QUEUED)) == 3
 
 
+async def test_trials_that_were_entered_and_not_let_in_are_in_the_next_look() -> None:
+    """The submit asks the first for a moment only; what is older is left to the reconciler."""
+    for seconds, status in ((1, JobStatus.QUEUED), (6, JobStatus.SUBMITTED)):
+        world = await a_world(a_search())
+        world.crash(7)
+        await world.look()
+        assert [job.status for job in await world.jobs()] == [JobStatus.SUBMITTED] * 3
+        world.clock.advance(seconds)
+        await world.look()
+        assert [job.status for job in await world.jobs()] == [status] * 3
+
+
 async def test_a_search_that_learns_asks_some_in_each_look_so_that_others_have_theirs() -> None:
     world = await a_world(a_search(strategy="tpe", max_trials=20, max_parallel=20))
     asked = []

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.agreement import differing
 from app.config import load_settings
+from app.domain.nodes import functions_of
 from app.domain.resources import Vector
 from app.startup import StartupTrouble
 from tests.support.clock import NOON
@@ -22,16 +25,41 @@ MACHINE = Machine("host", 2000, 8192, 100)
 
 
 def test_a_machine_without_settings_is_what_was_detected() -> None:
-    node = describe("n1", MACHINE, load_settings({}).node, 4, NOON)
+    node = describe("n1", MACHINE, load_settings({}), 4, NOON)
     assert (node.capacity, node.free, node.logical, node.epoch) == (MACHINE.capacity, MACHINE.capacity, False, 4)
 
 
 def test_settings_advertise_another_capacity() -> None:
-    settings = load_settings({"NODE_CPU_CORES": "64", "NODE_GPU_COUNT": "8", "NODE_LABELS": "zone=a"}).node
+    settings = load_settings({"NODE_CPU_CORES": "64", "NODE_GPU_COUNT": "8", "NODE_LABELS": "zone=a"})
     node = describe("n1", MACHINE, settings, 1, NOON)
     assert node.capacity == Vector(64_000, 8192, 8, 100)
     assert node.logical and node.labels == {"zone": "a"}
     assert node.facts["physical_cpu_cores"] == 2
+
+
+def test_a_node_says_which_steps_its_packages_offer() -> None:
+    settings = load_settings({})
+    offering = [
+        describe("n1", replace(MACHINE, functions=names), settings, 1, NOON) for names in ((), ("fit", "score"))
+    ]
+    assert [functions_of([node]) for node in offering] == [frozenset(), {"fit", "score"}]
+    assert functions_of(offering) == {"fit", "score"}
+    older = replace(offering[0], facts={"host": "h"})
+    assert functions_of([]) is functions_of([*offering, older]) is None, "nobody knows what those offer"
+
+
+def test_a_node_tells_which_settings_it_was_given_and_not_what_they_are() -> None:
+    limits = '{"gpus": 3, "main": 4}'
+    given = load_settings({"JOB_TIMEOUT": "4242", "CONCURRENCY_LIMITS": limits, "ARTIFACT_DIR": "/mnt/a"})
+    facts = describe("n1", MACHINE, given, 1, NOON).facts
+    same = {"JOB_TIMEOUT": "4242.0", "CONCURRENCY_LIMITS": '{"main": 4, "gpus": 3}', "ARTIFACT_DIR": "/mnt/b"}
+    assert differing(load_settings(same), facts) == []
+    assert differing(load_settings({**same, "LEASE_SECONDS": "90", "RETRY_ATTEMPTS": "5"}), facts) == [
+        "LEASE_SECONDS", "RETRY_ATTEMPTS",
+    ]  # fmt: skip
+    assert differing(load_settings({}), facts) == ["ARTIFACT_DIR", "CONCURRENCY_LIMITS", "JOB_TIMEOUT"]
+    assert "4242" not in str(facts)
+    assert differing(load_settings({}), {}) == [], "an earlier worker tells nothing"
 
 
 def test_this_machine_has_something(tmp_path: Path) -> None:
