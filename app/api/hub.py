@@ -35,6 +35,8 @@ SPANS = (timedelta(minutes=5), timedelta(seconds=30))
 NOW = timedelta(0)
 REPLAY_SECONDS = 2.0
 """Streams open after it, and each span may take as long: less in sum than `OPENING_PATIENCE`."""
+LOOKS, LOOK_SECONDS = 250, 0.02
+"""How often is looked whether a place is reached that another process told: for as long as an opening may take."""
 
 
 class Delivery:
@@ -210,10 +212,23 @@ class Hub(Loop):
             raise Unavailable("The change feed") from None
 
     async def knows(self, token: str) -> bool:
-        """Whether the text can be a place that was: of the right form, and not ahead of the store."""
+        """Whether the text can be a place that was: of the right form, and not ahead of the store. Returns when this
+        process has come there: another may have told it a moment earlier. Raises Unavailable."""
         if not await self._feed.valid_token(token):
             return False
+        return await self._reached(token) or (
+            token <= await self._feed.token_before(NOW) and await self._comes_to(token)
+        )
+
+    async def _reached(self, token: str) -> bool:
         return token <= (self._token or "") or token <= await self._feed.token_now()
+
+    async def _comes_to(self, token: str) -> bool:
+        for _ in range(LOOKS):
+            await asyncio.sleep(LOOK_SECONDS)
+            if await self._reached(token):
+                return True
+        return False
 
     def after(self, token: str) -> list[Delivery] | None:
         """The events that follow a known `token`, oldest first; None when the ring does not reach back to it.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from app.api.hub import Delivery, resync
-from app.api.sse import HEARTBEAT, live
+from app.api.hub import Delivery
+from app.api.sse import HEARTBEAT, live, resumed
 from app.api.state import ApiState
 from app.domain.events import Event, EventFilter
 from app.domain.timestamps import rfc3339
@@ -44,11 +44,13 @@ async def workflow_events(
     """The stream of one workflow."""
     wanted = EventFilter(types=types, workflow_id=workflow_id)
     ends = EventFilter(workflow_id=workflow_id)
+    usable = last_event_id is not None and await state.hub.knows(last_event_id)
     with state.hub.subscription(ends) as subscription:
+        missed = resumed(state.hub, wanted, subscription.token, last_event_id if usable else None)
         workflow = await state.services.workflows.get(workflow_id)
         if workflow is None:
             return
-        yield await _opening(state, workflow, wanted, subscription.token, last_event_id)
+        yield _opening(workflow, wanted, subscription.token) if last_event_id is None else missed
         if workflow.over and last_event_id is None:
             return
         if workflow.over:  # what is still to come, if anything, is on its way
@@ -59,17 +61,10 @@ async def workflow_events(
                 return
 
 
-async def _opening(
-    state: ApiState, workflow: Workflow, wanted: EventFilter, token: str, last_event_id: str | None
-) -> bytes:
-    """The present state; or what came after `last_event_id`, or a resync where that is not held any more."""
-    if last_event_id is None:
-        opening = present_state(workflow, token)
-        return opening.shared if wanted.wants(_with_subject(opening.event, workflow.id)) else HEARTBEAT
-    missed = state.hub.after(last_event_id) if await state.hub.knows(last_event_id) else None
-    if missed is None:
-        return resync("the events after Last-Event-ID are not held any more", token).shared
-    return b"".join(d.shared for d in missed if wanted.wants(d.event)) or HEARTBEAT
+def _opening(workflow: Workflow, wanted: EventFilter, token: str) -> bytes:
+    """The present state."""
+    opening = present_state(workflow, token)
+    return opening.shared if wanted.wants(_with_subject(opening.event, workflow.id)) else HEARTBEAT
 
 
 def _with_subject(event: Event, workflow_id: str) -> Event:

@@ -6,17 +6,19 @@ One repair that fails does not keep the others from being done. Only the leader 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from app.domain.errors import Unavailable
+from app.domain.job import Job
 from app.domain.records import JobQuery
 from app.domain.states import JobStatus
 from app.metrics import Metrics
 from app.operations.advance import decide_waiting
 from app.operations.change import commit_all
 from app.operations.dependencies import LEFT, make_announced
+from app.operations.inheritance import decide_missed_lending
 from app.scheduler.batch_keeper import BatchKeeper
 from app.scheduler.index_keeper import IndexKeeper
 from app.scheduler.ledger import Ledger, Patience
@@ -70,7 +72,8 @@ class Reconciler:
         await make_announced(self._services, seen, LEFT)
 
     async def promote_missed(self) -> None:
-        """Jobs whose parents ended without their being told: a page of them each time, round and round.
+        """Jobs whose parents ended without their being told, and those that lend their class to parents that do not
+        have it: a page of them each time, round and round.
 
         When the job at which the last page ended is gone, this round fails and the next begins at the start.
         """
@@ -82,3 +85,10 @@ class Reconciler:
         moved = sum(job is not None for job in results)
         if moved:
             log.warning("reconciler.missed_promoted", jobs=moved)
+        await self._lend_missed(page.jobs)
+
+    async def _lend_missed(self, jobs: Sequence[Job]) -> None:
+        results = await commit_all(self._services, await decide_missed_lending(self._services, jobs))
+        lent = sum(job is not None for job in results)
+        if lent:
+            log.warning("reconciler.missed_lent", jobs=lent)

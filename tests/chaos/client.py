@@ -97,6 +97,18 @@ class Client:
         assert found is not None
         return found
 
+    async def begun(self, job_id: str, run_no: int, seconds: float = 60.0) -> dict[str, Any]:
+        """The job once this run or a later one has begun, whatever has become of it since."""
+
+        async def has() -> dict[str, Any] | None:
+            job = await self.job(job_id)
+            runs = [entry["run_no"] for entry in job["history"] if entry["to"] == "RUNNING"]
+            return job if max(runs, default=0) >= run_no else None
+
+        found = await until(has, seconds, every=0.05, message=f"run {run_no} of {job_id} to begin")
+        assert found is not None
+        return found
+
     async def jobs(self) -> dict[str, dict[str, Any]]:
         """All that was promised, as it is now, and everything else that there is; ids that were lost are missing."""
         ids = {*self.answered, *await self.listed()}

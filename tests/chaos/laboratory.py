@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.dev.machine import free_port
 from app.dev.valkey import Valkey
 from app.domain.states import TERMINAL
 from tests.chaos.bodies import witnessed
@@ -30,14 +29,15 @@ from tests.chaos.stores import MongoSet, Server, mongo_set, valkey
 from tests.chaos.subscriber import Subscriber
 from tests.chaos.watcher import Watcher
 from tests.chaos.wire import Wire
+from tests.support.ports import own_port
 from tests.support.wait import until
 
 API, WORKER = "api", "node"
-HEARD_SECONDS = 10.0
+HEARD_SECONDS = 30.0
 """How long after rest the streams may take to deliver the last events."""
 LATE_SECONDS = 0.5
 """How long is looked for signs of life after rest."""
-EMPTY_SECONDS = 15.0
+EMPTY_SECONDS = 60.0
 """How long the ledger is given to become empty once every job has ended: the reconciler's grace, and some."""
 
 
@@ -69,7 +69,7 @@ class Laboratory:
         self.redis_wires: dict[str, Wire] = {}
         self.figures: list[Figure] = []
         self._held = AsyncExitStack()
-        self.urls = [f"http://127.0.0.1:{free_port()}" for _ in range(setting.apis)]
+        self.urls = [f"http://127.0.0.1:{own_port()}" for _ in range(setting.apis)]
         self.client = Client(self.urls)
         self.subscribers = [Subscriber(self.urls) for _ in range(setting.subscribers)]
         self.watcher = Watcher(self.direct_uri(), self.database, redis.running.url, lambda: [*self.apis, *self.nodes])
@@ -92,7 +92,7 @@ class Laboratory:
         for subscriber in self.subscribers:
             subscriber.start()
             self._held.push_async_callback(subscriber.stop)
-            await until(subscriber.opened.is_set, 30)
+            await until(subscriber.opened.is_set)
         self.watcher.start()
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from tests.chaos.moments import boot_time
 from tests.support.processes import Child, child
 from tests.support.wait import until
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 class Part:
@@ -64,7 +64,7 @@ class Part:
 
     async def _answers(self) -> bool:
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
                 answer = await client.get(f"http://127.0.0.1:{self.env['PORT']}/readyz")
         except httpx.TransportError:
             return False

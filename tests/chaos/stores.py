@@ -16,14 +16,16 @@ from typing import Any, Generic, TypeVar
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
-from app.dev.machine import free_port
 from app.dev.mongodb import REPLICA_SET, Mongod
 from app.dev.server import EmbeddedServer
 from app.dev.valkey import Valkey
 from tests.chaos.wire import Wire
+from tests.support.ports import own_port
 from tests.support.wait import until
 
 ELECTED_SECONDS = 60.0
+LOOK_SECONDS = 0.5
+"""How long a look may take to find a member; what has to be done waits longer."""
 S = TypeVar("S", bound=EmbeddedServer)
 
 
@@ -32,7 +34,7 @@ class Server(Generic[S]):
 
     def __init__(self, make: Callable[[int], S]) -> None:
         self._make = make
-        self.port = free_port()
+        self.port = own_port()
         self.wire = Wire(self.port)
         self.running = make(self.port)
 
@@ -126,9 +128,11 @@ class MongoSet:
         return elected[max(elected)] if elected else None
 
 
-def _direct(port: int) -> AsyncMongoClient[dict[str, Any]]:
+def _direct(port: int, seconds: float = LOOK_SECONDS) -> AsyncMongoClient[dict[str, Any]]:
     return AsyncMongoClient(
-        f"mongodb://127.0.0.1:{port}/?directConnection=true", serverSelectionTimeoutMS=500, socketTimeoutMS=2_000
+        f"mongodb://127.0.0.1:{port}/?directConnection=true",
+        serverSelectionTimeoutMS=round(1_000 * seconds),
+        socketTimeoutMS=round(4_000 * seconds),
     )
 
 
@@ -149,7 +153,7 @@ async def mongo_set(folder: Path, members: int, oplog_mb: int) -> AsyncIterator[
 
 
 async def _initiate(port: int, hosts: Sequence[str]) -> None:
-    async with _direct(port) as client:
+    async with _direct(port, ELECTED_SECONDS) as client:
         members = [{"_id": n, "host": host} for n, host in enumerate(hosts)]
         await client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
 

@@ -24,7 +24,7 @@ ONE_ATTEMPT = {"max_attempts": 1}
 
 async def a_worker_dies_for_good(lab: Laboratory, **fields: Any) -> None:
     """F1: with a descendant that no process group reaches; another node takes over."""
-    job_id = await lab.submit_witnessed(lab.setting.pace.lease / 2, "detached", "stubborn", **fields)
+    job_id = await lab.submit_witnessed(lab.setting.pace.lease / 2, "detached", "stubborn", "lasting", **fields)
     first = await lab.client.when(job_id, "RUNNING")
     await lab.began(job_id)
     died = await lab.node(first["node_id"]).kill()
@@ -34,13 +34,13 @@ async def a_worker_dies_for_good(lab: Laboratory, **fields: Any) -> None:
 
 async def a_worker_dies_and_comes_back(lab: Laboratory, **fields: Any) -> None:
     """F1: its node is known to have no lease problem, so its run begins anew at once."""
-    job_id = await lab.submit_witnessed(4, "stubborn", **fields)
+    job_id = await lab.submit_witnessed(4, "stubborn", "lasting", **fields)
     await lab.began(job_id)
     node = lab.node((await lab.client.when(job_id, "RUNNING"))["node_id"])
     died = await node.kill()
     await lab.restart(node)
     back = boot_time()
-    job = await lab.client.when(job_id, "RUNNING", run_no=2)
+    job = await lab.client.begun(job_id, 2)
     lab.figure("claimed again after its death", boot_time() - died, at_most=6)
     again = await lab.began(job_id, job["run_no"])
     lab.figure("new run after the worker was back", max(0.0, again.at - back), at_most=3)
@@ -62,7 +62,7 @@ async def a_process_dies(lab: Laboratory) -> None:
 
 async def a_worker_is_frozen(lab: Laboratory, **fields: Any) -> None:
     """F3: for one and a half leases, then it goes on as if nothing had been."""
-    job_id = await lab.submit_witnessed(1.8 * lab.setting.pace.lease, "detached", **fields)
+    job_id = await lab.submit_witnessed(1.8 * lab.setting.pace.lease, "detached", "lasting", **fields)
     first = await lab.client.when(job_id, "RUNNING")
     await lab.began(job_id)
     node = lab.node(first["node_id"])

@@ -140,7 +140,7 @@ async def cancels_race_completions(lab: Laboratory, chance: random.Random, light
             return job_id
 
     ids = await asyncio.gather(*(race(body) for body in bodies))
-    await lab.client.all_ended(60)
+    await lab.client.all_ended(120)
     ends = [(await lab.client.job(job_id))["status"] for job_id in ids]
     assert set(ends) <= {"COMPLETED", "CANCELLED"}, set(ends)
     lab.figure("cancels that won", ends.count("CANCELLED"), "jobs")

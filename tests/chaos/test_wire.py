@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.dev.machine import free_port
 from tests.chaos.moments import boot_time
 from tests.chaos.wire import Way, Wire
 from tests.support.wait import until
@@ -18,7 +17,7 @@ class Echo:
 
     def __init__(self) -> None:
         self.heard = b""
-        self.port = free_port()
+        self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(100):
@@ -30,7 +29,8 @@ class Echo:
 @pytest.fixture
 async def echo() -> AsyncIterator[Echo]:
     found = Echo()
-    async with await asyncio.start_server(found.serve, "127.0.0.1", found.port):
+    async with await asyncio.start_server(found.serve, "127.0.0.1", 0) as server:
+        found.port = server.sockets[0].getsockname()[1]
         yield found
 
 
@@ -57,7 +57,7 @@ async def test_what_is_held_arrives_when_the_wire_is_mended_also_from_a_sender_t
         with pytest.raises(AssertionError):
             await until(lambda: echo.heard, 0.1)
         wire.mend()
-        await until(lambda: echo.heard == b"late", 2)
+        await until(lambda: echo.heard == b"late")
 
 
 async def test_an_answer_that_is_held_was_heard_by_the_server(echo: Echo) -> None:
@@ -65,7 +65,7 @@ async def test_an_answer_that_is_held_was_heard_by_the_server(echo: Echo) -> Non
         reader, writer = await connected(wire)
         wire.hold(Way.BACK)
         writer.write(b"one")
-        await until(lambda: echo.heard == b"one", 2)
+        await until(lambda: echo.heard == b"one")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await reader.read(3)

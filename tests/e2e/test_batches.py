@@ -20,11 +20,12 @@ from app.dev.embedded import Endpoints
 from app.domain.dependencies import End, outcome
 from app.domain.job import DependencyType
 from tests.e2e.conftest import settings_of
+from tests.support.gates import until_there
 from tests.support.processes import Api, api, worker
 from tests.support.wait import until
 from tests.unit.api.harness import frames
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoaXMgdGVzdCwgMzIgYnl0ZXMgbG9uZw=="
 NOOP = {"template": "noop", "executor": "inline"}
 LIGHT = {"cpu_cores": 0.1, "memory_gb": 0.1, "storage_gb": 0}
@@ -86,7 +87,7 @@ async def settled(http: Http, batch_id: str) -> dict[str, Any]:
         batch: dict[str, Any] = (await http.get(f"/batches/{batch_id}")).json()
         return batch if batch["status"] in ENDED else None
 
-    found = await until(ended, 60, every=0.05)
+    found = await until(ended, 150, every=0.05)
     assert found is not None
     return found
 
@@ -122,7 +123,7 @@ class TestDependencies:
         async def as_the_table_says() -> bool:
             return dict(zip(cells, await states(http, [*children.values()]), strict=True)) == want
 
-        await until(as_the_table_says, 60, every=0.5)
+        await until(as_the_table_says, 150, every=0.5)
         assert await states(http, [*parents.values()]) == [
             "SUBMITTED" if end is End.OPEN else end.value for end in parents
         ]
@@ -152,7 +153,11 @@ class TestDependencies:
         assert (await job(http, child))["status"] == "QUEUED"
         answer = await http.post(f"/jobs/{child}/dependencies", json={"depends_on": [parent]})
         assert (answer.status_code, answer.json()["status"]) == (200, "SUBMITTED")
-        assert child not in {j["job_id"] for j in (await http.get("/queue")).json()["jobs"]}
+
+        async def unlisted() -> bool:
+            return child not in {j["job_id"] for j in (await http.get("/queue")).json()["jobs"]}
+
+        await until(unlisted)
         refused = await http.post(f"/jobs/{parent}/dependencies", json={"depends_on": [child]})
         assert refused.json()["code"] == "cycle"
         await http.post(f"/jobs/{parent}/cancel")
@@ -163,13 +168,17 @@ class TestDependencies:
         chain = [first]
         for n in range(50):
             chain.append(await submitted(http, dependencies=[chain[-1]], priority="urgent" if n == 49 else "low"))
-        assert (await job(http, first))["effective_priority"] == "urgent"
+
+        async def lent() -> bool:
+            return bool((await job(http, first))["effective_priority"] == "urgent")
+
+        await until(lent, every=0.1)
         await http.post(f"/jobs/{first}/cancel")
 
         async def all_ended() -> bool:
             return set(await states(http, chain[1:])) == {"FAILED"}
 
-        await until(all_ended, 20, every=0.1)
+        await until(all_ended, every=0.1)
         assert {(await job(http, job_id))["history"][-1]["detail"] for job_id in chain[1:]} == {first}
 
 
@@ -184,9 +193,14 @@ def _beside(end: End) -> list[tuple[End, ...]]:
 
 class TestBatches:
     async def test_a_parallel_batch_runs_and_is_told_of(self, http: Http, served: Api) -> None:
+        """Its jobs begin when the stream is open: what was before is not told on it."""
+        await http.post("/queue/pause")
         body = await batch_of(http, *(sleeping(0.05) for _ in range(12)), max_parallel=4)
-        async with http.stream("GET", f"/batches/{body['batch_id']}/events", params={"timeout_seconds": 60}) as stream:
-            told = [frame async for frame in frames(stream)]
+        async with http.stream("GET", f"/batches/{body['batch_id']}/events", params={"timeout_seconds": 120}) as stream:
+            coming = frames(stream)
+            told = [await anext(coming)]
+            await http.post("/queue/resume")
+            told += [frame async for frame in coming]
         assert json.loads(told[-1].data)["status"] == "COMPLETED"
         assert told[0].event == "batch.state"
         seen = [json.loads(frame.data) for frame in told if frame.event == "job.state"]
@@ -234,22 +248,30 @@ class TestBatches:
         batch = await settled(http, body["batch_id"])
         assert batch["status"] == "CANCELLED"
 
-    async def test_pause_holds_what_waits_and_what_runs_ends(self, http: Http) -> None:
-        body = await batch_of(http, *(sleeping(1.5) for _ in range(6)), max_parallel=2)
+    async def test_pause_holds_what_waits_and_what_runs_ends(self, http: Http, tmp_path: Path) -> None:
+        flag = tmp_path / "go"
+        lasting = {"template": "command", "parameters": {"command": until_there(flag)}, "resources": LIGHT}
+        body = await batch_of(http, *[lasting] * 6, max_parallel=2)
 
         async def two_run() -> bool:
             return (await states(http, body["job_ids"]))[:2] == ["RUNNING", "RUNNING"]
 
-        await until(two_run, 20, every=0.05)
-        paused = (await http.post(f"/batches/{body['batch_id']}/pause")).json()
-        assert (paused["status"], paused["counts"]["paused"], paused["counts"]["running"]) == ("PAUSED", 4, 2)
+        await until(two_run, every=0.05)
+        assert (await http.post(f"/batches/{body['batch_id']}/pause")).json()["status"] == "PAUSED"
+
+        async def as_wished() -> bool:
+            counts = (await http.get(f"/batches/{body['batch_id']}")).json()["counts"]
+            return (counts["paused"], counts["running"]) == (4, 2)
+
+        await until(as_wished, every=0.05)
+        flag.touch()
 
         async def two_ended() -> bool:
             return (await states(http, body["job_ids"]))[:2] == ["COMPLETED", "COMPLETED"]
 
-        await until(two_ended, 20, every=0.1)
+        await until(two_ended, every=0.1)
         assert (await states(http, body["job_ids"]))[2:] == ["PAUSED"] * 4
-        assert (await http.post(f"/batches/{body['batch_id']}/resume")).json()["counts"]["paused"] == 0
+        assert (await http.post(f"/batches/{body['batch_id']}/resume")).json()["status"] == "RUNNING"
         assert (await settled(http, body["batch_id"]))["status"] == "COMPLETED"
 
     async def test_a_thousand_jobs_in_one_call_and_one_bad_one_refuses_all(self, http: Http) -> None:
@@ -296,7 +318,7 @@ class TestBatches:
                 batch = (await http.get(f"/batches/{body['batch_id']}")).json()
                 return batch["callback"]["delivered_at"] is not None
 
-            await until(delivered, 20, every=0.1)
+            await until(delivered, every=0.1)
         [(headers, content)] = got
         said = Webhook(SECRET).verify(content, headers)
         assert (said["type"], said["data"]["id"], said["data"]["status"]) == (

@@ -17,8 +17,9 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.dev.machine import free_port
 from app.dev.valkey import Valkey
+from tests.support.gates import until_there
+from tests.support.ports import own_port
 from tests.support.processes import Api, api, worker
 from tests.support.wait import until
 
@@ -73,7 +74,7 @@ async def test_without_a_key_the_same_crash_makes_two_jobs(tmp_path: Path, env: 
         assert len(await all_jobs(served)) == 2
 
 
-async def wait_index(served: Api, length: int, timeout: float = 10) -> None:
+async def wait_index(served: Api, length: int, timeout: float = 60) -> None:
     async def whole() -> bool:
         waiting = (await served.client.get("/api/v1/queue", params={"limit": 500})).json()["jobs"]
         return len(waiting) >= min(length, 500)
@@ -86,7 +87,6 @@ async def submit_many(served: Api, count: int) -> list[str]:
     return [a["job_id"] for a in answers]
 
 
-@pytest.mark.timeout(180)
 async def test_flushall_while_live_loses_nothing(tmp_path: Path, env: dict[str, str], redis_url: str) -> None:
     async with api(tmp_path, {**env, "MAX_CONCURRENT_JOBS": "200"}) as served:
         for _ in range(3):
@@ -102,7 +102,7 @@ async def test_flushall_while_live_loses_nothing(tmp_path: Path, env: dict[str, 
                 )
                 return bool(page.json()["total"] == 300)
 
-            await until(done, 90, every=0.2)
+            await until(done, 150, every=0.2)
         runs = [j["run_no"] for j in await all_jobs(served)]
         assert set(runs) == {1}
 
@@ -121,9 +121,8 @@ async def test_without_its_repair_a_flushed_index_stays_empty(
             assert (await served.job(job_id))["status"] == "QUEUED"
 
 
-@pytest.mark.timeout(180)
 async def test_submits_are_accepted_without_redis_and_run_when_it_is_back(tmp_path: Path, env: dict[str, str]) -> None:
-    port = free_port()
+    port = own_port()
     before = Valkey(tmp_path / "valkey", port)
     await before.start()
     env = {**env, "REDIS_URL": before.url}
@@ -138,34 +137,35 @@ async def test_submits_are_accepted_without_redis_and_run_when_it_is_back(tmp_pa
         after = Valkey(tmp_path / "valkey-again", port)
         await after.start()
         try:
-            assert (await served.ended(held, timeout=30))["status"] == "COMPLETED"
+            assert (await served.ended(held))["status"] == "COMPLETED"
             assert node.alive
         finally:
             await after.stop()
     await before.stop()
 
 
-@pytest.mark.timeout(180)
 async def test_submits_answer_while_redis_is_silent_and_run_when_it_speaks(tmp_path: Path, env: dict[str, str]) -> None:
     """Silent is worse than away: every connection stands, and nothing is answered."""
-    server = Valkey(tmp_path / "valkey", free_port())
+    server = Valkey(tmp_path / "valkey", own_port())
     await server.start()
     env = {**env, "REDIS_URL": server.url}
     async with api(tmp_path, env) as served, worker(tmp_path, env, served):
         async with Redis.from_url(server.url) as redis:
             pid = int((await redis.info("server"))["process_id"])
-        running = (await served.submit({"template": "sleep", "parameters": {"seconds": 2}}))["job_id"]
-        await until(lambda: _has_status(served, running, "RUNNING"), 20, every=0.05)
+        lasting = {"template": "command", "parameters": {"command": until_there(tmp_path / "go")}}
+        running = (await served.submit(lasting))["job_id"]
+        await until(lambda: _has_status(served, running, "RUNNING"), every=0.05)
         os.kill(pid, signal.SIGSTOP)
         try:
             began = time.monotonic()
             held = await submit_many(served, 20)
             assert time.monotonic() - began < 15
-            assert (await served.ended(running, timeout=30))["status"] == "COMPLETED"
+            (tmp_path / "go").touch()
+            assert (await served.ended(running))["status"] == "COMPLETED"
         finally:
             os.kill(pid, signal.SIGCONT)
         for job_id in held:
-            assert (await served.ended(job_id, timeout=30))["status"] == "COMPLETED"
+            assert (await served.ended(job_id))["status"] == "COMPLETED"
     await server.stop()
 
 

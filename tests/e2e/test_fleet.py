@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from app.storage.nodes import MongoNodeStore
 from tests.support.processes import TENSORFLEET, Api, api, child
 from tests.support.wait import until
 
-pytestmark = pytest.mark.timeout(180)
 TYPE = {"cpu_cores": 2, "memory_gb": 4, "storage_gb": 50, "boot_seconds": 2, "price_per_hour": 1.5, "max": 3}
 WINDOW = 4.0
 DYING = (sys.executable, "-m", "tests.support.dying_leader")
@@ -45,7 +45,8 @@ async def fleet_env(env: dict[str, str], tmp_path: Path) -> AsyncIterator[dict[s
         "MAX_CONCURRENT_JOBS": "0",
     }
     for pid in workers(tmp_path).values():
-        os.killpg(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
     await until(lambda: not workers(tmp_path))
 
 
@@ -92,7 +93,7 @@ async def submit(served: Api, count: int, seconds: float, **fields: Any) -> list
 
 async def unhurt(served: Api, job_ids: list[str]) -> None:
     """Every job was done by its first run."""
-    for job in await asyncio.gather(*(served.ended(job_id, 90) for job_id in job_ids)):
+    for job in await asyncio.gather(*(served.ended(job_id) for job_id in job_ids)):
         assert (job["status"], job["attempt"], job["run_no"]) == ("COMPLETED", 1, 1), job["history"]
         assert [entry["to"] for entry in job["history"]][-3:] == ["SCHEDULED", "RUNNING", "COMPLETED"]
 
@@ -101,7 +102,7 @@ async def shrinks_to_nothing(served: Api, folder: Path) -> None:
     async def nobody() -> bool:
         return not workers(folder) and not await nodes(served)
 
-    await until(nobody, 60, every=0.2)
+    await until(nobody, 150, every=0.2)
 
 
 async def test_a_burst_makes_the_fleet_grow_and_silence_lets_it_shrink_and_no_run_is_hurt(
@@ -109,14 +110,14 @@ async def test_a_burst_makes_the_fleet_grow_and_silence_lets_it_shrink_and_no_ru
 ) -> None:
     async with api(tmp_path, fleet_env) as served:
         assert await nodes(served) == []
-        short = await submit(served, 6, 1.0, executor="inline")
+        short = await submit(served, 6, 3.0, executor="inline")
         long = await submit(served, 1, WINDOW + 6)
 
-        async def grown() -> bool:
-            return [entry["count"] for entry in (await plan(served))["present"]] == [3]
+        async def grown() -> dict[str, Any]:
+            found = await plan(served)
+            return found if [entry["count"] for entry in found["present"]] == [3] else {}
 
-        await until(grown, 60, every=0.2)
-        assert (await plan(served))["cost_per_hour"]["present"] == 4.5
+        assert (await until(grown, 120, every=0.2))["cost_per_hour"]["present"] == 4.5
         assert {n["labels"]["node_type"] for n in await nodes(served)} == {"small"}
         assert {n["total"]["cpu_cores"] for n in await nodes(served)} == {2}
         metrics = (await served.client.get("/metrics")).text
@@ -126,7 +127,7 @@ async def test_a_burst_makes_the_fleet_grow_and_silence_lets_it_shrink_and_no_ru
         async def smaller() -> bool:
             return len(workers(tmp_path)) < 3
 
-        await until(smaller, 60, every=0.1)
+        await until(smaller, 120, every=0.1)
         await unhurt(served, long)
         await shrinks_to_nothing(served, tmp_path)
         assert [entry["count"] for entry in (await plan(served))["desired"]] == [0]
@@ -138,7 +139,7 @@ async def test_a_leader_that_dies_between_intent_and_note_makes_one_fleet_and_no
 ) -> None:
     async with api(tmp_path, fleet_env, *DYING, step) as dying:
         job_ids = await submit(dying, 1, 1.0, executor="inline")
-        await until(lambda: not dying.process.alive, 30, every=0.05)
+        await until(lambda: not dying.process.alive, 120, every=0.05)
     assert len(workers(tmp_path)) == started(dying) == (2 if step == "capacity_asked" else 0), "a slot, a tenth more"
     async with api(tmp_path, fleet_env) as served:
         await unhurt(served, job_ids)
@@ -153,7 +154,7 @@ async def drains_with_a_run(served: Api, mongo: Database, job_id: str) -> str:
         job = await served.job(job_id)
         return job["node_id"] if job["status"] == "RUNNING" else None
 
-    node_id = await until(at, 60, every=0.1)
+    node_id = await until(at, 120, every=0.1)
     assert node_id is not None
     now = SystemClock().now()
     wish = Drain(AUTOSCALER, "not needed at present", now, patient=True)
@@ -186,7 +187,7 @@ async def test_the_run_of_a_worker_that_is_killed_while_it_drains_is_done_by_ano
         [job_id] = await submit(served, 1, 6.0)
         node_id = await drains_with_a_run(served, mongo, job_id)
         os.kill(workers(tmp_path)[node_id], signal.SIGKILL)
-        job = await served.ended(job_id, 90)
+        job = await served.ended(job_id)
         assert (job["status"], job["attempt"], job["run_no"]) == ("COMPLETED", 1, 2), job["history"]
         assert job["attempts"][0]["outcome"] == "worker_lost"
         await shrinks_to_nothing(served, tmp_path)
@@ -202,7 +203,7 @@ async def test_workers_outlive_a_restart_of_the_service_and_are_ended_after_it(
         async def runs() -> bool:
             return (await served.job(job_ids[0]))["status"] == "RUNNING"
 
-        await until(runs, 60, every=0.1)
+        await until(runs, 120, every=0.1)
         before = workers(tmp_path)
         await served.process.stop()
     assert workers(tmp_path) == before
@@ -223,5 +224,5 @@ async def test_the_fleet_of_a_dev_ends_with_it(tmp_path: Path, ending: signal.Si
         [pid] = workers(tmp_path).values()
         await until((tmp_path / "data" / "nodes" / "local-small-1" / "identity").exists, 60, every=0.1)
         dev.process.send_signal(ending)
-        await asyncio.wait_for(dev.process.wait(), 15)
-        await until(lambda: not psutil.pid_exists(pid), 20, every=0.1)
+        await asyncio.wait_for(dev.process.wait(), 60)
+        await until(lambda: not psutil.pid_exists(pid), every=0.1)

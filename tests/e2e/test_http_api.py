@@ -29,11 +29,11 @@ async def serving(mongo_uri: str, redis_url: str, database: str) -> AsyncIterato
     app = build(load_settings(environ), process)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=5))
     task = asyncio.create_task(server._serve())
-    await until(lambda: server.started or task.done(), 20)
+    await until(lambda: server.started or task.done())
     assert server.started
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield client
     finally:
         process.close_streams()
@@ -66,9 +66,13 @@ async def test_a_job_is_stored_queued_listed_and_pushed(client: httpx.AsyncClien
     listing = (await client.get(JOBS, params={"tag": "mine", "include": "total"})).json()
     assert_shape(listing, JobList)
     assert (listing["total"], listing["jobs"][0]["job_id"]) == (1, job_id)
-    queue = (await client.get("/api/v1/queue")).json()
-    assert_shape(queue, QueuePage)
-    assert [j["job_id"] for j in queue["jobs"]] == [job_id]
+
+    async def waiting() -> list[str]:
+        queue = (await client.get("/api/v1/queue")).json()
+        assert_shape(queue, QueuePage)
+        return [j["job_id"] for j in queue["jobs"]]
+
+    assert await until(waiting) == [job_id]
     status = (await client.get("/api/v1/queue/status")).json()
     assert (status["queue_length"], status["queues"]["high"]["length"]) == (1, 1)
     async with client.stream("GET", "/api/v1/events", headers={"Last-Event-ID": opening.id or ""}) as response:
@@ -146,7 +150,7 @@ async def test_the_process_says_that_it_is_ready_and_measured(client: httpx.Asyn
         checks = (await client.get("/readyz")).json()["checks"]
         return str(checks["scheduler"]).startswith("ok: leading")
 
-    await until(leading, 15)
+    await until(leading)
     ready = await client.get("/readyz")
     assert (ready.status_code, ready.json()["checks"]["feed"]) == (200, "ok: watch")
     text = (await client.get("/metrics")).text

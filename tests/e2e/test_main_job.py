@@ -16,6 +16,7 @@ import pytest_asyncio
 from app.client import AsyncClient
 from app.dev.embedded import Endpoints
 from tests.e2e.conftest import settings_of
+from tests.support.gates import UNTIL_THERE
 from tests.support.processes import Api, api, worker
 from tests.support.wait import until
 
@@ -77,12 +78,14 @@ async def test_the_first_request_of_the_contract_trains_a_real_model(served: Api
     assert "schema.json" in zipfile.ZipFile(io.BytesIO(model.content)).namelist()
 
 
-async def test_dependants_start_after_their_parent_and_fall_with_it(served: Api) -> None:
+async def test_dependants_start_after_their_parent_and_fall_with_it(served: Api, tmp_path: Path) -> None:
+    flag = tmp_path / "go"
     good = (await served.submit({"template": "sleep", "parameters": {"seconds": 0.5}}))["job_id"]
-    bad = (await served.submit(a_command("sh", "-c", "exit 78")))["job_id"]
+    bad = (await served.submit(a_command("sh", "-c", f"{UNTIL_THERE}; exit 78", str(flag))))["job_id"]
     child = (await served.submit({"template": "noop", "dependencies": [good]}))["job_id"]
     doomed = (await served.submit({"template": "noop", "dependencies": [child, bad]}))["job_id"]
     below = (await served.submit({"template": "noop", "dependencies": [doomed]}))["job_id"]
+    flag.touch()
     first, second = await served.ended(good), await served.ended(child)
     assert second["status"] == "COMPLETED"
     assert second["started_at"] >= first["finished_at"]
@@ -105,12 +108,13 @@ async def test_a_failing_job_is_tried_again_after_its_delay(served: Api) -> None
 
 async def test_start_after_and_timeouts_are_kept(served: Api) -> None:
     slow = (await served.submit({"template": "sleep", "parameters": {"seconds": 60}, "timeout": 1}))["job_id"]
-    late = await served.submit({"template": "noop", "start_after": "2999-01-01T00:00:00Z", "queue_deadline": 2})
-    assert late["status"] == "SUBMITTED"
-    waiting = await served.job(late["job_id"])
-    assert waiting["wait_reason"]["code"] == "start_time"
+    late = {"template": "noop", "start_after": "2999-01-01T00:00:00Z"}
+    waiting = await served.submit(late)
+    assert waiting["status"] == "SUBMITTED"
+    assert (await served.job(waiting["job_id"]))["wait_reason"]["code"] == "start_time"
+    given_up = await served.submit({**late, "queue_deadline": 2})
     assert (await served.ended(slow))["status"] == "TIMEOUT"
-    assert (await served.ended(late["job_id"]))["history"][-1]["reason"] == "queue_deadline"
+    assert (await served.ended(given_up["job_id"]))["history"][-1]["reason"] == "queue_deadline"
 
 
 async def test_what_only_the_data_can_tell_is_in_the_failed_jobs_text(served: Api, home: Path) -> None:
@@ -139,12 +143,12 @@ async def test_more_than_the_largest_node_is_refused_and_what_waits_says_why(ser
     refused = await served.client.post("/api/v1/jobs", json={"template": "noop", "resources": {"gpu_count": 9}})
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["path"] == "resources.gpu_count"
-    holder = await served.submit(a_command("sleep", "30", resources={"gpu_count": 8, "cpu_cores": 1}))
+    holder = await served.submit(a_command("sleep", "600", resources={"gpu_count": 8, "cpu_cores": 1}))
 
     async def running() -> bool:
         return bool((await served.job(holder["job_id"]))["status"] == "RUNNING")
 
-    await until(running, 20, every=0.05)
+    await until(running, every=0.05)
     waiting = await served.submit({"template": "noop", "resources": {"gpu_count": 1}})
 
     async def reason() -> str | None:
@@ -178,5 +182,5 @@ async def test_every_subscriber_sees_every_state_across_a_reconnect(served: Api)
     listening = asyncio.ensure_future(listen())
     await opened.wait()
     await asyncio.gather(*(served.submit({"template": "sleep", "parameters": {"seconds": 1.5}}) for _ in range(total)))
-    await asyncio.wait_for(listening, 60)
+    await asyncio.wait_for(listening, 150)
     assert all(sorted(set(s)) == [1, 2, 3, 4] for s in seen.values())

@@ -86,7 +86,7 @@ async def waits_for(http: Http, job_id: str, code: str) -> dict[str, Any]:
         same = job["wait_reason"] and job["wait_reason"]["code"] == code
         return reasons[0] if same and reasons and reasons[0]["code"] == code else None
 
-    found = await until(said, 20, every=0.1, message=f"{job_id} to wait for {code}")
+    found = await until(said, every=0.1, message=f"{job_id} to wait for {code}")
     assert found is not None
     return found
 
@@ -95,7 +95,7 @@ async def starts(http: Http, job_id: str) -> None:
     async def begun() -> bool:
         return (await http.get(f"/jobs/{job_id}")).json()["started_at"] is not None
 
-    await until(begun, 20, every=0.05, message=f"{job_id} to start")
+    await until(begun, every=0.05, message=f"{job_id} to start")
 
 
 async def cleared(http: Http) -> None:
@@ -108,7 +108,7 @@ async def cleared(http: Http) -> None:
         log.info("cleared: %s", [(job["job_id"], job["status"], job["wait_reason"]) for job in left])
         return not left
 
-    await until(empty, 20, every=0.2, message="nothing to wait or run")
+    await until(empty, every=0.2, message="nothing to wait or run")
 
 
 async def test_without_a_node_it_is_no_workers_and_a_node_helps(

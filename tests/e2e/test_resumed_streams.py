@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from app.dev.machine import free_port
+from tests.support.ports import own_port
 from tests.support.processes import Api, api
 
 NOOP = {"template": "noop", "executor": "inline"}
@@ -30,7 +30,7 @@ class Listener:
     async def listen(self, served: Api, jobs: int) -> None:
         """Until it has seen that many jobs in all."""
         headers = {} if self.last_event_id is None else {"Last-Event-ID": self.last_event_id}
-        params = {"types": "job.state", "timeout_seconds": 15}
+        params = {"types": "job.state", "timeout_seconds": 120}
         async with served.client.stream("GET", "/api/v1/events", headers=headers, params=params) as response:
             assert response.status_code == 200
             async for name, id_, data in _frames(response.aiter_lines()):
@@ -56,7 +56,7 @@ async def _open(listener: Listener, served: Api) -> None:
 
 
 async def test_a_client_goes_on_at_another_process_and_after_a_restart(tmp_path: Path, env: dict[str, str]) -> None:
-    listener, port = Listener(), free_port()
+    listener, port = Listener(), own_port()
     async with api(tmp_path, env) as other:
         async with api(tmp_path, env, port=port) as first:
             await _open(listener, first)

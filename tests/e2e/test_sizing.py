@@ -28,7 +28,7 @@ TAKES_MEMORY = f"""
 import threading
 held = bytearray({NEEDS_MIB} << 20)
 held[::4096] = b"x" * len(held[::4096])
-threading.Event().wait(2)
+threading.Event().wait(4)
 """
 HUNGRY: dict[str, Any] = {
     "name": "hungry",
@@ -67,7 +67,7 @@ async def planned(served: Api, body: dict[str, Any], runs: int) -> dict[str, Any
         sizing = plan["sizing"]
         return plan if (sizing["source"], sizing["runs"]) == ("history", runs) else None
 
-    found = await until(cites, 30, every=0.2)
+    found = await until(cites, every=0.2)
     assert found is not None
     return found
 

@@ -25,8 +25,8 @@ from tests.e2e.stories.of_workflows import (
 )
 from tests.e2e.stories.stage import Stage, Story, perform
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
-SHORT = {"LEASE_SECONDS": "6", "LEASE_BEAT_SECONDS": "1", "LEASE_MARGIN_SECONDS": "1.5", "MAX_CONCURRENT_JOBS": "60"}
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+PLACES = {"MAX_CONCURRENT_JOBS": "60"}
 GUARANTEES = Path(__file__).parents[2] / "docs" / "guarantees.md"
 STORIES = [*JOBS, *WORKFLOWS]
 ALWAYS = [s for s in STORIES if s.tell in {a_search_at_random, eight_steps_of_which_the_fifth_fails}]
@@ -35,7 +35,7 @@ ALWAYS = [s for s in STORIES if s.tell in {a_search_at_random, eight_steps_of_wh
 
 async def opened(home: Path, servers: Endpoints, *without: str) -> Cluster:
     env = settings_of(servers.mongodb_uri or "", servers.redis_url or "", f"stories_{os.urandom(4).hex()}", home)
-    cluster = Cluster(home, {**env, **SHORT}, without=without)
+    cluster = Cluster(home, {**env, **PLACES}, without=without)
     try:
         await cluster.open()
     except BaseException:
@@ -93,7 +93,7 @@ async def test_without_its_protection_the_story_does_not_end(
 async def test_an_api_that_dies_of_an_approval(tmp_path: Path, servers: Endpoints, without: tuple[str, ...]) -> None:
     """It dies when the answer is written and the job that follows is not made; the leader makes it, or nobody does."""
     cluster = await opened(tmp_path, servers, *without)
-    stage = Stage(cluster, tmp_path / "stage", patience=20 if without else 90)
+    stage = Stage(cluster, tmp_path / "stage", patience=20 if without else 150)
     try:
         api = await cluster.kill("api")
         await cluster.restart(api, f"dies_before_release:{tmp_path / 'died'}")

@@ -88,7 +88,7 @@ async def test_a_step_beside_a_parent_that_is_open_and_then_completes(served: Ap
         found = states(await get(served, made["workflow_id"]))
         return all(found[c] == "COMPLETED" for c in runs) and all(found[c] == "SKIPPED" for c in lost)
 
-    await until(settled, 60, every=0.1)
+    await until(settled, 150, every=0.1)
     waiting = states(await get(served, made["workflow_id"]))
     assert {c["step_id"] for c in children if waiting[c["step_id"]] == "PENDING"} == (
         {c["step_id"] for c in children} - runs - lost

@@ -16,7 +16,7 @@ from tests.support.processes import Api, Child, api, child, worker
 from tests.support.wait import until
 
 DOCTORED = (sys.executable, "-m", "tests.chaos.doctored")
-SHORT = {"LEASE_SECONDS": "6", "LEASE_BEAT_SECONDS": "1", "LEASE_MARGIN_SECONDS": "1.5", "MAX_CONCURRENT_JOBS": "20"}
+PLACES = {"MAX_CONCURRENT_JOBS": "20"}
 DIAMOND = (inline("a"), inline("b", "a"), inline("c", "a", for_each=[1, 2]), inline("d", "b", "c"))
 
 
@@ -43,26 +43,24 @@ async def a_dying_worker(folder: Path, env: dict[str, str], served: Api, fault: 
     return await stack.enter_async_context(child(folder, {**env, "NODE_ID": "node-1"}, *argv))
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("fault", ["dies_before_advance", "dies_before_release"])
 async def test_a_parent_killed_at_its_commit_releases_its_children_once(
     tmp_path: Path, env: dict[str, str], fault: str
 ) -> None:
     """F35, I7: the worker dies when the end is durable and the workflow does not know; or knows, and no job is made."""
-    env = {**env, **SHORT}
+    env = {**env, **PLACES}
     async with api(tmp_path, env) as served, AsyncExitStack() as stack:
         first = await a_dying_worker(tmp_path, env, served, fault, stack)
         made = await create(served, *DIAMOND)
         await first.process.wait()
         async with worker(tmp_path, env, served):
-            done = await over(served, made, 60)
+            done = await over(served, made)
         assert done["status"] == "COMPLETED"
         assert await jobs_of(served, done) == ONCE
 
 
-@pytest.mark.timeout(180)
 async def test_without_the_keeper_such_a_death_strands_the_workflow(tmp_path: Path, env: dict[str, str]) -> None:
-    env = {**env, **SHORT}
+    env = {**env, **PLACES}
     argv = doctored("serve", without="workflow_keeper")
     async with api(tmp_path, env, *argv) as served, AsyncExitStack() as stack:
         first = await a_dying_worker(tmp_path, env, served, "dies_before_advance", stack)
@@ -76,18 +74,16 @@ async def test_without_the_keeper_such_a_death_strands_the_workflow(tmp_path: Pa
         assert states(now)["b"] == "PENDING"
 
 
-@pytest.mark.timeout(120)
 async def test_without_derived_ids_the_keeper_makes_children_twice(tmp_path: Path, env: dict[str, str]) -> None:
-    async with api(tmp_path, {**env, **SHORT}, *doctored("serve", without="derived_ids")) as served:
+    async with api(tmp_path, {**env, **PLACES}, *doctored("serve", without="derived_ids")) as served:
         made = await create(served, *DIAMOND)
 
         async def twice() -> bool:
-            return (await jobs_of(served, made))["a", None] > 1
+            return (await jobs_of(served, made)).get(("a", None), 0) > 1
 
-        await until(twice, 20, every=0.2)
+        await until(twice, every=0.2)
 
 
-@pytest.mark.timeout(120)
 async def test_a_key_makes_one_workflow_of_a_request_whose_answer_was_lost(tmp_path: Path, env: dict[str, str]) -> None:
     body = {"workflow_name": "keyed", "steps": [inline("a")]}
     headers = {"Idempotency-Key": "wf-1"}

@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 
-from app.dev.machine import free_port
+from tests.support.ports import own_port
 from tests.support.wait import until
 
 TENSORFLEET = str(Path(sys.executable).with_name("tensorfleet"))
-READY = 60.0
+READY = 120.0
 KEPT = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 
 
@@ -37,7 +37,7 @@ class Child:
             self.process.kill()
         await self.process.wait()
 
-    async def stop(self, seconds: float = 15) -> int:
+    async def stop(self, seconds: float = 60) -> int:
         """SIGTERM, and the exit status; killed when it does not end in time."""
         if self.alive:
             self.process.send_signal(signal.SIGTERM)
@@ -89,7 +89,7 @@ class Api:
         found: dict[str, Any] = answer.json()
         return found
 
-    async def ended(self, job_id: str, timeout: float = 60) -> dict[str, Any]:
+    async def ended(self, job_id: str, timeout: float = 120) -> dict[str, Any]:
         """The job once it is terminal."""
 
         async def terminal() -> dict[str, Any] | None:
@@ -106,12 +106,12 @@ async def api(
     folder: Path, env: Mapping[str, str], *command: str, port: int = 0, ready: str = "/readyz"
 ) -> AsyncIterator[Api]:
     """`tensorfleet serve` (or another command that reads PORT) that answers `ready`."""
-    at = port or free_port()
+    at = port or own_port()
     url = f"http://127.0.0.1:{at}"
     given = command or (sys.executable, TENSORFLEET, "serve")
     async with (
         child(folder, {**env, "PORT": str(at)}, *given) as process,
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client,
     ):
 
         async def answers() -> bool:
@@ -127,11 +127,13 @@ async def api(
 
 @asynccontextmanager
 async def worker(folder: Path, env: Mapping[str, str], served: Api, node_id: str = "node-1") -> AsyncIterator[Child]:
-    """`tensorfleet worker` that the API lists as READY."""
+    """`tensorfleet worker` that is ready, and that the API lists as READY."""
     async with child(folder, {**env, "NODE_ID": node_id}, sys.executable, TENSORFLEET, "worker") as process:
 
         async def registered() -> bool:
             assert process.alive, process.log.read_text()
+            if "worker.ready" not in process.log.read_text():
+                return False
             nodes = (await served.client.get("/api/v1/nodes")).json()["nodes"]
             return any(n["node_id"] == node_id and n["state"] == "READY" for n in nodes)
 

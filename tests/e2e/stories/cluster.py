@@ -10,9 +10,9 @@ from typing import Literal
 
 import httpx
 
-from app.dev.machine import free_port
 from tests.chaos.client import Client
 from tests.chaos.part import Part
+from tests.support.ports import own_port
 from tests.support.wait import until
 
 Role = Literal["api", "leader", "worker"]
@@ -23,7 +23,7 @@ class Cluster:
 
     def __init__(self, folder: Path, env: Mapping[str, str], *, without: Sequence[str] = ()) -> None:
         self._folder, self._env, self._without = folder, env, without
-        self.services = [self._part(f"service-{n}", "serve", PORT=str(free_port())) for n in (1, 2)]
+        self.services = [self._part(f"service-{n}", "serve", PORT=str(own_port())) for n in (1, 2)]
         self.node = self._part("node-1", "worker", NODE_ID="node-1")
         self.client = Client([])
         """Speaks to the service that stands by, and waits for it while it is away."""
@@ -62,7 +62,7 @@ class Cluster:
         """Who plays this role now; users are turned to the one that stands by."""
         if role == "worker":
             return self.node
-        leader = await until(self._leader, 30, every=0.05, message="a service leads")
+        leader = await until(self._leader, 120, every=0.05, message="a service leads")
         assert leader is not None
         [api] = [service for service in self.services if service is not leader]
         self.client.urls = [_url(api)]

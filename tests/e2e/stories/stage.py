@@ -62,7 +62,7 @@ class Stage:
     cluster: Cluster
     folder: Path
     kills: Sequence[tuple[Role, str]] = ()
-    patience: float = 90.0
+    patience: float = 150.0
     """Seconds within which what is awaited must come."""
     reached: set[str] = field(default_factory=set)
 

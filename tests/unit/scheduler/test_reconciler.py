@@ -12,6 +12,7 @@ from app.domain.errors import Unavailable
 from app.domain.job import SUSPECT_AFTER
 from app.domain.nodes import Allocation, NodeState
 from app.domain.ports import node_lease
+from app.domain.priority import Priority
 from app.domain.resources import Vector
 from app.domain.states import JobStatus
 from app.operations.change import transition
@@ -262,6 +263,20 @@ async def test_children_whose_parents_ended_unnoticed_move_on(cluster: Cluster, 
     assert await cluster.states([child, orphan, grandchild]) == ["QUEUED", "FAILED", "FAILED"]
     assert (await cluster.job(grandchild.id)).history[-1].detail == failed.id
     assert child.id in await indexed(cluster)
+
+
+async def test_a_class_that_was_not_lent_is_lent_upwards(cluster: Cluster, reconciler: Reconciler) -> None:
+    """Also by one that is not the nearest: it goes up from there."""
+    first = await cluster.add(a_job(priority=Priority.LOW))
+    second = await cluster.add(a_job(priority=Priority.LOW, eligible=False, dependencies=(first.id,)))
+    await cluster.add(a_job(priority=Priority.URGENT, eligible=False, dependencies=(second.id,)))
+    assert (await cluster.job(first.id)).effective_priority is Priority.LOW
+
+    await reconciler.run_once()
+
+    for job in (first, second):
+        assert (await cluster.job(job.id)).effective_priority is Priority.URGENT
+    assert (await cluster.job(first.id)).history[-1].seq == 2, "lent once"
 
 
 async def test_the_pages_of_waiting_jobs_go_round(
