@@ -47,8 +47,8 @@ test: setup ## all tests but the slow ones; real MongoDB, Valkey and processes
 	@echo "[test] $(JOBS) test processes, each with its own MongoDB and Valkey"
 	@$(PYTEST) -m "not slow"
 
-test-all: setup ## every test
-	@$(PYTEST)
+test-all: setup ## every test, and properties on new examples each time
+	@$(PYTEST) --hypothesis-profile=explore
 
 lint: setup ## style, layers, dependencies, Dockerfile, lock files
 	$(BIN)/ruff check .

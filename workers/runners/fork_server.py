@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import forkserver, popen_forkserver, reduction, resource_tracker, spawn, util
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess, set_spawning_popen
 from threading import Lock
 from typing import Any, TypeVar
@@ -32,9 +33,8 @@ from workers.mark import marking
 
 OWN_MODULES = ("workers.runners.nursery", "workers.runners.inside_server")
 """Preloaded last by every fork server."""
-_SERVER_GONE = 255
-DYING_SECONDS = 0.1
-"""A process that is killed closes its pipes some moments before it is seen dead."""
+_SERVER_GONE = 256
+"""No process can exit with it."""
 T = TypeVar("T")
 
 
@@ -52,7 +52,6 @@ class Child:
         self.inherited_mib = server.own_mib()
         self.ended: asyncio.Future[int | None] = loop.create_future()
         self._process = process
-        self._server_pid = server.pid
         self._loop = loop
         loop.add_reader(process.sentinel, self._collect)
 
@@ -61,16 +60,8 @@ class Child:
         self._process.join()
         status = self._process.exitcode
         self._process.close()
-        if status == _SERVER_GONE:
-            self._loop.call_later(DYING_SECONDS, self._conclude, status)
-        else:
-            self._conclude(status)
-
-    def _conclude(self, status: int | None) -> None:
-        """A run may exit with 255 by itself, too: then its fork server lives."""
-        lost = status == _SERVER_GONE and not _lives(self._server_pid)
         if not self.ended.done():
-            self.ended.set_result(None if lost else status)
+            self.ended.set_result(None if status == _SERVER_GONE else status)
 
 
 class ForkServer:
@@ -187,6 +178,7 @@ class _Popen(popen_forkserver.Popen):
     worker's main module again, which would cost more than the fork."""
 
     _fds: list[int]
+    returncode: int | None
 
     def _launch(self, process: _Process) -> None:
         message = self._message(process)
@@ -196,6 +188,16 @@ class _Popen(popen_forkserver.Popen):
         with os.fdopen(order, "wb") as pipe:
             pipe.write(message)
         self.pid = forkserver.read_signed(self.sentinel)
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        """As multiprocessing's, which takes a server that died without a word for a child that exited with 255. Whether
+        the server is seen dead yet tells nothing: it closes its pipes some moments before."""
+        if self.returncode is None and wait([self.sentinel], 0 if flag == os.WNOHANG else None):
+            try:
+                self.returncode = forkserver.read_signed(self.sentinel)
+            except (OSError, EOFError):
+                self.returncode = _SERVER_GONE
+        return self.returncode
 
     def _message(self, process: _Process) -> bytes:
         preparation = spawn.get_preparation_data(process.name)

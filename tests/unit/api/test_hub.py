@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.api.hub import SPANS, Hub
+from app.api.hub import NOW, SPANS, Hub
 from app.domain.events import Event, EventFilter
 from app.metrics import Metrics
 from app.storage.memory.feed import MemoryFeed
@@ -125,15 +125,21 @@ async def test_the_ring_is_filled_with_the_past_which_is_told_to_nobody() -> Non
 
 
 class LongPast(MemoryFeed):
-    """A feed of which only so much of the past can be told in time."""
+    """A feed of which only so much of the past can be told in time. The hub has little patience with what is never
+    told, and much with what is."""
 
-    def __init__(self, longest: timedelta) -> None:
+    def __init__(self, longest: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__()
-        self._longest = longest
+        self._longest, self._patch = longest, monkeypatch
         self.asked: list[timedelta] = []
+        self._next_is(SPANS[0])
+
+    def _next_is(self, span: timedelta) -> None:
+        self._patch.setattr("app.api.hub.REPLAY_SECONDS", 30.0 if span <= self._longest else 0.02)
 
     async def token_before(self, span: timedelta) -> str:
         self.asked.append(span)
+        self._next_is([*SPANS, NOW, NOW][len(self.asked)])
         return await super().token_before(span)
 
     async def caught_up(self) -> None:
@@ -148,8 +154,7 @@ class LongPast(MemoryFeed):
 async def test_a_past_too_long_to_be_told_in_time_is_cut_short_never_torn(
     monkeypatch: pytest.MonkeyPatch, longest: timedelta, asked: int, held: list[int]
 ) -> None:
-    monkeypatch.setattr("app.api.hub.REPLAY_SECONDS", 0.02)
-    feed = LongPast(longest)
+    feed = LongPast(longest, monkeypatch)
     origin = await feed.token_now()
     await feed.publish(event(0))
     await feed.publish(event(1))

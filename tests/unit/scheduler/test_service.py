@@ -17,7 +17,7 @@ from tests.support.wait import until
 from tests.unit.domain.builders import a_job
 from tests.unit.scheduler.cluster import Cluster
 
-TERM = timedelta(seconds=6)
+TERM = timedelta(hours=1)
 
 
 async def test_a_submit_is_scheduled_by_its_ring_long_before_the_interval() -> None:

@@ -22,6 +22,8 @@ from workers.draining import Draining
 from workers.live import LiveRun, LiveRuns
 
 NODE = "node-1"
+LONG, SHORT = 600.0, 0.01
+"""Graces in seconds: one that no test outlasts, and one that is over at once."""
 
 
 class Bench:
@@ -31,6 +33,18 @@ class Bench:
         self.services, self.claims, self.draining, self.runs, self.run = services, claims, draining, runs, run
         self.runner: FakeRunner = run.runner  # type: ignore[assignment]
 
+    def grace(self, seconds: float) -> None:
+        """What runs have from the next drain on."""
+        settings = self.services.settings
+        node = settings.node.model_copy(update={"drain_grace": timedelta(seconds=seconds)})
+        object.__setattr__(self.services, "settings", settings.model_copy(update={"node": node}))
+
+    async def outlasts(self) -> None:
+        """A short grace is over, and whoever waited for that has acted."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 5 * SHORT
+        await until(lambda: loop.time() > end)
+
     async def want(self, drain: bool, *, patient: bool = False) -> None:
         wish = Drain("ann", "new kernel", NOW, patient) if drain else None
         assert await self.services.nodes.set_drain(NODE, wish, NOW) is not None
@@ -38,12 +52,8 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+async def bench() -> AsyncIterator[Bench]:
     services = memory_services(FixedClock(NOW), FakeHealth())
-    grace = timedelta(seconds=getattr(request, "param", 60.0))
-    settings = services.settings
-    node = settings.node.model_copy(update={"drain_grace": grace})
-    object.__setattr__(services, "settings", settings.model_copy(update={"node": node}))
     capacity = Vector(4000, 4096, 0, 1000)
     await services.nodes.register(Node(NODE, 1, NodeState.READY, {}, capacity, capacity))
     runs = LiveRuns()
@@ -52,7 +62,9 @@ async def bench(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     async with a_guard() as guard:
         claims = Claims(services, NODE, runs, lambda _: None, guard)
         async with Draining(services, NODE, runs, claims) as draining:
-            yield Bench(services, claims, draining, runs, run)
+            made = Bench(services, claims, draining, runs, run)
+            made.grace(LONG)
+            yield made
 
 
 async def test_a_drained_node_takes_nothing_and_gives_back_what_has_not_started(bench: Bench) -> None:
@@ -65,14 +77,14 @@ async def test_a_drained_node_takes_nothing_and_gives_back_what_has_not_started(
     assert bench.runner.did == [], "its runs have their grace"
 
 
-@pytest.mark.parametrize("bench", [0.01], indirect=True)
 async def test_runs_that_outlast_the_grace_leave(bench: Bench) -> None:
+    bench.grace(SHORT)
     await bench.want(drain=True)
     await until(lambda: bench.runner.did == ["stop drained"])
 
 
-@pytest.mark.parametrize("bench", [0.01], indirect=True)
 async def test_a_run_whose_claim_was_answered_late_leaves_as_well(bench: Bench) -> None:
+    bench.grace(SHORT)
     await bench.want(drain=True)
     await until(lambda: bench.runner.did)
     late = LiveRun(a_job("sleep").running(NODE).job, FakeRunner(), bench.services.clock)
@@ -81,21 +93,23 @@ async def test_a_run_whose_claim_was_answered_late_leaves_as_well(bench: Bench) 
     assert late.stop_reason == "drained" and bench.runner.did == ["stop drained"]
 
 
-@pytest.mark.parametrize("bench", [0.01], indirect=True)
 async def test_a_patient_drain_lets_runs_end_by_themselves_and_a_users_does_not(bench: Bench) -> None:
+    bench.grace(SHORT)
     await bench.want(drain=True, patient=True)
     for _ in range(3):
         await bench.draining.look()
+        await bench.outlasts()
     assert bench.claims.closed and bench.runner.did == []
     await bench.want(drain=True)
     await until(lambda: bench.runner.did == ["stop drained"])
 
 
-@pytest.mark.parametrize("bench", [0.01], indirect=True)
 async def test_a_patient_drain_after_a_hurried_one_is_patient(bench: Bench) -> None:
     await bench.want(drain=True)
     await bench.want(drain=False)
+    bench.grace(SHORT)
     await bench.want(drain=True, patient=True)
+    await bench.outlasts()
     assert bench.claims.closed
     await bench.want(drain=False)
     assert not bench.claims.closed and bench.runner.did == []
