@@ -19,7 +19,7 @@ from app.storage.mongo import connect
 from tests.e2e.conftest import settings_of
 from tests.support.gates import until_there
 from tests.support.processes import Api, api, worker
-from tests.support.wait import until
+from tests.support.wait import once_of_three, until
 from tests.unit.domain.builders import a_job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -135,15 +135,15 @@ async def test_a_released_run_frees_its_node_and_runs_again_when_resumed(
 
 
 async def test_a_cancel_reaches_a_running_job_within_a_second(served: Api, client: AsyncClient) -> None:
-    took = []
-    for _ in range(3):  # the quickest counts: a busy machine may stand still for a moment
+    async def seconds() -> float:
         job_id = (await served.submit({"template": "sleep", "parameters": {"seconds": 600}}))["job_id"]
         await reached(served, job_id, "RUNNING")
         began = time.monotonic()
         await client.cancel(job_id)
         assert (await served.ended(job_id))["status"] == "CANCELLED"
-        took.append(time.monotonic() - began)
-    assert min(took) < 1.5, took
+        return time.monotonic() - began
+
+    await once_of_three(seconds, 1.5)
 
 
 async def test_a_held_job_does_not_start_until_it_is_resumed(served: Api, client: AsyncClient, tmp_path: Path) -> None:

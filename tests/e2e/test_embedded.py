@@ -20,8 +20,9 @@ from app.dev.machine import demand_disk, free_port, port_holder
 from app.dev.mongodb import Mongod
 from app.dev.valkey import Valkey
 from app.startup import StartupTrouble
+from tests.support.liveness import lives
 from tests.support.ports import own_port
-from tests.support.wait import until
+from tests.support.wait import once_of_three, until
 
 QUICK = 10.0
 
@@ -50,13 +51,6 @@ async def start_parent(folder: Path) -> tuple[asyncio.subprocess.Process, list[i
     )
     assert parent.stdout
     return parent, [int(pid) for pid in (await parent.stdout.readline()).split()]
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def gone(pids: list[int]) -> bool:
@@ -90,17 +84,20 @@ async def test_second_start_keeps_the_data_on_other_ports_and_is_quick(tmp_path:
             await client.db.things.insert_one({"_id": "kept"})
         first = servers.endpoints
     remembered = orjson.loads((tmp_path / "endpoints.json").read_bytes())
-    loop, took = asyncio.get_running_loop(), [QUICK]
-    while len(took) < 4 and min(took) >= QUICK:  # the quickest of three counts: a busy machine may stand still
+    loop = asyncio.get_running_loop()
+
+    async def seconds() -> float:
         (tmp_path / "endpoints.json").write_bytes(orjson.dumps({**remembered, "mongodb_port": own_port()}))
         began = loop.time()
         async with embedded(tmp_path) as servers:
-            took.append(loop.time() - began)
+            took = loop.time() - began
             assert servers.endpoints.mongodb_port != first.mongodb_port
             assert servers.endpoints.redis_port == first.redis_port
             async with AsyncMongoClient[dict[str, Any]](servers.endpoints.mongodb_uri) as client:
                 assert await client.db.things.find_one() == {"_id": "kept"}
-    assert min(took) < QUICK, took
+        return took
+
+    await once_of_three(seconds, QUICK)
 
 
 async def test_only_what_is_asked_for_is_started(tmp_path: Path) -> None:

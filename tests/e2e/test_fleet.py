@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from app.clock import SystemClock
@@ -23,6 +22,7 @@ from app.providers.local import FOLDER
 from app.providers.records import Records
 from app.storage.mongo import Database, connect
 from app.storage.nodes import MongoNodeStore
+from tests.support.liveness import lives
 from tests.support.processes import TENSORFLEET, Api, api, child
 from tests.support.wait import until
 
@@ -225,4 +225,4 @@ async def test_the_fleet_of_a_dev_ends_with_it(tmp_path: Path, ending: signal.Si
         await until((tmp_path / "data" / "nodes" / "local-small-1" / "identity").exists, 60, every=0.1)
         dev.process.send_signal(ending)
         await asyncio.wait_for(dev.process.wait(), 60)
-        await until(lambda: not psutil.pid_exists(pid), every=0.1)
+        await until(lambda: not lives(pid), every=0.1)

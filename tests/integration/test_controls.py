@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from app.bootstrap import open_services
@@ -30,6 +29,7 @@ from app.services import Services
 from tests.integration.cluster import NODE, SOON, Cluster, a_command, a_sleep, a_worker, with_node
 from tests.integration.worker_process import a_logged_process, by_hand, registered
 from tests.support import ticks
+from tests.support.liveness import lives
 from tests.support.wait import once_of_three, until
 from tests.unit.domain.builders import a_job
 
@@ -83,10 +83,6 @@ async def stands(file: Path) -> bool:
 async def goes_on(file: Path) -> None:
     before = len(ticks.read(file))
     await until(lambda: len(ticks.read(file)) > before)
-
-
-def lives(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def reasons(job: Job) -> list[str]:

@@ -24,6 +24,7 @@ from app.services import Services
 from tests.integration.cluster import NODE, a_command, a_worker
 from tests.integration.test_reaper import CAPACITY, MINUTE, MOMENT, a_node_with_a_run, status, unhindered
 from tests.support import ticks
+from tests.support.liveness import lives
 from tests.support.wait import once_of_three, until
 from tests.unit.domain.builders import a_job
 from tests.unit.workers.conftest import LIGHT, Heard, a_guard, a_step, an_order
@@ -83,7 +84,7 @@ async def test_without_a_guard_nothing_runs_beyond_the_deadline(
                 renewing = asyncio.create_task(guarded.protect(1, deadline))
                 report = await asyncio.wait_for(running, 30)
             assert report.ending is RunEnding.FENCED
-            assert not psutil.pid_exists(int(file.with_suffix(".pid").read_text()))
+            assert not lives(int(file.with_suffix(".pid").read_text()))
             await asyncio.wait_for(renewing, 30)
             assert not await asyncio.wait_for(guarded.hold("job_a-1"), 30)
             assert isinstance(guarded.failure, guarding.NoGuard) and guarded.protection is None

@@ -21,6 +21,7 @@ from app.services import Services
 from tests.integration.cluster import NODE, Cluster, a_command, fenced
 from tests.integration.worker_process import a_logged_process, by_hand, registered
 from tests.support import ticks
+from tests.support.liveness import lives
 from tests.support.wait import once_of_three, until
 from workers import claims
 from workers.boottime import boot_seconds
@@ -57,10 +58,6 @@ async def lease_until(services: Services) -> float:
 def wall(tick: float) -> float:
     """A tick as wall clock."""
     return tick + (time.clock_gettime(time.CLOCK_REALTIME) - boot_seconds())
-
-
-def lives(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 async def no_process(pid: int) -> None:

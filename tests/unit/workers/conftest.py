@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from workers.boottime import boot_seconds
 from workers.guarding import Guarding
 from workers.run import RunKey, RunOrder
@@ -24,14 +22,6 @@ async def a_guard(seconds: float = 3600.0, freeze_max: float = 3600.0) -> AsyncI
     async with Guarding(freeze_max) as guard:
         await guard.protect(1, boot_seconds() + seconds)
         yield guard
-
-
-def lives(pid: int) -> bool:
-    """Whether a process runs. One that is dead is listed until its parent has noticed."""
-    try:
-        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.Error:
-        return False
 
 
 @dataclass

@@ -18,8 +18,9 @@ import pytest
 
 from app.domain.environment import MARK
 from tests.support import ticks
+from tests.support.liveness import lives
 from tests.support.wait import until
-from tests.unit.workers.conftest import LIGHT, Heard, a_guard, a_step, an_order, lives
+from tests.unit.workers.conftest import LIGHT, Heard, a_guard, a_step, an_order
 from workers import trees
 from workers.boottime import Alarm, boot_seconds
 from workers.guarding import Guarding

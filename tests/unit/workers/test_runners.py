@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.liveness import lives
 from tests.support.wait import until
-from tests.unit.workers.conftest import LIGHT, Heard, a_guard, a_step, an_order, lives
+from tests.unit.workers.conftest import LIGHT, Heard, a_guard, a_step, an_order
 from workers.run import RunEnding, Runner
 from workers.runners.fork_server import ForkServer, NurseryClosed
 from workers.runners.inline import InlineRunner
