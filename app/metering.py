@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from prometheus_client import Histogram
-
 from app.domain.analytics.rollups import Grain
 from app.domain.builtin_templates import builtin_templates
 from app.domain.events import Event
@@ -137,13 +135,9 @@ class StoreMeter:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._seconds: dict[tuple[str, str], Histogram] = {}
 
     def took(self, store: str, operation: str, seconds: float) -> None:
-        key = (store, operation)
-        if key not in self._seconds:  # to look a label up takes a lock, and each submit tells five times
-            self._seconds[key] = self._metrics.store_seconds.labels(store, operation)
-        self._seconds[key].observe(seconds)
+        self._metrics.store_seconds.labels(store, operation).observe(seconds)
 
     def failed(self, store: str, operation: str) -> None:
         self._metrics.store_errors.labels(store, operation).inc()

@@ -132,17 +132,18 @@ async def read_body(request: Request, *, batch: bool = False) -> BodyRequest:
     batch. Raises TooLarge and Invalid."""
     state, setting = request.app.state, "MAX_BATCH_MB" if batch else "MAX_BODY_MB"
     too_large = TooLarge(state.max_batch_bytes if batch else state.max_body_bytes, setting)
-    declared = request.headers.get("content-length", "0")
+    headers = dict(reversed(request.scope["headers"]))  # of one that comes twice the first
+    declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > too_large.limit_bytes:
         await _discard(request, int(declared))
         raise too_large
     content = await _content(request, too_large)
     if not content:
         return BodyRequest(request, b"", None)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
         raise HTTPException(415, "Send the body as JSON, with the header Content-Type: application/json.")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         message = "Send the body as it is, without Content-Encoding: a compressed one is not taken."
         raise HTTPException(415, message, {"Accept-Encoding": "identity"})
     return BodyRequest(request, content, parse(content))

@@ -34,6 +34,10 @@ class Event:
     token: str | None = None
     subject: Mapping[str, Json] = field(default_factory=dict)
 
+    def at(self, token: str) -> Event:
+        """The same with its place in the change stream."""
+        return Event(self.type, self.data, token, self.subject)
+
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:

@@ -5,6 +5,7 @@ time and never ends the loop.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 
@@ -20,6 +21,8 @@ STANDBY = 1.0
 """Seconds between two looks whether this process leads."""
 LEAST_GAP = 0.008
 """Seconds between two turns while rings keep coming."""
+SPREAD = 0.1
+"""Share by which a pause is shorter or longer: loops that fell into step would hold everything else up together."""
 
 
 async def first(stopping: asyncio.Event, *rings: Awaitable[bool]) -> None:
@@ -57,7 +60,7 @@ class Periodic(Loop):
             else:
                 self.succeeded_at = None
                 self._rest()
-            await self.pause(self._every if self._leader.leading else min(self._every, STANDBY))
+            await self.pause(_spread(self._every if self._leader.leading else min(self._every, STANDBY)))
         self._rest()
 
     async def _once(self) -> None:
@@ -68,6 +71,10 @@ class Periodic(Loop):
             log.warning("periodic.store_away", loop=self.name, store=error.store)
         except Exception:
             log.exception("periodic.failed", loop=self.name)
+
+
+def _spread(seconds: float) -> float:
+    return seconds * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311  chance that only spreads
 
 
 class OnBell(Periodic):
@@ -86,5 +93,5 @@ class OnBell(Periodic):
                     await self._once()
                 else:
                     self.succeeded_at = None
-                await first(self.stopping, waker.wait(self._every))
+                await first(self.stopping, waker.wait(_spread(self._every)))
                 await self.pause(LEAST_GAP)

@@ -20,11 +20,63 @@ class Loads:
         return self.count
 
 
+async def _loaded() -> None:
+    """What can be loaded without waiting is."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 async def test_one_load_answers_all_who_ask_meanwhile_and_soon_after() -> None:
     recent, loads = Recent(), Loads()
     assert await asyncio.gather(*(recent.get("a", loads, 60) for _ in range(5))) == [1] * 5
     assert await recent.get("a", loads, 60) == 1
     assert await recent.get("a", loads, 0) == 2
+
+
+async def test_what_is_nearly_too_old_is_loaded_while_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    recent, loads, now = Recent(), Loads(), [0.0]
+    monkeypatch.setattr("app.recent.time.monotonic", lambda: now[0])
+    assert await recent.get("a", loads, 4) == 1
+    now[0] = 2.9
+    assert (await recent.get("a", loads, 4), loads.count) == (1, 1)
+    now[0] = 3.0
+    assert await recent.get("a", loads, 4) == 1
+    await _loaded()
+    assert await recent.get("a", loads, 4) == 2
+    now[0] = 7.0
+    assert await recent.get("a", loads, 4) == 3, "a value is never older than was asked for"
+
+
+async def test_a_load_that_fails_beside_takes_nothing_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    recent, loads, now = Recent(), Loads(), [0.0]
+    monkeypatch.setattr("app.recent.time.monotonic", lambda: now[0])
+
+    async def fails() -> int:
+        raise ValueError("away")
+
+    assert await recent.get("a", loads, 4) == 1
+    now[0] = 3.0
+    assert await recent.get("a", fails, 4) == 1
+    await _loaded()
+    assert await recent.get("a", fails, 4) == 1
+    await _loaded()
+    now[0] = 4.0
+    with pytest.raises(ValueError, match="away"):
+        await recent.get("a", fails, 4)
+
+
+async def test_what_is_forgotten_while_it_is_loaded_is_loaded_anew() -> None:
+    recent, loads, gate = Recent(), Loads(), asyncio.Event()
+
+    async def slow() -> int:
+        await gate.wait()
+        return 0
+
+    first = asyncio.create_task(recent.get("a", slow, 60))
+    await asyncio.sleep(0)
+    recent.forget("a")
+    gate.set()
+    assert (await first, await recent.get("a", loads, 60)) == (0, 1)
 
 
 async def test_of_more_values_than_fit_the_oldest_goes() -> None:

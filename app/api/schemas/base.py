@@ -55,7 +55,7 @@ class Outgoing(BaseModel):
 
 def given(model: BaseModel) -> dict[str, Json]:
     """What was said in a request, without what was left out or null."""
-    return model.model_dump(exclude_unset=True, exclude_none=True)
+    return {name: value for name, value in model if value is not None and name in model.model_fields_set}
 
 
 def refuse(path: str, message: str, code: str | None = None) -> Invalid:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -139,7 +138,7 @@ class Poll:
                 for event in events[:-1]:
                     yield event
                 for event in events[-1:]:
-                    yield replace(event, token=self.position.text)
+                    yield event.at(self.position.text)
             source.forget()
 
     def _tellers(self) -> tuple[tuple[Source, Callable[[Document], Any]], ...]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -38,6 +37,8 @@ log = structlog.get_logger()
 WAIT_MS = 500
 """How long the server holds an empty answer back; a change is delivered at once."""
 BATCH = 500
+LEAST_GAP = 0.01
+"""Seconds between two reads while changes keep coming: those that come one by one are read together."""
 _WRITES = ["insert", "update", "replace"]
 _GONE = ["drop", "rename", "dropDatabase", "invalidate"]
 _CHANGED_NAMES = {
@@ -177,6 +178,8 @@ class Watch:
             if not changes and (owed := self._owed()) is not None:
                 yield owed
             self._reach(stream)
+            if changes:
+                await asyncio.sleep(LEAST_GAP)
 
     def _owed(self) -> Event | None:
         if self.lost is None or self.position is None:
@@ -191,7 +194,7 @@ class Watch:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             log.error("feed.change_unreadable", key=change.get("documentKey"), error=repr(error))
             return []
-        return [*events[:-1], *(replace(e, token=point.text) for e in events[-1:])]
+        return [*events[:-1], *(e.at(point.text) for e in events[-1:])]
 
     async def _events(self, change: Mapping[str, Any]) -> list[Event]:
         key, collection = change["documentKey"]["_id"], change["ns"]["coll"]

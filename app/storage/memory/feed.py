@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from datetime import timedelta
 
 from app.domain.events import Event
@@ -27,7 +26,7 @@ class MemoryFeed:
         """One write's events: the last gets the token."""
         async with self._more:
             self._told += events[:-1]
-            self._told += [replace(event, token=_token(len(self._told) + 1)) for event in events[-1:]]
+            self._told += [event.at(_token(len(self._told) + 1)) for event in events[-1:]]
             self._more.notify_all()
 
     async def opened(self) -> None:

@@ -28,6 +28,27 @@ async def test_claims_of_one_process_are_few_writes(small: SmallStores) -> None:
     assert after - before < 60
 
 
+async def test_claims_one_after_the_other_are_few_writes(small: SmallStores) -> None:
+    if small.mongo is None:
+        return
+    before = (await small.mongo.command("serverStatus"))["opcounters"]["command"]
+    assert [await small.names.claim("iris") for _ in range(200)] == list(range(1, 201))
+    after = (await small.mongo.command("serverStatus"))["opcounters"]["command"]
+    assert after - before < 60
+
+
+async def test_what_was_claimed_ahead_is_given_before_more_is_claimed(small: SmallStores) -> None:
+    """Claims wait while another is under way that leaves some ahead."""
+
+    async def claims(late: int) -> list[int]:
+        for _ in range(late):
+            await asyncio.sleep(0)
+        return [await small.names.claim("iris") for _ in range(20)]
+
+    given = sorted(n for each in await asyncio.gather(*(claims(2 * n) for n in range(8))) for n in each)
+    assert given == list(range(1, 161))
+
+
 async def test_many_names_are_claimed_together_each_from_its_own_number_on(small: SmallStores) -> None:
     await small.names.claim("iris")
     assert await small.names.claim_many({"iris": 3, "wine": 2}) == {"iris": 2, "wine": 1}
