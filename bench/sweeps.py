@@ -77,10 +77,10 @@ async def asks() -> None:
     print(f"meanwhile the event loop came round late by: median {p50:.1f} ms, p99 {p99:.1f} ms, worst {worst:.1f} ms")
 
 
-def busy() -> None:
+def busy(**strategy: Any) -> None:
     """Trials are told apart by how long they sleep, 2 s and a few milliseconds."""
     space = {"seconds": {"type": "float", "low": SECONDS, "high": SECONDS + 0.01}}
-    body = {"sweep": {"template": "sleep", "space": space, "strategy": "random", "objective": "slept_seconds"}}
+    body = {"sweep": {"template": "sleep", "space": space, "objective": "slept_seconds", **strategy}}
     body["sweep"] |= {"max_trials": TRIALS, "max_parallel": AT_ONCE}
     settings = {"MAX_CONCURRENT_JOBS": str(AT_ONCE)}
     with kit.service(workers=1, **settings) as (base, stores):
@@ -96,7 +96,7 @@ def busy() -> None:
     held = sum((min(end, last) - start).total_seconds() for start, end in runs if start < last)
     share = held / (AT_ONCE * (last - first).total_seconds())
     whole = sum((end - start).total_seconds() for start, end in runs)
-    print(f"{TRIALS} trials of {SECONDS:g} s, {AT_ONCE} at once: the pool was busy {share:.1%} (target ≥ 90 %)")
+    print(f"{TRIALS} trials of {SECONDS:g} s, {AT_ONCE} at once, {strategy}: pool busy {share:.1%} (target ≥ 90 %)")
     print(f"{whole:.0f} s of trials in {(max(e for _, e in runs) - first).total_seconds():.1f} s")
 
 
@@ -108,4 +108,6 @@ async def jobs_of(uri: str, batch: str) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     print(kit.machine())
     asyncio.run(asks())
-    busy()
+    busy(strategy="random")
+    busy(strategy="tpe", seed=0)
+    busy(strategy="tpe", seed=0, reproducible=False)
