@@ -15,22 +15,22 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 NEARLY = 0.75
-"""Share of its greatest age after which a value is loaded anew."""
+"""Share of its greatest age after which a value is loaded anew, if nothing else is said."""
 
 
 class Recent:
     """A small cache by name: of `most` values, the oldest of which goes first. A failed load is not remembered."""
 
-    def __init__(self, most: int = 1_000) -> None:
+    def __init__(self, most: int = 1_000, nearly: float = NEARLY) -> None:
         self._values: dict[Hashable, tuple[float, Any]] = {}
         self._loading: dict[Hashable, asyncio.Future[Any]] = {}
-        self._most = most
+        self._most, self._nearly = most, nearly
 
     async def get(self, name: Hashable, load: Callable[[], Awaitable[T]], max_age: float) -> T:
         """The value under `name`, loaded anew when it is older than `max_age` seconds."""
         asked, value = self._values.get(name, (-math.inf, None))
         age = time.monotonic() - asked
-        if age >= NEARLY * max_age:
+        if age >= self._nearly * max_age:
             loading = self._loading.get(name) or self._load(name, load)
             if age >= max_age:
                 value = await asyncio.shield(loading)

@@ -101,6 +101,7 @@ class Services:
     quarantine: Quarantine = field(default_factory=Quarantine)
     refusals: Refusals = field(default_factory=Refusals)
     recent: Recent = field(default_factory=Recent)
+    reminders: Recent = field(default_factory=lambda: Recent(nearly=1.0))
     histories: Recent = field(default_factory=lambda: Recent(MOST_HISTORIES))
     snapshots: Snapshots = field(default_factory=Snapshots)
     workflow_turns: Turns = field(default_factory=Turns)

@@ -226,8 +226,8 @@ class Hub(Loop):
     async def _comes_to(self, token: str) -> bool:
         for _ in range(LOOKS):
             await asyncio.sleep(LOOK_SECONDS)
-            if await self._reached(token):
-                return True
+            if self._closed or await self._reached(token):
+                return not self._closed
         return False
 
     def after(self, token: str) -> list[Delivery] | None:

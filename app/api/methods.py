@@ -10,6 +10,9 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.routing import compile_path
 
+ONLY_HEAD = "tensorfleet.only_head"
+"""In the scope of a request that was a HEAD, and is answered as a GET until its headers are sent."""
+
 
 def allowed_methods(request: Request) -> list[str]:
     """All methods of this request's path, sorted; a path that the document does not know has those of a page."""

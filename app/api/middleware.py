@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import unexpected
+from app.api.methods import ONLY_HEAD
 from app.api.request_id import assign_request_id
 from app.api.state import STATE_KEY, ApiState
 
@@ -34,7 +35,8 @@ class RequestContext:
             return
         only_head = scope["method"] == "HEAD"
         if only_head:
-            scope = {**scope, "method": "GET", "headers": [h for h in scope["headers"] if h[0] != b"range"]}
+            headers = [h for h in scope["headers"] if h[0] != b"range"]
+            scope = {**scope, "method": "GET", "headers": headers, ONLY_HEAD: True}
         request_id = assign_request_id(scope)
         started = time.monotonic()
         answered = False

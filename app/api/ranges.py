@@ -6,8 +6,12 @@ lets a server do: the answer is then the whole file.
 
 from __future__ import annotations
 
+import re
+
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, MalformedRangeHeader, RangeNotSatisfiable
+
+ONE_PART = re.compile(r"\s*bytes\s*=\s*(\d+-\d*|-\d+)\s*", re.IGNORECASE | re.ASCII)
 
 
 def is_known(etag: str, if_none_match: str | None) -> bool:
@@ -18,7 +22,7 @@ def is_known(etag: str, if_none_match: str | None) -> bool:
 
 def wanted_part(wanted: str | None, if_range: str | None, etag: str, size: int) -> tuple[int, int] | None:
     """The bytes [start, stop) of `size` that the header `wanted` names; None: the whole. Raises HTTPException 416."""
-    if wanted is None or (if_range is not None and if_range.strip() != etag):
+    if wanted is None or not ONE_PART.fullmatch(wanted) or (if_range is not None and if_range.strip() != etag):
         return None
     try:
         parts = FileResponse._parse_range_header(wanted, size)

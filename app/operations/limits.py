@@ -86,7 +86,7 @@ async def _known_here(services: Services, jobs: Sequence[Job]) -> Sequence[Job]:
         remedy = "give the workers the CONCURRENCY_LIMITS of the API; until then the leader lets these jobs in"
         log.warning("limits.unknown", names=sorted(unknown), remedy=remedy)
 
-    await services.recent.get(("limits.unknown", *sorted(unknown)), tell, UNKNOWN_TOLD)
+    await services.reminders.get(("limits.unknown", *sorted(unknown)), tell, UNKNOWN_TOLD)
     return [job for job in jobs if not unknown.intersection(job.limits)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.domain.datasets import BUILT_IN, TABLE_SUFFIXES
 from app.domain.errors import FieldError, Invalid
 from app.domain.ids import is_name_id, is_object_id
@@ -19,9 +21,11 @@ POLICY_MAX_AGE = 1.0
 
 async def plan(services: Services, request: JobRequest, version: int | None = None) -> Specification:
     """What would be stored, by that version of the template, else by its newest. Raises Invalid with every error of the
-    request, NotFound-like ones included."""
+    request, NotFound-like ones included. What has pinned its version was accepted before, whatever nodes offer now."""
     template = await template_of(services, request.template, version)
     policy = await policy_of(services)
+    if version is not None:
+        policy = replace(policy, functions=None)
     specification = specify(request, template, policy)
     known = await registered(services, specification)
     if errors := await reference_errors(services, specification, known):

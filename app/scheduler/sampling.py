@@ -53,7 +53,7 @@ async def _tell_differing(services: Services, nodes: Sequence[Node]) -> None:
             log.warning("settings.differ", node_id=node.id, names=names, remedy=remedy)
 
         if names:
-            await services.recent.get(("settings.differ", node.id, *names), tell, DIFFERING_TOLD)
+            await services.reminders.get(("settings.differ", node.id, *names), tell, DIFFERING_TOLD)
 
 
 async def _jobs(services: Services, now: datetime) -> tuple[dict[str, float], dict[str, int]]:

@@ -74,7 +74,7 @@ class GridFsArtifactStore:
         return next((info for info in await self.list(job_id, kind) if info.name == name), None)
 
     async def read(self, info: ArtifactInfo, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
-        """See the port. The bytes are those of the one that replaced it where that comes first."""
+        """See the port."""
         with answered():
             file, block = await self._begin(info, start, stop)
             at = start
@@ -86,9 +86,9 @@ class GridFsArtifactStore:
     async def _begin(self, info: ArtifactInfo, start: int, stop: int | None) -> tuple[Any, bytes]:
         """The newest file and its first block. One that cannot be had was replaced since it was found, and another is
         the newest now, or it is broken."""
-        tried = None
+        tried, wanted = None, _run_file(info) if stop is None else _run_file(info) | {"metadata.sha256": info.sha256}
         while True:
-            found = await self._files.find(_run_file(info), {"_id": 1}).sort([("_id", -1)]).limit(1).to_list(None)
+            found = await self._files.find(wanted, {"_id": 1}).sort([("_id", -1)]).limit(1).to_list(None)
             if not found:
                 raise NotFound("artifact", info.name)
             [newest] = found

@@ -106,3 +106,13 @@ async def test_a_failed_load_is_not_remembered() -> None:
     with pytest.raises(ValueError, match="away"):
         await recent.get("a", fails, 60)
     assert await recent.get("a", loads, 60) == 1
+
+
+async def test_a_reminder_is_not_given_again_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    recent, loads, now = Recent(nearly=1.0), Loads(), [0.0]
+    monkeypatch.setattr("app.recent.time.monotonic", lambda: now[0])
+    for moment, want in ((0.0, 1), (3.9, 1), (4.0, 2)):
+        now[0] = moment
+        await recent.get("a", loads, 4)
+        await _loaded()
+        assert loads.count == want

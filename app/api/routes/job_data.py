@@ -1,14 +1,17 @@
 """What a job's runs leave behind, and its event stream."""
 
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Header, Path, Query, Response
+from fastapi import Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api.answers import json_response
 from app.api.deps import JobId, LastEventId, Ports, State, TimeoutSeconds
 from app.api.downsample import downsample
+from app.api.methods import ONLY_HEAD
 from app.api.problems import STREAM, problems
 from app.api.ranges import is_known, wanted_part
 from app.api.routes.events import EventTypes, check_types
@@ -19,7 +22,9 @@ from app.api.views import artifact_view, log_line_view, metric_point_view
 from app.domain.errors import NotFound
 from app.domain.job import Job
 from app.domain.nearest import nearest_name
+from app.domain.records import ArtifactInfo
 from app.operations.control import load
+from app.services import Services
 
 router = api_router(f"{PREFIX}/jobs/{{job_id}}", "jobs")
 BYTES = {"schema": {"type": "string", "format": "binary"}}
@@ -30,6 +35,8 @@ ARTIFACT: dict[int | str, dict[str, Any]] = {
     206: {"content": BINARY, "description": "The part that `Range` names; `Content-Range` says which."},
     304: {"description": "You hold it."},
 }
+REPLACED = 5
+"""How often an artifact may be replaced between being found and being opened."""
 RunNo = Annotated[int | None, Query(ge=1, le=2**31, description="A run; without it the one that ran last.")]
 
 
@@ -97,6 +104,7 @@ async def list_job_artifacts(services: Ports, job_id: JobId) -> Response:
     response_class=StreamingResponse,
 )
 async def get_job_artifact(
+    request: Request,
     services: Ports,
     job_id: JobId,
     name: Annotated[str, Path(description="Name of the artifact.", max_length=500)],
@@ -113,21 +121,44 @@ async def get_job_artifact(
     A download that was cut is resumed with `Range` (`curl -C -`), safely so with `If-Range`: a later run may have
     stored other bytes under the name. Several parts at once are not served: the answer is the whole.
     """
+    for _ in range(REPLACED):
+        info = await _artifact(services, job_id, name)
+        etag = f'"{info.sha256}"'
+        if is_known(etag, if_none_match):
+            return Response(status_code=304, headers={"ETag": etag})
+        wanted = wanted_part(part, if_range, etag, info.size)
+        start, stop = wanted or (0, info.size)
+        headers = {**_download(name), "ETag": etag, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
+        if wanted:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{info.size}"
+        with suppress(NotFound):
+            content = services.artifacts.read(info, start, stop)
+            if ONLY_HEAD not in request.scope:
+                content = await _begun(content)
+            return StreamingResponse(content, 206 if wanted else 200, headers, info.content_type)
+    raise NotFound("artifact", name[:80])
+
+
+async def _artifact(services: Services, job_id: str, name: str) -> ArtifactInfo:
+    """The newest of that name. Raises NotFound with the nearest name."""
     info = await services.artifacts.get(job_id, name)
     if info is None:
         await load(services, job_id)
         known = [each.name for each in await services.artifacts.list(job_id)]
         raise NotFound("artifact", name[:80], nearest_name(name, known))
-    etag = f'"{info.sha256}"'
-    if is_known(etag, if_none_match):
-        return Response(status_code=304, headers={"ETag": etag})
-    wanted = wanted_part(part, if_range, etag, info.size)
-    start, stop = wanted or (0, info.size)
-    headers = {**_download(name), "ETag": etag, "Accept-Ranges": "bytes", "Content-Length": str(stop - start)}
-    if wanted:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{info.size}"
-    content = services.artifacts.read(info, start, stop)
-    return StreamingResponse(content, 206 if wanted else 200, headers, info.content_type)
+    return info
+
+
+async def _begun(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same, once its first block is there: so that what the headers promise is what is sent. Raises NotFound."""
+    first = await anext(content, b"")
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for block in content:
+            yield block
+
+    return whole()
 
 
 def _download(name: str) -> dict[str, str]:

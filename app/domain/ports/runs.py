@@ -111,7 +111,8 @@ class ArtifactStore(Protocol):
     async def get(self, job_id: str, name: str, kind: str = "artifact") -> ArtifactInfo | None: ...
 
     def read(self, info: ArtifactInfo, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes [start, stop) in blocks; to the end without `stop`. Raises NotFound when it is gone."""
+        """The bytes [start, stop) in blocks, of these contents alone: raises NotFound when they are replaced or gone.
+        Without `stop` to the end, and of what has replaced them where that comes first."""
 
     async def delete_of(self, job_ids: Sequence[str], kind: str | None = None) -> None:
         """Everything of these jobs: of that kind, or of every kind."""

@@ -69,6 +69,12 @@ class Book:
         near = len(trials) if lag is None else max(0, self.next_number - lag + 1)
         return trials[:near] + [replace(trial, rungs={}, stopped_at=None, end=None) for trial in trials[near:]]
 
+    @property
+    def untold(self) -> tuple[int, ...]:
+        """The trials whose ends the next one does not know."""
+        known = self.open() if self.sweep.lag is None else self.heard
+        return tuple(trial.number for trial in known if trial.end is None)
+
     def at_once(self, count: int) -> int:
         """How many of so many are to be asked in one look."""
         return min(count, LEARNED_AT_ONCE) if self.sweep.strategy is Strategy.TPE else count

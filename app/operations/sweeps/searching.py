@@ -189,8 +189,8 @@ async def _asked(services: Services, search: Search) -> Trial | None:
     values = await next_values(services.sampler, book)
     if values is None:
         return None
-    number, untold = book.next_number, tuple(trial.number for trial in book.heard if trial.end is None)
-    trial = Trial(batch.id, number, member_id(batch.id, number), values, services.clock.now(), untold)
+    number = book.next_number
+    trial = Trial(batch.id, number, member_id(batch.id, number), values, services.clock.now(), book.untold)
     [standing] = await services.trials.insert([trial])
     book.note([standing])
     return standing

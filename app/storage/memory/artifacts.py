@@ -29,7 +29,7 @@ class MemoryArtifactStore:
 
     async def read(self, info: ArtifactInfo, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         found = self._stored.get((info.job_id, info.kind, info.name, info.run_no))
-        if found is None:
+        if found is None or (stop is not None and found[0].sha256 != info.sha256):
             raise NotFound("artifact", info.name)
         part = found[1][start:stop]
         for begin in range(0, len(part), BLOCK):

@@ -137,6 +137,17 @@ async def test_a_file_that_is_gone_is_said_to_be(artifacts: ArtifactStore) -> No
         await content_of(artifacts, stored(b"never stored"))
 
 
+async def test_of_a_replaced_file_the_whole_is_the_newer_and_a_part_is_none(
+    artifacts: ArtifactStore, source: Path
+) -> None:
+    """Whoever glues parts together, or has told a length, must not get bytes of another."""
+    first = await put(artifacts, source, b"first", stored(b"first"))
+    await put(artifacts, source, b"the second", stored(b"the second"))
+    assert await content_of(artifacts, first) == b"the second"
+    with pytest.raises(NotFound):
+        await anext(artifacts.read(first, 1, 5))
+
+
 async def test_a_refused_or_replaced_file_leaves_no_chunks(mongo: Database, source: Path) -> None:
     store = GridFsArtifactStore(mongo)
     with pytest.raises(Invalid):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +172,7 @@ async def test_a_part_of_an_artifact_is_answered_alone(
     "headers",
     [
         *({"Range": wanted} for wanted in ("bytes", "bytes=", "bytes=x-y", "bytes=5-2", "lines=0-1", "bytes=0-1,4-5")),
+        *({"Range": wanted} for wanted in ("bytes=0-1,99-", "bytes=0-4,2-8", "bytes=--5", "bytes=0-1x")),
         {"Range": "bytes=0-1", "If-Range": '"another"'},
         {"Range": "bytes=10-", "If-Range": "Mon, 30 Nov 2026 12:00:00 GMT"},
         {"If-None-Match": '"another", "and-another"'},
@@ -192,6 +195,30 @@ async def test_a_part_beyond_the_end_is_refused(api: Api, tmp_path: Path, conten
     answer = await api.client.get(f"{JOBS}/{job.id}/artifacts/model", headers={"Range": wanted})
     assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
     assert answer.headers["content-range"] == f"bytes */{len(content)}"
+
+
+async def test_an_artifact_that_is_replaced_while_it_is_asked_for_is_answered_as_it_is_now(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers and bytes are of one: no client glues two together."""
+    job = await running(api)
+    held = f'"{await store(api, tmp_path, job, "model", b"0123456789")}"'
+    read, now = api.services.artifacts.read, []
+
+    def late(*what: Any) -> Any:
+        async def blocks() -> AsyncIterator[bytes]:
+            if not now:
+                now.append(await store(api, tmp_path, job, "model", b"the second one"))
+            async for block in read(*what):
+                yield block
+
+        return blocks()
+
+    monkeypatch.setattr(api.services.artifacts, "read", late)
+    headers = {"Range": "bytes=4-", "If-Range": held}
+    answer = await api.client.get(f"{JOBS}/{job.id}/artifacts/model", headers=headers)
+    assert (answer.status_code, answer.content) == (200, b"the second one")
+    assert (answer.headers["etag"], answer.headers["content-length"]) == (f'"{now[0]}"', "14")
 
 
 async def test_an_artifact_that_the_client_holds_is_not_sent_again(api: Api, tmp_path: Path) -> None:

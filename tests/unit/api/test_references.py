@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from app.domain.errors import Invalid
 from app.domain.nodes import Node, NodeState
 from app.domain.records import Dataset
 from app.domain.resources import Vector
+from app.domain.specification import JobRequest
+from app.operations.plan import plan
 from tests.support.clock import NOON
 from tests.unit.api.harness import Api, running_api
 
@@ -77,6 +80,15 @@ async def test_no_job_and_no_workflow_is_made_of_a_step_that_no_node_offers(api:
     answer = await api.client.post("/api/v1/workflows", json={"workflow_name": "w", "steps": steps})
     [error] = answer.json()["errors"]
     assert (answer.status_code, error["path"]) == (422, "steps[1].job_template")
+
+
+async def test_what_was_accepted_goes_on_whatever_nodes_offer_now(api: Api) -> None:
+    """A trial of a sweep, a step of a workflow, a retry: its version is pinned."""
+    await api.client.post("/api/v1/templates", json=TYPED)
+    await a_node(api, functions="")
+    assert (await plan(api.services, JobRequest("mine"), 1)).template.id == "mine"
+    with pytest.raises(Invalid):
+        await plan(api.services, JobRequest("mine"))
 
 
 async def test_a_step_that_a_node_yet_to_be_created_may_offer_is_accepted() -> None:

@@ -44,7 +44,7 @@ async def played(sweep: Sweep, luck: int, *, sampler: OptunaSampler | None = Non
         if next_move(sweep, book.trials).ask:
             values = await next_values(sampler, book)
             assert values is not None
-            book.note([a_trial(book.next_number, values, untold=tuple(t.number for t in book.heard if t.end is None))])
+            book.note([a_trial(book.next_number, values, untold=book.untold)])
             continue
         moment += 1
         over = random.choice(open_trials)
