@@ -12,6 +12,7 @@ from app.config import Settings
 from app.domain.job import Job
 from app.domain.nodes import Allocation, Node
 from app.domain.ports import Lease
+from app.domain.retry import RetryPolicy
 from app.domain.states import TERMINAL, JobStatus
 from app.domain.transitions import place
 from app.operations.change import commit_all
@@ -21,6 +22,8 @@ from tests.unit.domain.builders import a_job
 from workers.supervisor import Supervisor
 
 NODE = "node-1"
+EVERY = RetryPolicy(retry_on=("error", "timeout", "worker_lost", "out_of_memory"), retry_delay=600)
+"""Everything is tried again, much later."""
 SOON = 60.0
 
 
@@ -51,6 +54,13 @@ class Cluster:
         ids = await self.submit(*jobs)
         await self.dispatch(*ids)
         return [await self.ended(job_id) for job_id in ids]
+
+    async def begin(self, job: Job) -> str:
+        """Submit, dispatch, and wait until the run has begun; the id."""
+        [job_id] = await self.submit(job)
+        await self.dispatch(job_id)
+        await self.is_begun(job_id)
+        return job_id
 
     async def job(self, job_id: str) -> Job:
         job = await self.services.jobs.get(job_id)

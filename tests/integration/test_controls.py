@@ -1,4 +1,4 @@
-"""Controls, time limits, checkpoints and drains of real runs: a whole worker over a real MongoDB and Valkey."""
+"""Controls, checkpoints and drains of real runs: a whole worker over a real MongoDB and Valkey."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from app.bootstrap import open_services
 from app.config import Settings
 from app.domain.job import Job
 from app.domain.nodes import NodeState
-from app.domain.retry import RetryPolicy
 from app.domain.states import JobStatus
 from app.domain.transitions import retry_now
 from app.operations.cancel import cancel
@@ -26,7 +25,7 @@ from app.operations.pause import pause
 from app.operations.resume import resume
 from app.operations.retry import retry
 from app.services import Services
-from tests.integration.cluster import NODE, SOON, Cluster, a_command, a_sleep, a_worker, with_node
+from tests.integration.cluster import EVERY, NODE, SOON, Cluster, a_command, a_sleep, a_worker, with_node
 from tests.integration.worker_process import a_logged_process, by_hand, registered
 from tests.support import ticks
 from tests.support.liveness import lives
@@ -37,7 +36,6 @@ BEAT = 2.0
 START = 60.0
 """The first run waits until the fork server has loaded its libraries."""
 GRACE = 1.0
-EVERY = RetryPolicy(retry_on=("error", "timeout", "worker_lost", "out_of_memory"), retry_delay=600)
 
 
 @pytest.fixture
@@ -60,15 +58,8 @@ async def reached(cluster: Cluster, job_id: str, status: JobStatus, timeout: flo
     return found
 
 
-async def begun(cluster: Cluster, job: Job) -> str:
-    [job_id] = await cluster.submit(job)
-    await cluster.dispatch(job_id)
-    await cluster.is_begun(job_id)
-    return job_id
-
-
 async def ticking(cluster: Cluster, file: Path, *how: str, **request: Any) -> str:
-    job_id = await begun(cluster, a_command(*ticks.command(file, *how), **request))
+    job_id = await cluster.begin(a_command(*ticks.command(file, *how), **request))
     await until(lambda: ticks.read(file), START)
     return job_id
 
@@ -137,21 +128,17 @@ async def said(cluster: Cluster, job_id: str, text: str) -> None:
 
 
 async def test_a_release_keeps_the_checkpoint_and_frees_the_node(patient: Cluster) -> None:
-    job_id = await begun(patient, a_command("python", "-c", SAVES))
+    job_id = await patient.begin(a_command("python", "-c", SAVES))
     await said(patient, job_id, "up")
     await pause(patient.services, job_id, "ann", "make room", release=True)
     job = await reached(patient, job_id, JobStatus.PAUSED)
     assert job.released and job.checkpoint == "checkpoint-1.tar" and job.attempt == 1
     assert job.history[-1].detail == "make room; checkpoint checkpoint-1.tar is kept"
-    await until(lambda: _free(patient))
+    await patient.is_free()
     await resume(patient.services, job_id, "ann", None)
     await patient.dispatch(job_id)
     await reached(patient, job_id, JobStatus.COMPLETED)
     assert "goes on from 17" in await patient.log(job_id)
-
-
-async def _free(cluster: Cluster) -> bool:
-    return not (await cluster.node()).allocations
 
 
 async def test_a_run_that_stands_frozen_for_too_long_is_released(settings: Settings, tmp_path: Path) -> None:
@@ -177,7 +164,7 @@ async def test_a_run_that_stands_frozen_for_too_long_is_released(settings: Setti
 async def test_a_job_is_cancelled_only_when_nothing_of_it_lives(cluster: Cluster) -> None:
     """A tree that ignores its stop, one of it in a session of its own."""
     script = "trap '' TERM; (trap '' TERM; setsid sleep 63 & echo $!); echo up; while :; do sleep 0.1; done"
-    job_id = await begun(cluster, a_command("sh", "-c", script))
+    job_id = await cluster.begin(a_command("sh", "-c", script))
     await said(cluster, job_id, "up")
     escaped = int(next(line for line in await cluster.log(job_id) if line.isdigit()))
     assert lives(escaped)
@@ -194,7 +181,7 @@ async def test_with_redis_away_a_cancel_takes_a_beat(cluster: Cluster, monkeypat
 
     async def seconds() -> float:
         monkeypatch.setattr(cluster.services.bells, "ring", ring)
-        job_id = await begun(cluster, a_sleep(60))
+        job_id = await cluster.begin(a_sleep(60))
         monkeypatch.setattr(cluster.services.bells, "ring", away)
         asked = time.monotonic()
         await cancel(cluster.services, job_id, "ann", None)
@@ -214,7 +201,7 @@ async def test_a_cancel_is_honoured_by_whoever_settles_the_job(services: Service
 
 
 async def test_what_was_cancelled_once_does_not_cancel_a_later_run(cluster: Cluster) -> None:
-    first = await begun(cluster, a_sleep(60))
+    first = await cluster.begin(a_sleep(60))
     await cancel(cluster.services, first, "ann", None)
     await reached(cluster, first, JobStatus.CANCELLED)
     await retry(cluster.services, first, "ann", None)
@@ -222,56 +209,6 @@ async def test_what_was_cancelled_once_does_not_cancel_a_later_run(cluster: Clus
     job = await cluster.running(first)
     await cluster.worker._controls.look()
     assert (await cluster.job(first)).status is JobStatus.RUNNING and job.run_no == 2 and job.control is None
-
-
-# Time limits on code that never looks up
-
-
-BLOCKING = {
-    "a C call": "import ctypes; ctypes.CDLL(None).sleep(60)",
-    "a C call that ignores its stop": (
-        "import ctypes, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nctypes.PyDLL(None).pause()"
-    ),
-    "linear algebra": "import numpy as np\na = np.random.rand(4000, 4000)\nwhile True: np.linalg.svd(a)",
-}
-
-
-@pytest.mark.parametrize(
-    ("what", "of_step"),
-    [*((what, True) for what in BLOCKING), ("a C call that ignores its stop", False)],
-)
-async def test_a_time_limit_ends_what_blocks(cluster: Cluster, what: str, of_step: bool) -> None:
-    job = a_command("python", "-c", BLOCKING[what], timeout=1)
-    if of_step:
-        job = replace(job, timeout=600.0, steps=tuple(replace(step, timeout=1.0) for step in job.steps))
-    after = await cluster.ended(await begun(cluster, job))
-    assert after.status is JobStatus.TIMEOUT and after.error is not None, after.error
-    assert after.error.message.startswith("step command ran" if of_step else "the job ran")
-
-
-async def test_a_step_of_ours_that_blocks_in_c_is_ended(cluster: Cluster) -> None:
-    """Training in one long call of the library, in the process of the run itself."""
-    parameters = {"algorithm": "svm", "dataset_name": "digits", "hyperparameters": {"C": 1e9, "kernel": "poly"}}
-    job = a_job("ml_training", parameters=parameters).job
-    job = replace(job, steps=tuple(replace(step, timeout=0.05) for step in job.steps))
-    after = await cluster.ended(await begun(cluster, job))
-    assert after.status is JobStatus.TIMEOUT
-
-
-async def test_a_timeout_is_tried_again_when_the_policy_says_so(cluster: Cluster) -> None:
-    job = replace(a_sleep(60, timeout=0.3), retry_policy=EVERY)
-    after = await cluster.ended(await begun(cluster, job))
-    assert (after.status, after.history[-1].reason) == (JobStatus.RETRYING, "timeout")
-    assert not after.on_node
-    await until(lambda: _free(cluster))
-
-
-async def test_memory_grows_with_the_next_run(cluster: Cluster) -> None:
-    job = a_command("python", "-c", "x = b'1' * (300 << 20); import signal; signal.pause()")
-    job = replace(job, resources=replace(job.resources, memory_mib=128))
-    after = await cluster.ended(await begun(cluster, job))
-    assert after.status is JobStatus.RETRYING and after.resources.memory_mib >= 192
-    assert "memory_gb of the next run 0.125 →" in (after.history[-1].detail or "")
 
 
 # Checkpoints
@@ -298,7 +235,7 @@ WRITES = (
 async def test_the_checkpoint_of_a_run_that_was_killed_is_kept(cluster: Cluster, then: str, reason: str) -> None:
     limit = 6 if reason == "timeout" else 600  # the interpreter starts within it, too
     job = replace(a_command("python", "-c", WRITES + then, timeout=limit), retry_policy=EVERY)
-    job_id = await begun(cluster, replace(job, resources=replace(job.resources, memory_mib=256)))
+    job_id = await cluster.begin(replace(job, resources=replace(job.resources, memory_mib=256)))
     after = await cluster.ended(job_id)
     assert (after.status, after.history[-1].reason) == (JobStatus.RETRYING, reason)
     assert after.checkpoint == "checkpoint-1.tar"
@@ -339,12 +276,12 @@ async def _retry_now(cluster: Cluster, job: Job) -> list[str]:
 
 async def test_on_a_node_that_the_fleet_gives_up_runs_end_by_themselves(cluster: Cluster) -> None:
     """The next test is its control: there a run that takes as long is sent away after the grace."""
-    job_id = await begun(cluster, a_sleep(GRACE + 2, executor="inline"))
+    job_id = await cluster.begin(a_sleep(GRACE + 2, executor="inline"))
     assert await give_up_node(cluster.services, NODE)
     await until(lambda: cluster.worker._claims.closed)
     job = await reached(cluster, job_id, JobStatus.COMPLETED)
     assert (job.run_no, reasons(job)[-1]) == (1, "completed")
-    await until(lambda: _free(cluster))
+    await cluster.is_free()
     assert (await cluster.node()).state is NodeState.DRAINING
     assert await have_node_back(cluster.services, NODE)
     await until(lambda: not cluster.worker._claims.closed)
@@ -352,7 +289,7 @@ async def test_on_a_node_that_the_fleet_gives_up_runs_end_by_themselves(cluster:
 
 async def test_a_drained_node_empties_itself_and_takes_work_again(patient: Cluster) -> None:
     quick, long, frozen = (a_sleep(0.5, executor="inline"), a_command("python", "-c", SAVES), a_sleep(60))
-    quick_id, long_id, frozen_id = [await begun(patient, job) for job in (quick, long, frozen)]
+    quick_id, long_id, frozen_id = [await patient.begin(job) for job in (quick, long, frozen)]
     await said(patient, long_id, "up")
     await pause(patient.services, frozen_id, "ann", None)
     await reached(patient, frozen_id, JobStatus.PAUSED)
@@ -364,7 +301,7 @@ async def test_a_drained_node_empties_itself_and_takes_work_again(patient: Clust
         return (await patient.job(frozen_id)).released
 
     await until(released, SOON)
-    await until(lambda: _free(patient))
+    await patient.is_free()
     assert (await patient.node()).state is NodeState.DRAINING and patient.worker._claims.closed
     await resume_node(patient.services, NODE, "ann", None)
     await until(lambda: not patient.worker._claims.closed)
